@@ -1,0 +1,78 @@
+"""The hourly windows, and every question about time: which window, which are retained.
+
+A *window* is one UTC hour `[start, start + 1 h)`, named by its start. It is one Dagster partition and
+one Parquet object of each table. A moment is *retained* at `now` when `now - 24 h < moment <= now`.
+
+All functions are pure: `now` is an argument, and every datetime must be aware.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+WINDOW = timedelta(hours=1)
+RETENTION = timedelta(hours=24)
+
+# Constant on purpose: a start that rolls with the clock gives the definition a new identity each time it
+# loads, and queued runs and backfills then fail on keys that it no longer has.
+FIRST_WINDOW = datetime(2026, 10, 1, tzinfo=UTC)
+_KEY_FORMAT = "%Y-%m-%d-%H:%M"
+
+# end_offset=1 adds the hour that is still filling, which is the one people look at most.
+hourly_windows = dg.HourlyPartitionsDefinition(
+    start_date=FIRST_WINDOW.strftime(_KEY_FORMAT), timezone="UTC", end_offset=1
+)
+
+
+def utc(moment: datetime) -> datetime:
+    """The same moment in UTC; ValueError for a naive datetime, whose moment is anybody's guess."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone: give an aware datetime, such as one in UTC")
+    return moment.astimezone(UTC)
+
+
+def window_of(moment: datetime) -> datetime:
+    """The start of the window that a moment falls into."""
+    return utc(moment).replace(minute=0, second=0, microsecond=0)
+
+
+def partition_key(window: datetime) -> str:
+    """The Dagster partition key of a window, such as `2026-11-21-09:00`."""
+    return utc(window).strftime(_KEY_FORMAT)
+
+
+def window_of_key(key: str) -> datetime:
+    """The window of a Dagster partition key; ValueError when it is not one."""
+    return datetime.strptime(key, _KEY_FORMAT).replace(tzinfo=UTC)
+
+
+def cutoff(now: datetime) -> datetime:
+    """The newest moment that is no longer retained: a row is kept when its time is after this."""
+    return utc(now) - RETENTION
+
+
+def is_retained(moment: datetime, now: datetime) -> bool:
+    """Whether a reading of this moment belongs in the lake at `now`."""
+    return cutoff(now) < moment <= now
+
+
+def is_expired(window: datetime, now: datetime) -> bool:
+    """Whether no moment of the window is retained any more."""
+    return window + WINDOW <= cutoff(now)
+
+
+def windows_between(first: datetime, last: datetime) -> list[datetime]:
+    """All windows from that of `first` to that of `last`, both included, oldest first."""
+    start, end = window_of(first), window_of(last)
+    return [start + i * WINDOW for i in range((end - start) // WINDOW + 1)]
+
+
+def retained_windows(now: datetime) -> list[datetime]:
+    """The 25 windows that retained moments fall into, oldest first; the first and the last are partly filled."""
+    return windows_between(cutoff(now), now)
+
+
+def days_of(windows: Sequence[datetime]) -> list[date]:
+    """The UTC days that the windows touch, oldest first."""
+    return sorted({window.date() for window in windows})
