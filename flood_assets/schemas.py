@@ -65,6 +65,17 @@ class Table:
         )
 
 
+# Not a table that people read: how far the lake is complete, kept beside the tables. A *mark* is the time up to which
+# everything that the API has shown of a measure was asked for and stored.
+MARKS = pa.schema(
+    [
+        pa.field("measure_id", pa.string(), nullable=False),
+        pa.field("newest", TIME, nullable=False),
+        # How far apart the gauge's readings lie by its own habit; null until three of them are known.
+        pa.field("step_s", pa.int32()),
+    ]
+)
+
 # fmt: off
 STATIONS = Table(
     name="stations",

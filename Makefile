@@ -1,0 +1,50 @@
+# `make demo` and `make test` do all their own set-up; what they need is Python 3.11 or newer and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .demo
+DEMO_PORT ?= 8765
+HOME_DIR := $(CURDIR)/.dagster_home
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint ui ui-demo lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.done ## Make .venv with what requirements.lock pins
+
+$(VENV)/.done: requirements.lock setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, not " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Fill 24 hours of a simulated country, offline, and show it
+	@DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh
+
+test: setup ## Run all tests
+	$(BIN)/python -m pytest
+
+test-fast: setup ## Run the tests that take less than some seconds each
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: setup ## Open Dagster on localhost:3000 against the live API
+	@mkdir -p $(HOME_DIR) && cp dagster.yaml $(HOME_DIR)/
+	DAGSTER_HOME=$(HOME_DIR) $(BIN)/dagster dev --host 127.0.0.1
+
+ui-demo: setup ## Open Dagster on localhost:3000 against the simulator
+	@DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh ui
+
+lock: ## Pin the dependencies anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \
+		--extra dev --output-file requirements.lock setup.cfg
+
+clean: ## Remove what the other targets made, but for the lake
+	rm -rf $(VENV) $(DEMO) $(HOME_DIR) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,57 @@
+"""What the assets of the API have in common: how Dagster shows them, when they are tried again, which windows they take."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import dagster as dg
+
+from flood_assets.errors import FloodAssetsError
+from flood_assets.partitions import is_expired, partition_key, retained_windows, window_of, window_of_key
+from flood_assets.schemas import Table
+
+GROUP = "flood"
+OWNERS = ["team:hydrology"]
+
+# One run at the API at a time: it asks its users not to crowd it.
+API_POOL = "ea_api"
+
+# The client tries each request five times by itself; this is for the run as a whole, when that was not enough.
+RETRIES = dg.RetryPolicy(max_retries=1, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+# A range of windows is one run and not one run a window: the API gives a day in one answer.
+# `with_attributes` takes the policy without the BetaWarning that `@asset(backfill_policy=...)` prints at each load.
+ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+class WindowError(FloodAssetsError):
+    """A window was asked for that the API and the lake do not keep."""
+
+
+def asked_windows(context: dg.AssetExecutionContext) -> list[datetime]:
+    """The windows of this run, oldest first."""
+    return sorted(window_of_key(key) for key in context.partition_keys)
+
+
+def require_retained(windows: Sequence[datetime], now: datetime) -> None:
+    """Refuse windows that are past or to come, saying which can be had.
+
+    Raises:
+        WindowError: some window holds no retained moment.
+    """
+    wrong = [window for window in windows if is_expired(window, now) or window > window_of(now)]
+    if wrong:
+        can = retained_windows(now)
+        named = f"{partition_key(wrong[0])}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        raise WindowError(
+            f"window {named} cannot be had: only the last 24 hours are kept. "
+            f"Choose windows from {partition_key(can[0])} to {partition_key(can[-1])}."
+        )
+
+
+def definition_metadata(table: Table) -> dict[str, object]:
+    """What the Dagster UI shows of a table before anything was materialized."""
+    return {
+        "dagster/column_schema": table.column_schema,
+        "licence": "Open Government Licence v3: this uses Environment Agency flood and river level data "
+        "from the real-time data API (Beta)",
+    }

@@ -1,0 +1,115 @@
+"""The cleanup: what is older than 24 hours leaves the lake, and Dagster is told that it did.
+
+What has expired is decided by the lake from the times of the rows (`flood_assets.lake`); when to clean up, by
+`flood_assets.sensors`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from flood_assets import schemas
+from flood_assets.assets.common import GROUP, OWNERS
+from flood_assets.assets.pictures import table
+from flood_assets.explain import explained
+from flood_assets.lake.lake import Expiry
+from flood_assets.partitions import cutoff, is_expired, partition_key, windows_between
+from flood_assets.resources import Clock, LakeResource
+
+# Partitions of assets; the lake's other tables expire likewise but are unknown to Dagster.
+ASSETS = (schemas.STATIONS, schemas.MEASURES, schemas.READINGS)
+
+# A cleanup that was killed between deleting and recording is caught up with for this long.
+LOOK_BACK = timedelta(hours=6)
+
+
+class RetentionConfig(dg.Config):
+    """How to clean up."""
+
+    dry_run: bool = Field(default=False, description="Only tell what would be deleted and trimmed.")
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"python"},
+    code_version="1",
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS),
+)
+def retention(
+    context: dg.AssetExecutionContext, config: RetentionConfig, lake: LakeResource, clock: Clock
+) -> dg.MaterializeResult[None]:
+    """Deletes windows that have expired and trims the one that the cutoff crosses, in every table of the lake.
+
+    Nothing inside the last 24 hours is ever touched. Each expired window that Dagster still shows as holding rows
+    is recorded as empty.
+    """
+    now = clock.now()
+    with explained():
+        expiries = lake.open().expire(now, dry_run=config.dry_run)
+    if not config.dry_run:
+        _record_empty(context, {expiry.window for expiry in expiries}, now)
+    would = "would be " if config.dry_run else ""
+    context.log.info(
+        f"{sum(e.action == 'deleted' for e in expiries)} windows {would}deleted, "
+        f"{sum(e.action == 'trimmed' for e in expiries)} {would}trimmed"
+    )
+    return dg.MaterializeResult(metadata=summary(expiries, now, dry_run=config.dry_run))
+
+
+def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict[str, dg.MetadataValue | int | str | bool]:
+    """What a cleanup did, or would do, as metadata."""
+    by_table: dict[tuple[str, str], list[Expiry]] = defaultdict(list)
+    for expiry in expiries:
+        by_table[expiry.table, expiry.action].append(expiry)
+    return {
+        "cutoff": dg.MetadataValue.timestamp(cutoff(now)),
+        "dry_run": dry_run,
+        "windows_deleted": sum(e.action == "deleted" for e in expiries),
+        "windows_trimmed": sum(e.action == "trimmed" for e in expiries),
+        "rows": sum(e.rows for e in expiries),
+        "bytes_freed": sum(e.bytes_freed for e in expiries),
+        "details": table(
+            ["table", "what", "windows", "rows", "bytes freed"],
+            [
+                (name, action, _span(e.window for e in found), sum(e.rows for e in found), sum(e.bytes_freed for e in found))
+                for (name, action), found in sorted(by_table.items())
+            ],
+        ),
+    }
+
+
+def _record_empty(context: dg.AssetExecutionContext, touched: set[datetime], now: datetime) -> None:
+    """Record each expired window that Dagster believes to hold rows as a materialization of none.
+
+    Not only those that were deleted just now: a cleanup that was killed between deleting and recording, or a
+    lifecycle rule of the bucket, is caught up with. Open-source Dagster cannot wipe single partitions
+    ("Partitioned asset wipe is not supported yet for this event log storage").
+    """
+    recent = windows_between(cutoff(now) - LOOK_BACK, cutoff(now))
+    expired = {partition_key(window) for window in touched | set(recent) if is_expired(window, now)}
+    for asset in ASSETS:
+        asset_key = dg.AssetKey(asset.name)
+        for key in sorted(expired & context.instance.get_materialized_partitions(asset_key)):
+            newest = context.instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[key]), limit=1
+            ).records
+            event = newest[0].asset_materialization if newest else None
+            if event is not None and "expired" not in event.metadata:
+                context.log_event(
+                    dg.AssetMaterialization(
+                        asset_key=asset_key,
+                        partition=key,
+                        description="Expired: older than 24 hours, holds nothing.",
+                        metadata={"dagster/partition_row_count": 0, "expired": True},
+                    )
+                )
+
+
+def _span(windows: Iterable[datetime]) -> str:
+    ordered = sorted(set(windows))
+    keys = [partition_key(window) for window in ordered]
+    return keys[0] if len(keys) == 1 else f"{len(keys)}: {keys[0]} to {keys[-1]}"

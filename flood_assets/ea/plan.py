@@ -1,0 +1,243 @@
+"""What to ask the API for: pure decisions from counts and times, each with its reason.
+
+A refresh that asked only `latest` would lose what a gauge uploads in a batch; one that always read whole days
+would move sixty times the bytes. So a tick compares `latest` with the *marks*: of each measure, the time up to
+which everything that the API has shown of it was asked for and stored. A measure that moved by one step is done
+with its one new row. One that jumped is asked for its retained day, or the day is read whole when that costs less.
+
+Nothing here asks, stores or knows the time: `client` asks, the lake stores, `now` is an argument.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flood_assets.partitions import WINDOW, cutoff, days_of, retained_windows
+from flood_assets.schemas import MARKS, TIME
+
+# What a request costs, in seconds of the API's time: a day of 490,000 rows takes it about 14 s (measured 2026,
+# ea_api.md section 3), a small answer about a quarter of a second.
+REQUEST_S = 0.25
+ROWS_PER_S = 35_000
+
+# A reading that comes this much later than one step is still the next one: seconds wander, gauges do not skip.
+STEP_TOLERANCE = 1.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to ask for.
+
+    Attributes:
+        reason: why, as a sentence for the log and the run's metadata.
+        days: UTC days to read whole, oldest first.
+        latest: whether to ask `latest` first, and then `after_latest` for the rest.
+        since: measures to ask for their retained day, one request each.
+        take: which rows of `latest` to store as they are: the measures that moved by one step.
+    """
+
+    reason: str
+    days: tuple[date, ...] = ()
+    latest: bool = False
+    since: tuple[str, ...] = ()
+    take: npt.NDArray[np.bool_] | None = None
+
+
+def reread(windows: Sequence[datetime]) -> Plan:
+    """Read each day that the windows touch: for a reconcile, and for windows that a person asked for."""
+    days = days_of(windows)
+    return Plan(reason=f"re-read {_days(days)}: asked for", days=tuple(days))
+
+
+def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) -> Plan:
+    """Decide from the stored windows alone whether `latest` can be enough to start from.
+
+    Args:
+        stored: the windows that the lake holds.
+        marked: whether the lake has marks to compare `latest` with.
+        now: the time of the tick.
+    """
+    retained = retained_windows(now)
+    if not marked:
+        return Plan(reason="cold start: nothing to compare `latest` with", days=tuple(days_of(retained)))
+    # Any window without an object is a hole, but for the two ends of the day: the hour that has just begun may not
+    # have been written yet, and the one that the cutoff crosses may have been emptied by the retention.
+    missing = sorted(set(retained[1:-1]) - set(stored))
+    if missing:
+        # The window before the hole was probably left half filled.
+        days = days_of([max(missing[0] - WINDOW, retained[0]), *missing])
+        return Plan(
+            reason=f"{len(missing)} windows are missing, the first {missing[0]:%Y-%m-%dT%H:%MZ}", days=tuple(days)
+        )
+    return Plan(reason="all windows are there", latest=True)
+
+
+def after_latest(latest: pa.Table, marks: pa.Table, measures: pa.Table, now: datetime) -> Plan:
+    """Decide what else to ask for, now that `latest` shows where each measure stands.
+
+    Args:
+        latest: the answer, one row a measure: measure_id (dictionary or string), date_time.
+        marks: schema `MARKS`.
+        measures: the newest snapshot (measure_id, period_s); may be empty.
+        now: the time at which `latest` was asked.
+
+    Returns:
+        The plan: which rows of `latest` to take, which measures jumped, and whether days are read instead.
+    """
+    ids = latest["measure_id"].cast(pa.string()).combine_chunks()
+    at = _milliseconds(latest["date_time"])
+    index = _index_in(ids, marks["measure_id"])
+    # A measure without a mark counts as one whose mark has left the retained day.
+    mark = np.append(_milliseconds(marks["newest"]), _ms(cutoff(now)))[index]
+    step = _steps(ids, index, marks, measures)
+
+    # A mark that has left the retained day only says that the whole day may be new.
+    stale = mark <= _ms(cutoff(now))
+    mark = np.maximum(mark, _ms(cutoff(now)))
+    moved = at > mark
+    take = moved & ~stale & (at - mark <= step * STEP_TOLERANCE) & (at <= _ms(now))
+    jumped = moved & ~take
+
+    midnight = _ms(now.replace(hour=0, minute=0, second=0, microsecond=0))
+    # The next reading after the mark falls on today: today's answer holds all that is new of this measure.
+    within_today = jumped & (mark + np.where(np.isfinite(step), step, 0) >= midnight)
+    earlier = jumped & ~within_today
+    return _cheapest(ids, within_today, earlier, take, step, now)
+
+
+def _cheapest(
+    ids: pa.Array,
+    within_today: npt.NDArray[np.bool_],
+    earlier: npt.NDArray[np.bool_],
+    take: npt.NDArray[np.bool_],
+    step: npt.NDArray[np.float64],
+    now: datetime,
+) -> Plan:
+    """Of the three ways to catch up with the measures that jumped, the one that costs the API least."""
+    jumped = within_today | earlier
+    today = now.date()
+    yesterday = today - timedelta(days=1)
+    rows_a_day = float(np.sum(86_400_000 / step[np.isfinite(step) & (step > 0)]))
+    day_s = REQUEST_S + rows_a_day / ROWS_PER_S
+    since_midnight = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)) / timedelta(days=1)
+    today_s = REQUEST_S + rows_a_day * since_midnight / ROWS_PER_S
+    each = int(jumped.sum()) * REQUEST_S
+    options = [
+        (each, (), jumped),
+        (today_s + int(earlier.sum()) * REQUEST_S, (today,), earlier),
+        (today_s + day_s, (yesterday, today), np.zeros_like(jumped)),
+    ]
+    cost, days, since = min(options, key=lambda option: option[0])
+    counts = f"{int(take.sum())} measures moved by one step, {int(jumped.sum())} jumped"
+    if not days:
+        reason = f"{counts}: ask each, about {cost:.1f} s of the API's time"
+    else:
+        each_s = f"asking each would take about {each:.1f} s"
+        reason = f"{counts}: {each_s}, {_days(days)} and {int(since.sum())} measures {cost:.1f} s"
+    chosen = ids.filter(pa.array(since)).to_pylist()
+    return Plan(reason=reason, days=tuple(days), latest=True, since=tuple(chosen), take=take)
+
+
+def marks_of(rows: pa.Table, now: datetime) -> pa.Table:
+    """The marks that follow from all retained readings of some measures.
+
+    Args:
+        rows: measure_id (dictionary), date_time; every retained reading of each measure that is in it.
+        now: readings after this have no say: the gauge's clock is wrong, and what is due is still to come.
+
+    Returns:
+        Schema `MARKS`, one row a measure that has a retained reading. `step_s` is the 10th percentile of the
+        gaps: a gauge that reports every five minutes in a flood counts as a five-minute gauge for that day.
+    """
+    rows = rows.select(["measure_id", "date_time"]).unify_dictionaries().combine_chunks()
+    if not len(rows):
+        return MARKS.empty_table()
+    column = rows["measure_id"].chunk(0)
+    codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    at = _milliseconds(rows["date_time"])
+    keep = (at <= _ms(now)) & (at > _ms(cutoff(now)))
+    codes, at = codes[keep], at[keep]
+    order = np.lexsort((at, codes))
+    codes, at = codes[order], at[order]
+    # Twice the same reading, from two answers that overlap, is no gap of zero.
+    fresh = np.ones(len(codes), dtype=bool)
+    fresh[1:] = (codes[1:] != codes[:-1]) | (at[1:] != at[:-1])
+    codes, at = codes[fresh], at[fresh]
+
+    last = np.flatnonzero(np.diff(codes, append=-1) != 0)
+    first = np.concatenate([[0], last[:-1] + 1]) if len(last) else last
+    gaps = np.diff(at)
+    inside = codes[1:] == codes[:-1]
+    by_size = np.lexsort((gaps[inside], codes[1:][inside]))
+    sorted_gaps = gaps[inside][by_size]
+    count = last - first  # gaps of each measure
+    start = np.concatenate([[0], np.cumsum(count)[:-1]]) if len(count) else count
+    tenth = start + (count - 1) // 10
+    known = count >= 2
+    step = np.zeros(len(last), dtype=np.int64)
+    step[known] = sorted_gaps[tenth[known]] // 1000
+    return pa.table(
+        [
+            column.dictionary.take(pa.array(codes[last])),
+            pa.array(at[last]).cast(TIME),
+            pa.array(step.astype(np.int32), mask=~known),
+        ],
+        schema=MARKS,
+    )
+
+
+def credible(newer: pa.Table, marks: pa.Table, first_day: date, now: datetime) -> pa.Table:
+    """Those of the newer marks whose past is complete although only days from `first_day` on were read.
+
+    A batch that arrived after `latest` was asked may reach back into a day that was not read: its measure keeps
+    the old mark, so that the next tick sees it jump.
+    """
+    midnight = datetime.combine(first_day, time(), tzinfo=UTC)
+    if midnight <= cutoff(now):
+        return newer
+    index = pc.index_in(newer["measure_id"], marks["measure_id"].combine_chunks())
+    mark = marks["newest"].take(index.fill_null(0)) if len(marks) else pa.nulls(len(newer), TIME)
+    step = marks["step_s"].take(index.fill_null(0)) if len(marks) else pa.nulls(len(newer), pa.int32())
+    due = pc.add(mark.cast(pa.int64()), pc.multiply(pc.fill_null(step, 0).cast(pa.int64()), 1000))
+    reached = pc.and_(pc.is_valid(index), pc.greater_equal(due, _ms(midnight)))
+    return newer.filter(pc.fill_null(reached, False))
+
+
+def _steps(ids: pa.Array, index: npt.NDArray[np.int64], marks: pa.Table, measures: pa.Table) -> npt.NDArray[np.float64]:
+    """Milliseconds between readings: the shorter of what is nominal and what is usual; NaN where neither is known."""
+    row = _index_in(ids, measures["measure_id"])
+    nominal = _at(measures["period_s"], row, absent=np.inf)
+    usual = _at(marks["step_s"], index, absent=np.nan)
+    step = np.fmin(nominal, usual) * 1000
+    # An event gauge has no period: whatever it shows may hide another event, however regular the last ones were.
+    step[np.isnan(nominal) | np.isinf(step)] = np.nan
+    return step
+
+
+def _index_in(ids: pa.Array, known: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Where each id stands among the known ones; -1 where it does not."""
+    found = pc.index_in(ids, value_set=known.combine_chunks())
+    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _at(column: pa.ChunkedArray, index: npt.NDArray[np.int64], absent: float) -> npt.NDArray[np.float64]:
+    """The column's numbers at the indices: NaN for null, `absent` where the index is -1."""
+    values = np.append(column.cast(pa.float64()).to_numpy(), absent)
+    return values[index]
+
+
+def _milliseconds(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    return times.cast(TIME).cast(pa.int64()).to_numpy()
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _days(days: Sequence[date]) -> str:
+    return " and ".join(str(day) for day in days)

@@ -1,0 +1,48 @@
+"""When the API is asked. What a run then does is in `jobs.py` and `assets/`."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from flood_assets.jobs import housekeeping_job, reconcile_job, refresh_job, refresh_requests, whole_day
+from flood_assets.partitions import partition_key, utc, window_of
+
+
+@dg.schedule(
+    job=refresh_job,
+    # Data on the API changes at most every 15 minutes; gauges that report on time show three minutes later.
+    cron_schedule="*/15 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest]:
+    """A tick: fill what is missing. The first tick of an hour also takes a snapshot of the gauges.
+
+    Whether one is due is judged by what Dagster has recorded of this hour, so that a missed tick is made up for.
+    """
+    now = utc(context.scheduled_execution_time)
+    newest = context.instance.get_latest_materialization_event(dg.AssetKey("measures"))
+    materialization = newest.asset_materialization if newest else None
+    due = materialization is None or materialization.partition != partition_key(window_of(now))
+    return refresh_requests(now, snapshot=due)
+
+
+@dg.schedule(
+    job=reconcile_job,
+    # Between two ticks, so that neither waits for the other.
+    cron_schedule="7 1,7,13,19 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Read the whole day again: corrections and readings that came out of order are not to be seen otherwise."""
+    now = utc(context.scheduled_execution_time)
+    return dg.RunRequest(run_key=f"reconcile {now.isoformat()}", tags=whole_day(now))
+
+
+@dg.schedule(
+    job=housekeeping_job,
+    cron_schedule="41 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def housekeeping_every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Prune Dagster's own records a little every hour, so that no single cleanup is long."""
+    return dg.RunRequest(run_key=f"housekeeping {utc(context.scheduled_execution_time).isoformat()}")
