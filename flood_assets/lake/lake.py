@@ -1,0 +1,619 @@
+"""The lake: opened by its URL, filled window by window, read with everything older than a day cut off.
+
+This file is the order in which things are done and the promises that follow from it. Where objects lie is in
+`layout`, bytes in `store`, Parquet in `parquet`, what a merge makes of rows in `merge`, deletion in `retention`.
+Nothing here looks at the clock: `now` is an argument.
+"""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flood_assets.errors import LakeError
+from flood_assets.lake import merge as merging
+from flood_assets.lake import parquet, retention
+from flood_assets.lake.layout import IDENTITY, damaged_key, from_ms, key_of, window_of_key
+from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, schema_of
+from flood_assets.lake.retention import Expiry
+from flood_assets.lake.s3 import S3Settings
+from flood_assets.lake.store import Blob, ConflictError, Meta, Store, open_store
+from flood_assets.lake.watermarks import watermarks
+from flood_assets.partitions import WINDOW, cutoff, is_expired, utc, window_of, windows_between
+from flood_assets.schemas import READINGS, REJECTS, TABLES, Table
+
+LAYOUT = 1
+READERS = 8
+ATTEMPTS = 12
+WHOLE_UP_TO = 4 * 1024 * 1024
+
+logger = logging.getLogger("flood_assets.lake")
+
+
+@dataclass(frozen=True)
+class WindowChange:
+    """What became of one window.
+
+    Attributes:
+        window: its start.
+        rows: rows that it holds now.
+        added: given rows with a new key.
+        revised: given rows that replaced other content.
+        unchanged: given rows that changed nothing.
+        size: bytes of the object now.
+        written: whether it was written; a window whose content stays is not.
+        oldest: the oldest time in it; None without rows and for snapshots.
+        newest: the newest time in it; likewise.
+        seconds_read: fetching and decoding what was stored.
+        seconds_merge: merging.
+        seconds_write: encoding and putting.
+        filled: stored readings that were given their station.
+        set_aside: where a damaged object was moved that lay in the window's place.
+    """
+
+    window: datetime
+    rows: int
+    added: int
+    revised: int
+    unchanged: int
+    size: int
+    written: bool
+    oldest: datetime | None
+    newest: datetime | None
+    seconds_read: float
+    seconds_merge: float
+    seconds_write: float
+    filled: int = 0
+    set_aside: str | None = None
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What became of a fetch.
+
+    Attributes:
+        windows: those that it has rows of, oldest first.
+        expired: rows that were older than a day and are not stored.
+        future: rows that were later than now and are not stored.
+        repeated: rows whose key came again later in the same fetch; the last one counts.
+    """
+
+    windows: list[WindowChange]
+    expired: int
+    future: int
+    repeated: int
+
+
+@dataclass(frozen=True)
+class StoredWindow:
+    """A window as a listing shows it."""
+
+    window: datetime
+    key: str
+    size: int
+    e_tag: str | None
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A window's object, opened."""
+
+    meta: Meta
+    file: WindowFile
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a window shall hold; `rows` is None when it shall stay as it is."""
+
+    rows: pa.Table | None
+    added: int
+    revised: int
+    unchanged: int
+    filled: int = 0
+
+
+class Lake:
+    """The tables of `schemas` as hourly windows below one URL. Safe to use from several threads and processes.
+
+    Attributes:
+        store: the bytes; for the modules beside this one.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @classmethod
+    def open(cls, url: str, *, s3: S3Settings | None = None) -> "Lake":
+        """The lake at a URL; a folder is made if need be, a bucket must exist.
+
+        Args:
+            url: `file:///folder`, `s3://bucket/prefix`, `az://account/container/prefix` or `gs://bucket/prefix`.
+            s3: an object shaped like `dagster_aws.s3.S3Resource`; without it the usual AWS configuration applies.
+
+        Raises:
+            LakeError: another kind of URL, no credentials, or a folder that cannot be made.
+        """
+        return cls(open_store(url, s3))
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a trailing slash."""
+        return self.store.url
+
+    # -- identity
+
+    def claim(self, api_url: str) -> None:
+        """Make sure that this lake holds this API's readings; the first claim decides, and is remembered.
+
+        Raises:
+            LakeError: it was filled from another API, by a newer layout, or its `_lake.json` cannot be read.
+        """
+        api_url = api_url.rstrip("/")
+        source = self.source()
+        if source is None:
+            content = json.dumps({"api": api_url, "layout": LAYOUT}).encode()
+            try:
+                with self.store.guard(IDENTITY):
+                    self.store.put(IDENTITY, content, replaces=None)
+                source = api_url
+            except ConflictError:
+                source = self.source()
+        if source != api_url:
+            raise LakeError(
+                f"the lake {self.url} holds readings of {source} and not of {api_url}: "
+                "set FLOOD_LAKE_URL to another place, or delete the lake"
+            )
+
+    def source(self) -> str | None:
+        """The API that the lake is filled from; None as long as nobody has claimed it."""
+        blob = _whole(self.store.get(IDENTITY))
+        if blob is None:
+            return None
+        place = f"{self.url}/{IDENTITY}"
+        try:
+            identity = json.loads(blob.data.to_pybytes())
+            api, layout = identity["api"], identity["layout"]
+            if not isinstance(api, str) or not isinstance(layout, int):
+                raise TypeError("'api' must be text and 'layout' a number")  # noqa: TRY301 - one message for all of it
+        except (ValueError, KeyError, TypeError) as error:
+            raise LakeError(
+                f"{place} cannot be understood ({error}): delete it, and the next refresh writes it anew"
+            ) from error
+        if layout > LAYOUT:
+            raise LakeError(f"{place} says layout {layout}; this version knows {LAYOUT}: upgrade flood_assets")
+        return api
+
+    # -- writing
+
+    def merge_readings(
+        self,
+        rows: pa.Table,
+        observed_at: datetime,
+        now: datetime,
+        *,
+        stations: pa.Table | Mapping[str, str] | None = None,
+    ) -> Merge:
+        """Merge fetched readings into their windows, the oldest window first.
+
+        The order is a promise: a run that is killed leaves older windows complete and newer ones as they were, so a
+        gauge's newest stored time never runs ahead of a gap, and the next tick asks for what is missing.
+
+        Only retained rows are stored. The same key and value changes nothing (the order of several values, `a|b`, says
+        nothing); another value is a revision, unless a later fetch than this one saw the stored value. Stored rows
+        that the fetch does not mention stay. A window whose content stays is not written. A damaged window is set
+        aside, logged, and written anew from this fetch.
+
+        Args:
+            rows: measure_id (string or dictionary), date_time, value, raw_value, and perhaps station_id.
+            observed_at: when the API was asked.
+            now: decides what is retained.
+            stations: the station of each measure: a mapping, or a table with measure_id and station_id such as
+                `newest_snapshot(MEASURES, now)`. Stored rows without a station in these windows get it too.
+
+        Raises:
+            ValueError: `rows` is not such a table.
+            LakeError: the lake could not be read or written.
+        """
+        fetch = merging.split(rows, now, stations)
+        changes = [
+            self._update(
+                READINGS, from_ms(arrivals.window), partial(_merged, arrivals=arrivals, observed_at=observed_at)
+            )
+            for arrivals in fetch.windows
+        ]
+        return Merge(changes, fetch.expired, fetch.future, fetch.repeated)
+
+    def put_snapshot(self, table: Table, window: datetime, rows: pa.Table) -> WindowChange:
+        """Replace a window of `stations` or `measures`, unless only `observed_at` would change.
+
+        Raises:
+            ValueError: the rows are not the table's.
+            LakeError: the lake could not be read or written.
+        """
+        return self._update(table, window_of(window), partial(_replaced, table=table, new=conform(table, rows)))
+
+    def add_rejects(self, rows: pa.Table) -> list[WindowChange]:
+        """Add rows to `rejects`, each in the window of its `seen_at`, oldest first; a line is kept once, as first seen.
+
+        Raises:
+            ValueError: the rows are not of `schemas.REJECTS`.
+            LakeError: the lake could not be read or written.
+        """
+        hours = pc.floor_temporal(rows.column(REJECTS.time), unit="hour")
+        windows: list[datetime] = sorted(pc.unique(hours).to_pylist())
+        return [
+            self._update(
+                REJECTS,
+                utc(window),
+                partial(_united, table=REJECTS, new=conform(REJECTS, rows.filter(pc.equal(hours, window)))),
+            )
+            for window in windows
+        ]
+
+    def set_aside(self, table: Table, window: datetime) -> str | None:
+        """Move a window's object below `_damaged/`, where no reader looks; its new name, or None without an object."""
+        key = key_of(table, window_of(window))
+        with self.store.guard(key):
+            meta = self.store.head(key)
+            if meta is None:
+                return None
+            aside = self._copied_aside(meta)
+            self.store.delete([key])
+        return aside
+
+    # -- reading
+
+    def read(
+        self,
+        table: Table,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        now: datetime,
+        columns: Sequence[str] | None = None,
+        measure_ids: Iterable[str] | None = None,
+        coded: bool = False,
+    ) -> pa.Table:
+        """The retained rows with `start <= time < end`, by window and within a window by key.
+
+        Whatever is asked for, no row is older than a day or later than `now`. A snapshot's time is the start of its
+        window, and its rows are there once for each window.
+
+        Args:
+            table: of `schemas`.
+            start: None for everything retained.
+            end: None for everything up to and including `now`.
+            now: decides what is retained.
+            columns: only these, in this order; others are not decoded.
+            measure_ids: only these; row groups without them are not decoded.
+            coded: ids and raw values as dictionaries instead of plain strings.
+
+        Raises:
+            DamagedWindowError: an object is not a window of this table.
+            LakeError: an unknown column, or the lake could not be read.
+        """
+        cut = _Cut(table, cutoff(now), utc(start) if start else None, utc(end) if end else None, utc(now))
+        return self._read(cut.windows(), cut, columns, measure_ids, coded=coded)
+
+    def read_window(
+        self,
+        table: Table,
+        window: datetime,
+        *,
+        now: datetime,
+        columns: Sequence[str] | None = None,
+        measure_ids: Iterable[str] | None = None,
+        coded: bool = False,
+    ) -> pa.Table:
+        """The retained rows of one window, as `read` gives them; no rows when there is no such window."""
+        cut = _Cut(table, cutoff(now), window_of(window), window_of(window) + WINDOW, utc(now))
+        return self._read(cut.windows(), cut, columns, measure_ids, coded=coded)
+
+    def windows(self, table: Table) -> list[StoredWindow]:
+        """What is stored of a table, oldest first, expired or not; strangers' files are left out."""
+        found = [(window_of_key(table, meta.key), meta) for meta in self.store.list(table.name)]
+        return sorted(
+            (
+                StoredWindow(window, meta.key, meta.size, meta.e_tag, meta.modified)
+                for window, meta in found
+                if window is not None
+            ),
+            key=lambda stored: stored.window,
+        )
+
+    def newest_snapshot(self, table: Table, now: datetime) -> pa.Table | None:
+        """The rows of a snapshot's newest window; None when none is retained. A damaged one is logged and skipped."""
+        for stored in reversed(self.windows(table)):
+            if stored.window > utc(now) or is_expired(stored.window, now):
+                continue
+            try:
+                opened = self.load(table, stored.key)
+                if opened is not None:
+                    return opened.file.read()
+            except DamagedWindowError as error:
+                logger.error("%s; an older snapshot is used", error)  # noqa: TRY400 - the message says it all
+        return None
+
+    def oldest_row(self, table: Table, window: datetime) -> datetime | None:
+        """The oldest time in a window, from the Parquet footer alone; None without rows, a window, or a time column."""
+        file = self.open_footer(table, key_of(table, window_of(window)))
+        return None if file is None else file.oldest()
+
+    def watermarks(self, now: datetime) -> pa.Table:
+        """How far each measure has come, from its retained readings: see `watermarks.watermarks`."""
+        return watermarks(
+            self.read(READINGS, now=now, columns=["measure_id", "date_time", "first_seen_at"], coded=True)
+        )
+
+    # -- retention
+
+    def expired(self, now: datetime, *, tables: Iterable[Table] | None = None) -> list[Expiry]:
+        """What `expire` would do, cheaply: `rows` are not looked up."""
+        return retention.expired(self, now, TABLES.values() if tables is None else tables)
+
+    def expire(self, now: datetime, *, dry_run: bool = False, tables: Iterable[Table] | None = None) -> list[Expiry]:
+        """Delete what is older than a day and make sure that it is gone; see `retention`.
+
+        Raises:
+            LakeError: something expired is still there.
+        """
+        return retention.expire(self, now, TABLES.values() if tables is None else tables, dry_run=dry_run)
+
+    # -- for the modules beside this one
+
+    def load(self, table: Table, key: str) -> Stored | None:
+        """A window's whole object, opened; None without one. DamagedWindowError when it is none."""
+        blob = _whole(self.store.get(key))
+        if blob is None:
+            return None
+        return Stored(blob.meta, WindowFile(table, f"{self.url}/{key}", blob.data))
+
+    def open_footer(self, table: Table, key: str) -> WindowFile | None:
+        """A window of which only the footer is transferred; None without an object."""
+        for _ in self.attempts(key):
+            meta = self.store.head(key)
+            if meta is None:
+                return None
+            try:
+                return self._ranged(table, meta)
+            except ConflictError:
+                continue
+        return None
+
+    def attempts(self, key: str) -> Iterator[int]:
+        """Numbers of attempts, with a growing random pause between them; LakeError when they are used up."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, min(2.0, 0.02 * 2**attempt)))
+            yield attempt
+        raise LakeError(f"{self.url}/{key}: {ATTEMPTS} attempts met another writer each time: are many runs at work?")
+
+    def encode(self, table: Table, rows: pa.Table) -> pa.Buffer:
+        """The bytes of a window."""
+        return parquet.encode(table, rows)
+
+    # -- private
+
+    def _update(self, table: Table, window: datetime, revise: Callable[[pa.Table | None], _Outcome]) -> WindowChange:
+        """Read a window, let `revise` say what it shall hold, and write that if nobody else wrote meanwhile."""
+        key = key_of(table, window)
+        lost: tuple[pa.Buffer, WindowChange] | None = None
+        for _ in self.attempts(key):
+            with self.store.guard(key):
+                started = time.perf_counter()
+                blob = _whole(self.store.get(key))
+                if lost is not None and blob is not None and blob.data.equals(lost[0]):
+                    # The PUT had succeeded and only its answer was lost: the retry met our own work.
+                    return lost[1]
+                aside = None
+                try:
+                    rows = None if blob is None else self._decoded(table, key, blob)
+                    read = time.perf_counter()
+                    outcome = revise(rows)
+                except DamagedWindowError as error:
+                    if blob is None:
+                        raise
+                    aside = self._copied_aside(blob.meta)
+                    logger.error("%s. It is kept as %s and the window is written anew", error, aside)  # noqa: TRY400
+                    rows, read = None, time.perf_counter()
+                    outcome = revise(None)
+                merged = time.perf_counter()
+                stored = rows if outcome.rows is None else outcome.rows
+                change = WindowChange(
+                    window=window,
+                    rows=0 if stored is None else len(stored),
+                    added=outcome.added,
+                    revised=outcome.revised,
+                    unchanged=outcome.unchanged,
+                    size=0 if blob is None else blob.meta.size,
+                    written=outcome.rows is not None,
+                    oldest=None,
+                    newest=None,
+                    seconds_read=read - started,
+                    seconds_merge=merged - read,
+                    seconds_write=0.0,
+                    filled=outcome.filled,
+                    set_aside=aside,
+                )
+                if table.time and stored is not None and len(stored):
+                    span = pc.min_max(stored.column(table.time)).as_py()
+                    change = replace(change, oldest=utc(span["min"]), newest=utc(span["max"]))
+                if outcome.rows is None:
+                    return change
+                data = self.encode(table, outcome.rows)
+                change = replace(change, size=data.size)
+                try:
+                    self.store.put(key, data, replaces=None if blob is None else blob.meta)
+                except ConflictError:
+                    lost = data, change
+                    continue
+                return replace(change, seconds_write=time.perf_counter() - merged)
+        raise AssertionError("attempts() ends with an error")
+
+    def _decoded(self, table: Table, key: str, blob: Blob) -> pa.Table:
+        """A window's rows, ready to be merged with others: sorted, and each key once."""
+        place = f"{self.url}/{key}"
+        rows = WindowFile(table, place, blob.data).read(coded=table is READINGS)
+        if table is READINGS and (disorder := merging.disorder(rows)):
+            raise DamagedWindowError(place, disorder)
+        return rows
+
+    def _copied_aside(self, meta: Meta) -> str:
+        aside = damaged_key(meta.key, meta.modified)
+        self.store.copy(meta.key, aside)
+        return aside
+
+    def _ranged(self, table: Table, meta: Meta) -> WindowFile:
+        source = pa.PythonFile(RangedFile(meta.size, partial(self.store.get_range, meta)), mode="r")
+        return WindowFile(table, f"{self.url}/{meta.key}", source)
+
+    def _read(
+        self,
+        windows: Sequence[datetime],
+        cut: "_Cut",
+        columns: Sequence[str] | None,
+        measure_ids: Iterable[str] | None,
+        *,
+        coded: bool,
+    ) -> pa.Table:
+        table = cut.table
+        known = table.schema.names
+        names = known if columns is None else list(columns)
+        if unknown := [name for name in names if name not in known]:
+            raise LakeError(f"{table.name} has no column {', '.join(unknown)}: it has {', '.join(known)}")
+        ids = None if measure_ids is None else pa.array(sorted(set(measure_ids)), pa.string())
+        if ids is not None and "measure_id" not in known:
+            raise LakeError(f"{table.name} cannot be read by measure: it has {', '.join(known)}")
+        read = partial(self._read_one, cut=cut, names=names, ids=ids, coded=coded)
+        with ThreadPoolExecutor(READERS) as pool:
+            pieces = list(pool.map(read, windows))
+        found = [piece for piece in pieces if piece is not None]
+        if not found:
+            return schema_of(table, names, coded=coded).empty_table()
+        rows = pa.concat_tables(found)
+        return rows.unify_dictionaries() if coded else rows
+
+    def _read_one(
+        self, window: datetime, *, cut: "_Cut", names: list[str], ids: pa.Array | None, coded: bool
+    ) -> pa.Table | None:
+        table, key = cut.table, key_of(cut.table, window)
+        cuts = cut.crosses(window)
+        extra = [table.time] * cuts + ["measure_id"] * (ids is not None)
+        for _ in self.attempts(key):
+            found = self.store.get(key, whole_up_to=None if ids is None else WHOLE_UP_TO)
+            if found is None:
+                return None
+            try:
+                if isinstance(found, Blob):
+                    file = WindowFile(table, f"{self.url}/{key}", found.data)
+                else:
+                    file = self._ranged(table, found)
+                rows = file.read(list(dict.fromkeys([*names, *extra])), measure_ids=ids, coded=coded)
+            except ConflictError:
+                continue
+            if cuts:
+                rows = cut.applied(rows)
+            if ids is not None:
+                rows = rows.filter(_is_in(rows.column("measure_id"), ids))
+            return rows.select(names)
+        return None
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Which moments of a table are given: those after `edge`, from `start`, before `end`, and not after `now`."""
+
+    table: Table
+    edge: datetime
+    start: datetime | None
+    end: datetime | None
+    now: datetime
+
+    def windows(self) -> list[datetime]:
+        """The windows with such moments; of a snapshot, those that start at one, and the one that `edge` crosses."""
+        first = max(self.edge, self.start) if self.start else self.edge
+        last = min(self.end, self.now) if self.end else self.now
+        found = windows_between(first, last) if first <= last else []
+        if not self.table.time:
+            found = [w for w in found if (not self.start or w >= self.start)]
+        return [w for w in found if (not self.end or w < self.end) and not is_expired(w, self.now)]
+
+    def crosses(self, window: datetime) -> bool:
+        """Whether a window may have other rows too."""
+        after = window + WINDOW
+        inside = (
+            window > self.edge
+            and (not self.start or window >= self.start)
+            and (not self.end or after <= self.end)
+            and after <= self.now
+        )
+        return bool(self.table.time) and not inside
+
+    def applied(self, rows: pa.Table) -> pa.Table:
+        """Only the rows of such moments."""
+        moment = rows.column(self.table.time)
+        given = pc.and_(pc.greater(moment, self.edge), pc.less_equal(moment, self.now))
+        if self.start:
+            given = pc.and_(given, pc.greater_equal(moment, self.start))
+        if self.end:
+            given = pc.and_(given, pc.less(moment, self.end))
+        return rows.filter(given)
+
+
+def _merged(rows: pa.Table | None, *, arrivals: merging.Arrivals, observed_at: datetime) -> _Outcome:
+    stored = None if rows is None else merging.Block.of(rows)
+    merged = merging.merge(stored, arrivals, observed_at)
+    table = merged.block.table() if merged.news else None
+    return _Outcome(table, merged.added, merged.revised, merged.unchanged, merged.filled)
+
+
+def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
+    """A snapshot in place of the one before."""
+    if rows is None:
+        return _Outcome(new, len(new), 0, 0)
+    (key,) = table.key
+    at = pc.index_in(new.column(key), value_set=rows.column(key).combine_chunks()).combine_chunks()
+    known = at.is_valid()
+    old, now = rows.take(at.drop_null()), new.filter(known)
+    same = pa.array([True] * len(now), pa.bool_())
+    for name in table.schema.names:
+        if name != "observed_at":
+            a, b = old.column(name), now.column(name)
+            neither = pc.and_(pc.is_null(a), pc.is_null(b))
+            same = pc.and_(same, pc.or_(neither, pc.fill_null(pc.equal(a, b), False)))
+    unchanged = pc.sum(same).as_py() or 0
+    added, revised = len(new) - len(now), len(now) - unchanged
+    stays = not added and not revised and len(rows) == len(new)
+    return _Outcome(None if stays else new, added, revised, unchanged)
+
+
+def _united(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
+    """Rows whose key is not there yet, added to those that are."""
+    if rows is None:
+        return _Outcome(new, len(new), 0, 0)
+    (key,) = table.key
+    fresh = new.filter(pc.invert(pc.is_in(new.column(key), value_set=rows.column(key).combine_chunks())))
+    both = conform(table, pa.concat_tables([rows, fresh])) if len(fresh) else None
+    return _Outcome(both, len(fresh), 0, len(new) - len(fresh))
+
+
+def _whole(found: Blob | Meta | None) -> Blob | None:
+    return found if isinstance(found, Blob) else None
+
+
+def _is_in(column: pa.ChunkedArray, values: pa.Array) -> pa.ChunkedArray:
+    """`pc.is_in`, for dictionaries too."""
+    if not pa.types.is_dictionary(column.type):
+        return pc.is_in(column, value_set=values)
+    found = [pc.is_in(chunk.dictionary, value_set=values).take(chunk.indices) for chunk in column.chunks]
+    return pa.chunked_array(found, pa.bool_())

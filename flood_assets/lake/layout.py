@@ -1,0 +1,68 @@
+"""Where a window lies: `{table}/date=YYYY-MM-DD/hour=HH/{table}.parquet`, and nothing else about it.
+
+Hive-style names, so that DuckDB, Athena, Spark, Polars and pandas find the date and hour columns themselves. Whatever
+is not data starts with `_` or `.`, which all of them skip.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from flood_assets.partitions import utc
+from flood_assets.schemas import Table
+
+IDENTITY = "_lake.json"
+DAMAGED = "_damaged"
+LOCKS = ".locks"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_WINDOW_KEY = re.compile(r"(?P<table>\w+)/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/(?P=table)\.parquet")
+
+
+def key_of(table: Table, window: datetime) -> str:
+    """The object's name below the lake."""
+    return f"{table.name}/{window:date=%Y-%m-%d/hour=%H}/{table.name}.parquet"
+
+
+def window_of_key(table: Table, key: str) -> datetime | None:
+    """The window of an object's name; None for a stranger's file."""
+    return _window(_WINDOW_KEY.fullmatch(key), table)
+
+
+def window_of_damaged(table: Table, key: str) -> datetime | None:
+    """The window that an object below `_damaged/` once was; None for a stranger's file."""
+    match = _WINDOW_KEY.match(key, len(DAMAGED) + 1) if key.startswith(f"{DAMAGED}/") else None
+    return _window(match, table)
+
+
+def damaged_key(key: str, modified: datetime) -> str:
+    """Where a damaged object is kept: its name and the moment it was written, so that a second one finds room."""
+    return f"{DAMAGED}/{key}.{modified:%Y%m%dT%H%M%S.%f}"
+
+
+def lock_of(key: str) -> str:
+    """The lock file of an object's window.
+
+    Windows that lie a whole day apart share one, so that there are 24 for each table and none needs to be deleted:
+    unlinking a lock file that another process waits for is how two come to hold "the same" lock.
+    """
+    match = _WINDOW_KEY.search(key)
+    return f"{LOCKS}/{match['table']}-{match['hour']}.lock" if match else f"{LOCKS}/lake.lock"
+
+
+def to_ms(moment: datetime) -> int:
+    """Whole milliseconds since 1970, rounded down: exact, where `timestamp()` goes through a float."""
+    return (utc(moment) - EPOCH) // timedelta(milliseconds=1)
+
+
+def from_ms(ms: int) -> datetime:
+    """The moment of `to_ms`."""
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def _window(match: re.Match[str] | None, table: Table) -> datetime | None:
+    if match is None or match["table"] != table.name:
+        return None
+    try:
+        return datetime.strptime(f"{match['date']} {match['hour']}", "%Y-%m-%d %H").replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,434 @@
+"""What is stored when fetched readings meet a window's stored ones: pure, and without a loop over rows.
+
+A window is worked on as numpy columns (`Block`): ids are codes into an array of distinct text, times are milliseconds,
+and an absent number is NaN. One int64 orders the rows: the rank of the measure times an hour, plus the milliseconds
+into the hour. Ranks are made from the distinct ids, never from rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from flood_assets.lake.layout import to_ms
+from flood_assets.partitions import cutoff
+from flood_assets.schemas import READINGS, TIME
+
+HOUR_MS = 3_600_000
+CODED = pa.dictionary(pa.int32(), pa.string())
+
+Ints = NDArray[np.int64]
+Codes = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Fetched rows of one window, sorted by measure and time, each key once.
+
+    Attributes:
+        window: its start, ms.
+        measures: distinct ids, sorted; may hold some that no row has.
+        measure: code into `measures` of each row.
+        time: ms.
+        stations: distinct ids.
+        station: code into `stations`, -1 where it is not known.
+        station_of: code into `stations` of each of `measures`, -1 where it is not known.
+        value: NaN where there is none.
+        raws: distinct raw values.
+        raw: code into `raws`, -1 where there is none.
+    """
+
+    window: int
+    measures: pa.Array
+    measure: Codes
+    time: Ints
+    stations: pa.Array
+    station: Codes
+    station_of: Codes
+    value: Floats
+    raws: pa.Array
+    raw: Codes
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stored window of readings; the columns as in `Arrivals` and `schemas.READINGS`."""
+
+    measures: pa.Array
+    measure: Codes
+    time: Ints
+    stations: pa.Array
+    station: Codes
+    value: Floats
+    raws: pa.Array
+    raw: Codes
+    first_seen: Ints
+    changed: Ints
+    previous: Floats
+    revision: Codes
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> "Block":
+        """A stored table with coded text, which `disorder` finds nothing wrong with."""
+        measures, measure = _codes(rows.column("measure_id"))
+        stations, station = _codes(rows.column("station_id"))
+        raws, raw = _codes(rows.column("raw_value"))
+        return cls(
+            measures=measures,
+            measure=measure,
+            time=_ms(rows.column("date_time")),
+            stations=stations,
+            station=station,
+            value=_floats(rows.column("value")),
+            raws=raws,
+            raw=raw,
+            first_seen=_ms(rows.column("first_seen_at")),
+            changed=_ms(rows.column("changed_at")),
+            previous=_floats(rows.column("previous_value")),
+            revision=_numpy(rows.column("revision")),
+        )
+
+    def table(self) -> pa.Table:
+        """The rows as they are stored."""
+        columns = {
+            "measure_id": self.measures.take(pa.array(self.measure)),
+            "date_time": _time(self.time),
+            "station_id": _text(self.stations, self.station),
+            "value": pa.array(self.value, from_pandas=True),
+            "raw_value": _text(self.raws, self.raw),
+            "first_seen_at": _time(self.first_seen),
+            "changed_at": _time(self.changed),
+            "previous_value": pa.array(self.previous, from_pandas=True),
+            "revision": pa.array(self.revision),
+        }
+        return pa.Table.from_arrays([columns[name] for name in READINGS.schema.names], schema=READINGS.schema)
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Fetched rows, split into windows.
+
+    Attributes:
+        windows: those with rows, oldest first.
+        expired: rows older than a day, left out.
+        future: rows later than now, left out.
+        repeated: rows whose key came again later in the same fetch, left out.
+    """
+
+    windows: tuple[Arrivals, ...]
+    expired: int
+    future: int
+    repeated: int
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of one window.
+
+    Attributes:
+        block: all its rows.
+        added: fetched rows with a new key.
+        revised: fetched rows that replaced another value.
+        unchanged: fetched rows that told nothing new, or less than is known.
+        filled: stored rows that were given their station.
+    """
+
+    block: Block
+    added: int
+    revised: int
+    unchanged: int
+    filled: int
+
+    @property
+    def news(self) -> bool:
+        """Whether the window has to be written."""
+        return bool(self.added or self.revised or self.filled)
+
+
+def disorder(rows: pa.Table) -> str:
+    """What makes stored rows unfit to be merged with others; empty when they are sorted, with each key once."""
+    measures, measure = _codes(rows.column("measure_id"))
+    ranks = _ranks(measures)[1]
+    key = _keys(ranks[measure], _ms(rows.column("date_time")))
+    return "its rows are not sorted by their key, or a key is there twice" if np.any(np.diff(key) <= 0) else ""
+
+
+def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] | None = None) -> Fetch:
+    """The retained rows of a fetch by window, with one sort for all of them.
+
+    Args:
+        rows: measure_id (string, coded or not), date_time, value, raw_value, and perhaps station_id.
+        now: decides what is retained.
+        stations: the station of each measure: a mapping, or a table with measure_id and station_id such as a
+            snapshot of `measures`. A row's own station_id goes before it.
+
+    Raises:
+        ValueError: a column is missing or unknown, or a key is null.
+    """
+    known = {"measure_id", "date_time", "value", "raw_value"}
+    if odd := (set(rows.column_names) - {"station_id"}) ^ known:
+        raise ValueError(f"readings to merge: columns missing or unknown: {', '.join(sorted(odd))}")
+    for name in READINGS.key:
+        if rows.column(name).null_count:
+            raise ValueError(f"readings to merge: {name} is null in {rows.column(name).null_count} rows")
+
+    measures, measure = _ranked(*_codes(rows.column("measure_id")))
+    time = _ms(rows.column("date_time"))
+    expired, future = time <= to_ms(cutoff(now)), time > to_ms(now)
+    kept = np.flatnonzero(~(expired | future))
+    hour = time // HOUR_MS
+    first = int(hour[kept].min()) if len(kept) else 0
+    key = ((hour[kept] - first) * max(len(measures), 1) + measure[kept]) * HOUR_MS + time[kept] % HOUR_MS
+    # Stable, so that of several rows with one key the last one fetched comes last.
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    last = np.append(key[1:] != key[:-1], [True] * bool(len(key)))
+    kept = kept[order[last]]
+
+    station_ids, station_of = _stations_of(measures, stations)
+    if "station_id" in rows.column_names:
+        own_ids, own = _codes(rows.column("station_id"))
+        station_ids, recoded, own_codes = _union(station_ids, own_ids)
+        station_of = _recode(station_of, recoded)
+        own = _recode(own, own_codes)[kept]
+        station = np.where(own >= 0, own, station_of[measure[kept]])
+    else:
+        station = station_of[measure[kept]]
+    raws, raw = _codes(rows.column("raw_value"))
+    measure, time, raw, value = measure[kept], time[kept], raw[kept], _floats(rows.column("value"))[kept]
+    hour = time // HOUR_MS
+    hours, starts = np.unique(hour, return_index=True)
+    ends = [*starts[1:].tolist(), len(hour)]
+    windows = tuple(
+        Arrivals(
+            window=int(h) * HOUR_MS,
+            measures=measures,
+            measure=measure[a:b],
+            time=time[a:b],
+            stations=station_ids,
+            station=station[a:b],
+            station_of=station_of,
+            value=value[a:b],
+            raws=raws,
+            raw=raw[a:b],
+        )
+        for h, a, b in zip(hours.tolist(), starts.tolist(), ends, strict=True)
+    )
+    repeated = len(order) - len(kept)
+    return Fetch(windows, int(expired.sum()), int(future.sum()), repeated)
+
+
+def merge(stored: Block | None, new: Arrivals, observed_at: datetime) -> Merged:
+    """One window after the fetch of `observed_at`.
+
+    A new key is added. The same key with the same value changes nothing; with another value it is a revision, unless
+    the stored value was seen by a later fetch than this one. Rows without a station are given it when it is known.
+    No row is ever removed.
+    """
+    observed = to_ms(observed_at)
+    fresh = _fresh(new, observed)
+    if stored is None:
+        return Merged(fresh, len(fresh.time), 0, 0, 0)
+    stored, fresh, station_of = _common(stored, fresh, new)
+    old_key, new_key = _keys(stored.measure, stored.time), _keys(fresh.measure, fresh.time)
+    at = np.searchsorted(old_key, new_key)
+    at_or_last = np.minimum(at, len(old_key) - 1)
+    known = old_key[at_or_last] == new_key if len(old_key) else np.zeros(len(new_key), np.bool_)
+    at = at[known]
+
+    revised = ~_same(stored, at, fresh, known) & (stored.changed[at] <= observed)
+    if revised.any():
+        to, by = at[revised], np.flatnonzero(known)[revised]
+        stored = replace(
+            stored,
+            value=_put(stored.value, to, fresh.value[by]),
+            raw=_put(stored.raw, to, fresh.raw[by]),
+            previous=_put(stored.previous, to, stored.value[to]),
+            changed=_put(stored.changed, to, np.int64(observed)),
+            revision=_put(stored.revision, to, stored.revision[to] + 1),
+        )
+
+    station = stored.station
+    if (station < 0).any():
+        station = np.where(station < 0, station_of[stored.measure], station)
+        own = station[at] < 0
+        station[at[own]] = fresh.station[known][own]
+    filled = int((station != stored.station).sum())
+    stored = replace(stored, station=station)
+
+    added = ~known
+    if added.any():
+        # Two sorted runs: numpy's stable sort merges them in one pass.
+        order = np.argsort(np.concatenate([old_key, new_key[added]]), kind="stable")
+        stored = _joined(stored, fresh, added, order)
+    count = int(revised.sum())
+    return Merged(stored, int(added.sum()), count, int(known.sum()) - count, filled)
+
+
+def _fresh(new: Arrivals, observed: int) -> Block:
+    seen = np.full(len(new.time), observed, np.int64)
+    return Block(
+        measures=new.measures,
+        measure=new.measure,
+        time=new.time,
+        stations=new.stations,
+        station=new.station,
+        value=new.value,
+        raws=new.raws,
+        raw=new.raw,
+        first_seen=seen,
+        changed=seen,
+        previous=np.full(len(seen), np.nan),
+        revision=np.zeros(len(seen), np.int32),
+    )
+
+
+def _common(stored: Block, fresh: Block, new: Arrivals) -> tuple[Block, Block, Codes]:
+    """Both blocks coded into the same text, and the station of each of the common measures."""
+    measures, old, fetched = _union(stored.measures, fresh.measures)
+    measures, rank = _ranks(measures)
+    old, fetched = rank[old], rank[fetched]
+    stations, old_station, new_station = _union(stored.stations, fresh.stations)
+    raws, old_raw, new_raw = _union(stored.raws, fresh.raws)
+    station_of = np.full(len(measures), -1, np.int32)
+    station_of[fetched] = _recode(new.station_of, new_station)
+    text = {"measures": measures, "stations": stations, "raws": raws}
+    stored = replace(
+        stored,
+        **text,
+        measure=_recode(stored.measure, old),
+        station=_recode(stored.station, old_station),
+        raw=_recode(stored.raw, old_raw),
+    )
+    fresh = replace(
+        fresh,
+        **text,
+        measure=_recode(fresh.measure, fetched),
+        station=_recode(fresh.station, new_station),
+        raw=_recode(fresh.raw, new_raw),
+    )
+    return stored, fresh, station_of
+
+
+def _same(stored: Block, at: Ints, fresh: Block, known: Flags) -> Flags:
+    """Whether the value is what was stored; of several values their order says nothing."""
+    old, new = stored.value[at], fresh.value[known]
+    same: Flags = (old == new) | (np.isnan(old) & np.isnan(new))
+    old_raw, new_raw = stored.raw[at], fresh.raw[known]
+    if np.array_equal(old_raw, new_raw):
+        return same
+    canonical = _canonical(stored.raws)
+    same &= _recode(old_raw, canonical) == _recode(new_raw, canonical)
+    return same
+
+
+def _canonical(raws: pa.Array) -> Codes:
+    """A code for each raw value, the same for those that differ only in the order of their parts."""
+    parts = pc.split_pattern(raws, "|")
+    flat = pa.table({"of": pc.list_parent_indices(parts), "part": pc.list_flatten(parts)})
+    flat = flat.take(pc.sort_indices(flat, sort_keys=[("of", "ascending"), ("part", "ascending")]))
+    ordered = pa.ListArray.from_arrays(parts.offsets, flat.column("part").combine_chunks())
+    codes: Codes = _numpy(pc.binary_join(ordered, "|").dictionary_encode().indices)
+    return codes
+
+
+def _joined(stored: Block, fresh: Block, added: Flags, order: Ints) -> Block:
+    def both(name: str) -> Any:
+        return np.concatenate([getattr(stored, name), getattr(fresh, name)[added]])[order]
+
+    numbers = ("measure", "time", "station", "value", "raw", "first_seen", "changed", "previous", "revision")
+    return replace(stored, **{name: both(name) for name in numbers})
+
+
+def _stations_of(measures: pa.Array, stations: pa.Table | Mapping[str, str] | None) -> tuple[pa.Array, Codes]:
+    """The station of each measure: distinct ids, and a code for each measure."""
+    if stations is None:
+        return pa.array([], pa.string()), np.full(len(measures), -1, np.int32)
+    if isinstance(stations, Mapping):
+        keys, values = pa.array(list(stations), pa.string()), pa.array(list(stations.values()), pa.string())
+    else:
+        keys, values = (stations.column(name).cast(pa.string()) for name in ("measure_id", "station_id"))
+        keys, values = pa.concat_arrays(keys.chunks or [pa.array([], pa.string())]), values.combine_chunks()
+    return _codes(pa.chunked_array([values.take(pc.index_in(measures, value_set=keys))]))
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
+    """The distinct text of a column in order of appearance, and a code for each row: -1 for null."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    column = column.unify_dictionaries()
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    if not chunks:
+        return pa.array([], pa.string()), np.zeros(0, np.int32)
+    text = chunks[0].dictionary
+    if text.null_count or len(pc.unique(text)) < len(text):
+        # Arrow allows a dictionary to hold null or the same text twice; here a code stands for one text.
+        return _codes(column.cast(pa.string()))
+    codes = np.concatenate([_numpy(pc.fill_null(chunk.indices.cast(pa.int32()), -1)) for chunk in chunks])
+    return text.cast(pa.string()), codes
+
+
+def _ranked(text: pa.Array, codes: Codes) -> tuple[pa.Array, Codes]:
+    """The same rows with distinct text in order."""
+    ordered, rank = _ranks(text)
+    return ordered, rank[codes]
+
+
+def _ranks(text: pa.Array) -> tuple[pa.Array, Codes]:
+    ordered = pc.unique(text)
+    if len(ordered) > 1 and not pc.all(pc.less(ordered[:-1], ordered[1:])).as_py():
+        ordered = ordered.take(pc.sort_indices(ordered))
+    return ordered, _numpy(pc.index_in(text, value_set=ordered))
+
+
+def _union(one: pa.Array, other: pa.Array) -> tuple[pa.Array, Codes, Codes]:
+    """The distinct text of both, and the code in it of each text of the one and of the other."""
+    if one.equals(other):
+        same = np.arange(len(one), dtype=np.int32)
+        return one, same, same
+    both = pc.unique(pa.concat_arrays([one, other]))
+    return both, np.arange(len(one), dtype=np.int32), _numpy(pc.index_in(other, value_set=both))
+
+
+def _recode(codes: Codes, to: Codes) -> Codes:
+    """Codes into another array of text; -1 stays."""
+    return np.append(to, np.int32(-1))[codes].astype(np.int32, copy=False)
+
+
+def _put(values: Any, at: Ints, new: Any) -> Any:
+    values = values.copy()
+    values[at] = new
+    return values
+
+
+def _keys(measure: Codes, time: Ints) -> Ints:
+    return measure.astype(np.int64) * HOUR_MS + time % HOUR_MS
+
+
+def _ms(column: pa.ChunkedArray) -> Ints:
+    ms: Ints = _numpy(column.cast(TIME).cast(pa.int64()))
+    return ms
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
+    values: Floats = _numpy(pc.fill_null(column.cast(pa.float64()), np.nan))
+    return values
+
+
+def _numpy(column: Any) -> Any:
+    return column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+
+
+def _time(ms: Ints) -> pa.Array:
+    return pa.array(ms).view(TIME)
+
+
+def _text(text: pa.Array, codes: Codes) -> pa.Array:
+    return text.take(pa.array(codes, mask=codes < 0)) if len(text) else pa.nulls(len(codes), pa.string())

@@ -1,0 +1,115 @@
+"""An S3 bucket as an obstore store: whose credentials, which endpoint, how patient. What is done with it: `store`."""
+
+# ruff: noqa: PLC0415 - boto3 takes a fifth of a second to import, and a lake in a folder never needs it
+
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flood_assets.errors import LakeError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
+
+
+class S3Settings(Protocol):
+    """What is needed of `dagster_aws.s3.S3Resource`, without importing it."""
+
+    region_name: str | None
+    endpoint_url: str | None
+    profile_name: str | None
+    use_unsigned_session: bool
+    aws_access_key_id: str | None
+    aws_secret_access_key: str | None
+    aws_session_token: str | None
+    verify: Any
+    max_attempts: int
+
+
+def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConfig", retry: "RetryConfig") -> "S3Store":
+    """The store of `s3://bucket/prefix`.
+
+    Credentials, region and endpoint come from `s3` where it says them, else from where boto3 finds them: the AWS
+    variables, the shared configuration, the container or the instance.
+
+    Args:
+        bucket: its name.
+        prefix: the folder in it; may be empty.
+        s3: an object shaped like `dagster_aws.s3.S3Resource`, or None for the usual AWS configuration.
+        client: obstore's client options, which get what `s3` says about TLS.
+        retry: obstore's retry configuration, which gets what `s3` says about attempts.
+
+    Raises:
+        LakeError: the profile does not exist, or there are no credentials.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+    from obstore.store import S3Store
+
+    url = f"s3://{bucket}/{prefix}".rstrip("/")
+    try:
+        session = boto3.Session(
+            profile_name=s3.profile_name if s3 else None,
+            aws_access_key_id=s3.aws_access_key_id if s3 else None,
+            aws_secret_access_key=s3.aws_secret_access_key if s3 else None,
+            aws_session_token=s3.aws_session_token if s3 else None,
+        )
+        found = session.get_credentials()
+        endpoint = (s3.endpoint_url if s3 else None) or _configured_endpoint(session)
+    except BotoCoreError as error:
+        raise LakeError(f"{url}: {error}. Check AWS_PROFILE and ~/.aws/config") from error
+
+    config: S3Config = {}
+    if region := (s3.region_name if s3 else None) or session.region_name or os.environ.get("AWS_REGION"):
+        config["region"] = region
+    if endpoint:
+        config["endpoint"] = endpoint
+        # Servers other than AWS rarely have a name for each bucket.
+        config["virtual_hosted_style_request"] = False
+        client["allow_http"] = endpoint.startswith("http://")
+    _trust(client, s3.verify if s3 else None)
+    if s3:
+        retry["max_retries"] = max(0, s3.max_attempts - 1)
+
+    if s3 and s3.use_unsigned_session:
+        config["skip_signature"] = True
+        return S3Store(bucket, prefix=prefix or None, config=config, client_options=client, retry_config=retry)
+    if found is None:
+        raise LakeError(
+            f"{url}: no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or give the machine a role"
+        )
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        config=config,
+        client_options=client,
+        retry_config=retry,
+        credential_provider=Boto3CredentialProvider(session),
+    )
+
+
+def _configured_endpoint(session: Any) -> str | None:
+    """AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or what the profile says, in boto3's own order."""
+    from botocore.configprovider import ConfiguredEndpointProvider
+
+    core = session._session  # boto3 shows neither the profile nor the endpoint without building a client
+    if core.get_config_variable("ignore_configured_endpoint_urls"):
+        return None
+    endpoint: str | None = ConfiguredEndpointProvider(
+        full_config=core.full_config, scoped_config=core.get_scoped_config(), client_name="s3"
+    ).provide()
+    return endpoint
+
+
+def _trust(client: "ClientConfig", verify: bool | str | None) -> None:
+    """`verify` as boto3 means it: False, or the path of a bundle of certificates."""
+    bundle = verify if isinstance(verify, str) else os.environ.get("AWS_CA_BUNDLE")
+    if verify is False:
+        client["allow_invalid_certificates"] = True
+    elif bundle:
+        try:
+            with open(bundle, "rb") as file:  # noqa: PTH123 - one read, and Path adds nothing
+                client["root_certificate"] = file.read()
+        except OSError as error:
+            raise LakeError(f"the certificates in '{bundle}' cannot be read: {error.strerror}") from error
