@@ -17,6 +17,4 @@ def explained() -> Iterator[None]:
     try:
         yield
     except FloodAssetsError as error:
-        raise dg.Failure(
-            description=str(error), allow_retries=isinstance(error, SourceError | LakeError)
-        ) from error
+        raise dg.Failure(description=str(error), allow_retries=isinstance(error, SourceError | LakeError)) from error

@@ -30,7 +30,7 @@ def prune_runs(context: dg.OpExecutionContext, config: HousekeepingConfig, clock
     """Delete finished runs that are older than they need to be, the oldest first."""
     now = clock.now()
     deleted = prune(context.instance, now, config)
-    context.log.info(f"deleted {deleted} runs with their events and logs")
+    context.log.info("deleted %d runs with their events and logs", deleted)
     context.add_output_metadata({"runs_deleted": deleted})
 
 
@@ -57,8 +57,7 @@ def prune(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfi
     old = [
         record.dagster_run
         for record in records
-        if record.dagster_run.status != dg.DagsterRunStatus.FAILURE
-        or record.create_timestamp < keep_failures_from
+        if record.dagster_run.status != dg.DagsterRunStatus.FAILURE or record.create_timestamp < keep_failures_from
     ]
     for run in old:
         instance.compute_log_manager.delete_logs(prefix=[run.run_id])

@@ -70,7 +70,5 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         # dagster-aws takes half a second to import and brings boto3: only those who use S3 pay for it.
         from dagster_aws.s3 import S3Resource  # noqa: PLC0415
 
-        s3 = S3Resource(
-            region_name=self.region_name, endpoint_url=self.endpoint_url, profile_name=self.profile_name
-        )
+        s3 = S3Resource(region_name=self.region_name, endpoint_url=self.endpoint_url, profile_name=self.profile_name)
         return Lake.open(self.lake_url, s3=s3)

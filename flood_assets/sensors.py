@@ -37,9 +37,7 @@ def retention_sensor(
         return dg.SkipReason(f"the lake cannot be looked at: {error}")
     if not expired:
         return dg.SkipReason("nothing in the lake is older than 24 hours")
-    running = context.instance.get_runs(
-        dg.RunsFilter(job_name=retention_job.name, statuses=_UNDER_WAY), limit=1
-    )
+    running = context.instance.get_runs(dg.RunsFilter(job_name=retention_job.name, statuses=_UNDER_WAY), limit=1)
     if running:
         return dg.SkipReason(f"cleanup {running[0].run_id} is under way")
     oldest = min(found.window for found in expired)

@@ -1,4 +1,4 @@
-"""What the assets of the API have in common: how Dagster shows them, when they are tried again, which windows they take."""
+"""What the assets of the API have in common: how Dagster shows them, retries, and the windows that they take."""
 
 from collections.abc import Sequence
 from datetime import datetime

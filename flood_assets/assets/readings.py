@@ -4,7 +4,7 @@ What to ask for is decided in `flood_assets.ea.plan`; how readings are merged, i
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pyarrow as pa
@@ -22,12 +22,19 @@ from flood_assets.assets.common import (
     require_retained,
 )
 from flood_assets.assets.pictures import freshness, liveliest, table
+from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.refresh import Fetched, catch_up, reread
+from flood_assets.errors import ClockError
 from flood_assets.explain import explained
+from flood_assets.lake import marks
 from flood_assets.lake.io_manager import Batch
+from flood_assets.lake.lake import Lake
 from flood_assets.partitions import hourly_windows, partition_key
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.schemas import MEASURES, READINGS
+
+# A clock may be a little off, and two machines never agree to the second.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 class ReadingsConfig(dg.Config):
@@ -73,24 +80,18 @@ def readings(
         store = lake.open()
         store.claim(source.base_url)
         api = source.open(clock)
-        snapshot = store.newest_snapshot(MEASURES, now)
+        known = store.newest_snapshot(MEASURES, now)
+        snapshot = known if known is not None else MEASURES.schema.empty_table()
         if config.incremental:
-            marks = store.marks()
-            fetched = catch_up(
-                api,
-                stored=[stored.window for stored in store.windows(READINGS)],
-                marks=marks,
-                measures=snapshot,
-                now=now,
-            )
+            fetched = _catch_up(store, api, snapshot, now)
         else:
             require_retained(windows, now)
             fetched = reread(api, windows, now)
-    rows = with_stations(fetched.rows, snapshot)
-    _describe(context, windows, rows, fetched)
+    _describe(context, windows, fetched, snapshot)
     return Batch(
-        rows=rows,
+        rows=fetched.rows,
         rejects=fetched.rejects,
+        stations=snapshot,
         observed_at=fetched.observed_at,
         covered=fetched.covered,
         marks=fetched.marks,
@@ -100,29 +101,28 @@ def readings(
 readings = readings.with_attributes(backfill_policy=ONE_RUN)
 
 
-def with_stations(rows: pa.Table, measures: pa.Table) -> pa.Table:
-    """The rows with `station_id`, null where the snapshot does not know the measure.
-
-    Looked up for the distinct measures only, and dictionary-coded like them.
-    """
-    rows = rows.unify_dictionaries()
-    if not len(rows):
-        return rows.append_column("station_id", pa.nulls(0, pa.dictionary(pa.int32(), pa.string())))
-    distinct = rows["measure_id"].chunk(0).dictionary
-    found = pc.index_in(distinct, measures["measure_id"].combine_chunks())
-    stations = measures["station_id"].take(found).combine_chunks().dictionary_encode()
-    chunks = [
-        pa.DictionaryArray.from_arrays(stations.indices.take(chunk.indices), stations.dictionary)
-        for chunk in rows["measure_id"].chunks
-    ]
-    return rows.append_column("station_id", pa.chunked_array(chunks))
+def _catch_up(store: Lake, api: FloodMonitoringApi, snapshot: pa.Table, now: datetime) -> Fetched:
+    """Catch up from where the lake says that it is complete."""
+    known = marks.load(store)
+    if known is not None and known.as_of > now + CLOCK_TOLERANCE:
+        raise ClockError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M:%SZ}, but the lake was filled at "
+            f"{known.as_of:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP), or use another lake. Nothing was changed"
+        )
+    return catch_up(
+        api,
+        stored=[window.window for window in store.windows(READINGS)],
+        marks=known.rows if known is not None else None,
+        measures=snapshot,
+        now=now,
+    )
 
 
 def _describe(
-    context: dg.AssetExecutionContext, windows: Sequence[datetime], rows: pa.Table, fetched: Fetched
+    context: dg.AssetExecutionContext, windows: Sequence[datetime], fetched: Fetched, snapshot: pa.Table
 ) -> None:
     """Tell the run's story where it is looked for: at the newest window, and at those that something was read for."""
-    answers = fetched.answers
+    rows, answers = fetched.rows, fetched.answers
     story: dict[str, dg.MetadataValue | str | int | float] = {
         "why": fetched.reason,
         "requests": sum(answer.requests for answer in answers),
@@ -131,20 +131,19 @@ def _describe(
         "parse_seconds": round(sum(answer.seconds_parse for answer in answers), 3),
         "rows_read": len(rows),
         "rejected_rows": len(fetched.rejects),
-        "unknown_measures": _count_unknown(rows),
+        "unknown_measures": _count_unknown(rows, snapshot),
         "preview": preview(rows),
         "picture": liveliest(rows) if fetched.ages_minutes is None else freshness(fetched.ages_minutes),
     }
     if fetched.unanswered:
         story["measures_left_for_the_next_tick"] = len(fetched.unanswered)
-        context.log.warning(
-            f"{len(fetched.unanswered)} measures could not be asked and stay behind: {', '.join(fetched.unanswered[:5])}"
-        )
+        some = ", ".join(fetched.unanswered[:5])
+        context.log.warning("%d measures could not be asked and stay behind: %s", len(fetched.unanswered), some)
     touched = set(pc.unique(pc.floor_temporal(rows["date_time"], unit="hour")).to_pylist())
     for window in windows:
         if window in touched or window == windows[-1]:
             context.add_asset_metadata(story, partition_key=partition_key(window))
-    context.log.info(f"{len(rows):,} rows from {story['requests']} requests: {fetched.reason}")
+    context.log.info("%d rows from %s requests: %s", len(rows), story["requests"], fetched.reason)
 
 
 def preview(rows: pa.Table, most: int = 8) -> dg.MarkdownMetadataValue:
@@ -164,6 +163,6 @@ def preview(rows: pa.Table, most: int = 8) -> dg.MarkdownMetadataValue:
     )
 
 
-def _count_unknown(rows: pa.Table) -> int:
-    unknown = rows.filter(rows["station_id"].is_null())
-    return len(pc.unique(unknown["measure_id"]))
+def _count_unknown(rows: pa.Table, snapshot: pa.Table) -> int:
+    known = pc.is_in(pc.unique(rows["measure_id"]).cast(pa.string()), value_set=snapshot["measure_id"].combine_chunks())
+    return len(known) - (pc.sum(known).as_py() or 0)

@@ -7,6 +7,7 @@ What has expired is decided by the lake from the times of the rows (`flood_asset
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -15,7 +16,7 @@ from flood_assets import schemas
 from flood_assets.assets.common import GROUP, OWNERS
 from flood_assets.assets.pictures import table
 from flood_assets.explain import explained
-from flood_assets.lake.lake import Expiry
+from flood_assets.lake.retention import Expiry
 from flood_assets.partitions import cutoff, is_expired, partition_key, windows_between
 from flood_assets.resources import Clock, LakeResource
 
@@ -52,15 +53,11 @@ def retention(
         expiries = lake.open().expire(now, dry_run=config.dry_run)
     if not config.dry_run:
         _record_empty(context, {expiry.window for expiry in expiries}, now)
-    would = "would be " if config.dry_run else ""
-    context.log.info(
-        f"{sum(e.action == 'deleted' for e in expiries)} windows {would}deleted, "
-        f"{sum(e.action == 'trimmed' for e in expiries)} {would}trimmed"
-    )
+    context.log.info("%d windows, dry run: %s", len(expiries), config.dry_run)
     return dg.MaterializeResult(metadata=summary(expiries, now, dry_run=config.dry_run))
 
 
-def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict[str, dg.MetadataValue | int | str | bool]:
+def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict[str, Any]:
     """What a cleanup did, or would do, as metadata."""
     by_table: dict[tuple[str, str], list[Expiry]] = defaultdict(list)
     for expiry in expiries:
@@ -70,12 +67,18 @@ def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict
         "dry_run": dry_run,
         "windows_deleted": sum(e.action == "deleted" for e in expiries),
         "windows_trimmed": sum(e.action == "trimmed" for e in expiries),
-        "rows": sum(e.rows for e in expiries),
-        "bytes_freed": sum(e.bytes_freed for e in expiries),
+        "rows": _total(e.rows for e in expiries),
+        "bytes_freed": _total(e.bytes_freed for e in expiries),
         "details": table(
             ["table", "what", "windows", "rows", "bytes freed"],
             [
-                (name, action, _span(e.window for e in found), sum(e.rows for e in found), sum(e.bytes_freed for e in found))
+                (
+                    name,
+                    action,
+                    _span(e.window for e in found),
+                    _total(e.rows for e in found),
+                    _total(e.bytes_freed for e in found),
+                )
                 for (name, action), found in sorted(by_table.items())
             ],
         ),
@@ -107,6 +110,11 @@ def _record_empty(context: dg.AssetExecutionContext, touched: set[datetime], now
                         metadata={"dagster/partition_row_count": 0, "expired": True},
                     )
                 )
+
+
+def _total(numbers: Iterable[int | None]) -> int:
+    """The sum of what is known: a damaged window's rows are not."""
+    return sum(number for number in numbers if number is not None)
 
 
 def _span(windows: Iterable[datetime]) -> str:

@@ -9,7 +9,7 @@ Nothing here asks, stores or knows the time: `client` asks, the lake stores, `no
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
@@ -38,14 +38,14 @@ class Plan:
         days: UTC days to read whole, oldest first.
         latest: whether to ask `latest` first, and then `after_latest` for the rest.
         since: measures to ask for their retained day, one request each.
-        take: which rows of `latest` to store as they are: the measures that moved by one step.
+        take: which rows of `latest` to store as they are: the measures that moved by one step. Empty without `latest`.
     """
 
     reason: str
     days: tuple[date, ...] = ()
     latest: bool = False
     since: tuple[str, ...] = ()
-    take: npt.NDArray[np.bool_] | None = None
+    take: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
 def reread(windows: Sequence[datetime]) -> Plan:

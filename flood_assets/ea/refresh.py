@@ -108,7 +108,9 @@ def catch_up(
     log.info(second.reason)
     singles, refused, unanswered = _each(api, second.since, now)
     days = _days(api, second.days)
-    take = second.take | np.isin(latest.rows["measure_id"].cast(pa.string()).to_numpy(zero_copy_only=False), refused)
+    take = (
+        second.take | pc.is_in(latest.rows["measure_id"].cast(pa.string()), pa.array(refused, pa.string())).to_numpy()
+    )
     taken = latest.rows.filter(pa.array(take))
     newer = [_marks_of_taken(taken, now)]
     if singles:
@@ -136,9 +138,7 @@ def _days(api: FloodMonitoringApi, days: Sequence[date]) -> list[Answer]:
     return [api.readings_of_day(day) for day in sorted(days, reverse=True)]
 
 
-def _each(
-    api: FloodMonitoringApi, measures: Sequence[str], now: datetime
-) -> tuple[list[Answer], list[str], list[str]]:
+def _each(api: FloodMonitoringApi, measures: Sequence[str], now: datetime) -> tuple[list[Answer], list[str], list[str]]:
     """Ask for the retained day of each measure.
 
     Not only for what is newer than its mark: a batch brings corrections and stragglers, and a day of one gauge is

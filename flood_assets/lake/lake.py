@@ -26,7 +26,6 @@ from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Blob, ConflictError, Meta, Store, open_store
-from flood_assets.lake.watermarks import watermarks
 from flood_assets.partitions import WINDOW, cutoff, is_expired, utc, window_of, windows_between
 from flood_assets.schemas import READINGS, REJECTS, TABLES, Table
 
@@ -101,6 +100,16 @@ class StoredWindow:
     size: int
     e_tag: str | None
     modified: datetime
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a window holds: rows, bytes, and its oldest and newest time (None without rows and for snapshots)."""
+
+    rows: int
+    size: int
+    oldest: datetime | None
+    newest: datetime | None
 
 
 @dataclass(frozen=True)
@@ -233,6 +242,21 @@ class Lake:
         ]
         return Merge(changes, fetch.expired, fetch.future, fetch.repeated)
 
+    def ensure_windows(self, table: Table, windows: Iterable[datetime]) -> None:
+        """Store those of the windows that are not there as empty ones: they were asked for, and there was nothing.
+
+        Raises:
+            LakeError: the lake could not be read or written.
+        """
+        there = {stored.window for stored in self.windows(table)}
+        for window in sorted(set(windows) - there):
+            key = key_of(table, window)
+            with self.store.guard(key):
+                try:
+                    self.store.put(key, self.encode(table, table.schema.empty_table()), replaces=None)
+                except ConflictError:
+                    continue
+
     def put_snapshot(self, table: Table, window: datetime, rows: pa.Table) -> WindowChange:
         """Replace a window of `stations` or `measures`, unless only `observed_at` would change.
 
@@ -344,16 +368,15 @@ class Lake:
                 logger.error("%s; an older snapshot is used", error)  # noqa: TRY400 - the message says it all
         return None
 
+    def contents(self, table: Table, windows: Sequence[datetime]) -> dict[datetime, Content]:
+        """What each window holds, from the Parquet footers alone; a window that is not there holds nothing."""
+        with ThreadPoolExecutor(READERS) as pool:
+            return dict(zip(windows, pool.map(partial(self._content, table), windows), strict=True))
+
     def oldest_row(self, table: Table, window: datetime) -> datetime | None:
         """The oldest time in a window, from the Parquet footer alone; None without rows, a window, or a time column."""
         file = self.open_footer(table, key_of(table, window_of(window)))
         return None if file is None else file.oldest()
-
-    def watermarks(self, now: datetime) -> pa.Table:
-        """How far each measure has come, from its retained readings: see `watermarks.watermarks`."""
-        return watermarks(
-            self.read(READINGS, now=now, columns=["measure_id", "date_time", "first_seen_at"], coded=True)
-        )
 
     # -- retention
 
@@ -472,6 +495,14 @@ class Lake:
         aside = damaged_key(meta.key, meta.modified)
         self.store.copy(meta.key, aside)
         return aside
+
+    def _content(self, table: Table, window: datetime) -> Content:
+        key = key_of(table, window_of(window))
+        meta = self.store.head(key)
+        if meta is None:
+            return Content(0, 0, None, None)
+        file = self.open_footer(table, key)
+        return Content(file.rows, meta.size, file.oldest(), file.newest()) if file else Content(0, 0, None, None)
 
     def _ranged(self, table: Table, meta: Meta) -> WindowFile:
         source = pa.PythonFile(RangedFile(meta.size, partial(self.store.get_range, meta)), mode="r")

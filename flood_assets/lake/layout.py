@@ -11,6 +11,7 @@ from flood_assets.partitions import utc
 from flood_assets.schemas import Table
 
 IDENTITY = "_lake.json"
+MARKS_KEY = "_marks.parquet"
 DAMAGED = "_damaged"
 LOCKS = ".locks"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

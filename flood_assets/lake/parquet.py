@@ -96,13 +96,20 @@ class WindowFile:
 
     def oldest(self) -> datetime | None:
         """The oldest time in it, from the statistics alone; None without rows or for a snapshot."""
+        return min((found.min for found in self._times()), default=None)
+
+    def newest(self) -> datetime | None:
+        """The newest time in it, likewise."""
+        return max((found.max for found in self._times()), default=None)
+
+    def _times(self) -> list[Any]:
+        """The statistics of the time column, one a row group."""
         if not self.table.time:
-            return None
+            return []
         column = self._metadata.schema.names.index(self.table.time)
-        statistics = [
-            self._metadata.row_group(g).column(column).statistics for g in range(self._metadata.num_row_groups)
-        ]
-        return min((s.min for s in statistics if s is not None and s.has_min_max), default=None)
+        groups = range(self._metadata.num_row_groups)
+        statistics = [self._metadata.row_group(group).column(column).statistics for group in groups]
+        return [found for found in statistics if found is not None and found.has_min_max]
 
     def read(
         self, columns: Sequence[str] | None = None, *, measure_ids: pa.Array | None = None, coded: bool = False
