@@ -421,7 +421,7 @@ class Lake:
             yield attempt
         raise LakeError(f"{self.url}/{key}: {ATTEMPTS} attempts met another writer each time: are many runs at work?")
 
-    def encode(self, table: Table, rows: pa.Table) -> pa.Buffer:
+    def encode(self, table: Table, rows: pa.Table) -> bytes:
         """The bytes of a window."""
         return parquet.encode(table, rows)
 
@@ -430,12 +430,12 @@ class Lake:
     def _update(self, table: Table, window: datetime, revise: Callable[[pa.Table | None], _Outcome]) -> WindowChange:
         """Read a window, let `revise` say what it shall hold, and write that if nobody else wrote meanwhile."""
         key = key_of(table, window)
-        lost: tuple[pa.Buffer, WindowChange] | None = None
+        lost: tuple[bytes, WindowChange] | None = None
         for _ in self.attempts(key):
             with self.store.guard(key):
                 started = time.perf_counter()
                 blob = _whole(self.store.get(key))
-                if lost is not None and blob is not None and blob.data.equals(lost[0]):
+                if lost is not None and blob is not None and blob.data.to_pybytes() == lost[0]:
                     # The PUT had succeeded and only its answer was lost: the retry met our own work.
                     return lost[1]
                 aside = None
@@ -474,7 +474,7 @@ class Lake:
                 if outcome.rows is None:
                     return change
                 data = self.encode(table, outcome.rows)
-                change = replace(change, size=data.size)
+                change = replace(change, size=len(data))
                 try:
                     self.store.put(key, data, replaces=None if blob is None else blob.meta)
                 except ConflictError:

@@ -39,7 +39,7 @@ class DamagedWindowError(LakeError):
         )
 
 
-def encode(table: Table, rows: pa.Table) -> pa.Buffer:
+def encode(table: Table, rows: pa.Table) -> bytes:
     """The rows as Parquet bytes: the same rows give the same bytes. They must have the table's schema and order."""
     plain = [name for name in _PLAIN if name in rows.column_names]
     sink = pa.BufferOutputStream()
@@ -56,7 +56,8 @@ def encode(table: Table, rows: pa.Table) -> pa.Buffer:
         write_page_checksum=True,
         sorting_columns=pq.SortingColumn.from_ordering(table.schema, [(name, "ascending") for name in table.key]),
     )
-    return sink.getvalue()
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
 
 
 class WindowFile:

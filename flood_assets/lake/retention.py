@@ -150,5 +150,5 @@ def _trim(lake: "Lake", table: Table, window: "StoredWindow", now: datetime, *, 
                 lake.store.put(window.key, data, replaces=stored.meta)
             except ConflictError:
                 continue
-            return Expiry(table.name, window.window, gone, size - data.size, "trimmed")
+            return Expiry(table.name, window.window, gone, size - len(data), "trimmed")
     return None

@@ -143,7 +143,7 @@ class Store:
             found = [_meta(entry) for entries in self._store.list(prefix, chunk_size=1000) for entry in entries]
         return sorted(found, key=lambda meta: meta.key)
 
-    def put(self, key: str, data: Any, *, replaces: Meta | None) -> None:
+    def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
         """Write an object whole, if it still is the version that was read (None: if there still is none).
 
         In a folder the caller holds `guard(key)`.
