@@ -31,7 +31,7 @@ class Fetched:
     """What the API gave, and what that is worth.
 
     Attributes:
-        rows: schema `parse.FETCHED`; may hold a reading more than once, the later row being the later answer.
+        rows: schema `parse.FETCHED`, one dictionary for all; may hold a reading more than once, the later row being the later answer.
         rejects: rows that could not be understood.
         observed_at: when the first of the requests was sent.
         covered: windows that were asked for whole.
@@ -190,7 +190,7 @@ def _fetched(
     ages_minutes: npt.NDArray[np.float64] | None = None,
 ) -> Fetched:
     return Fetched(
-        rows=rows,
+        rows=rows.unify_dictionaries(),
         rejects=pa.concat_tables([answer.rejects for answer in answers]),
         observed_at=min(answer.observed_at for answer in answers),
         covered=sorted(covered),
