@@ -31,7 +31,7 @@ class Fetched:
     """What the API gave, and what that is worth.
 
     Attributes:
-        rows: schema `parse.FETCHED`, one dictionary for all; may hold a reading more than once, the later row being the later answer.
+        rows: schema `parse.FETCHED`, one dictionary for all; a reading that is there twice counts as it came last.
         rejects: rows that could not be understood.
         observed_at: when the first of the requests was sent.
         covered: windows that were asked for whole.

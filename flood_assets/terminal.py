@@ -1,0 +1,222 @@
+"""A run in the terminal: the same Dagster jobs, with progress while they run and a summary at the end.
+
+Which commands there are is in `flood_assets.cli`.
+"""
+
+import logging
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flood_assets import settings
+from flood_assets.definitions import build_defs
+from flood_assets.jobs import reconcile_job, refresh_job, refresh_requests, retention_job, whole_day
+from flood_assets.partitions import retained_windows
+from flood_assets.resources import LakeResource
+from flood_assets.schemas import MEASURES
+
+Command = Literal["refresh", "reconcile", "expire"]
+
+_JOBS = {"refresh": refresh_job.name, "reconcile": reconcile_job.name, "expire": retention_job.name}
+
+# What a run's materializations say of where its time went, in the order of the work.
+_STAGES = ("download", "parse", "merge", "write")
+
+
+def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> int:
+    """Do once what a schedule or a sensor would ask for.
+
+    Args:
+        command: which.
+        verbose: let Dagster's log through.
+        dry_run: for `expire`: only tell.
+
+    Returns:
+        The exit code: 0 when all runs succeeded and no check found an error, else 1.
+    """
+    now = settings.now()
+    definitions = build_defs()
+    job = definitions.resolve_job_def(_JOBS[command])
+    console = Console()
+    started = time.perf_counter()
+    results: list[dg.ExecuteInProcessResult] = []
+    with _instance() as instance, _progress(console, show=not verbose) as doing:
+        for request in _requests(command, now, dry_run=dry_run):
+            doing(f"{command}: starting")
+            results.append(
+                job.execute_in_process(
+                    instance=instance,
+                    asset_selection=request.asset_selection,
+                    partition_key=request.partition_key,
+                    tags=dict(request.tags),
+                    run_config=_quiet(request.run_config, verbose=verbose),
+                    raise_on_error=False,
+                )
+            )
+            if not results[-1].success:
+                break
+    return _tell(console, command, results, time.perf_counter() - started)
+
+
+def _requests(command: Command, now: datetime, *, dry_run: bool) -> Sequence[dg.RunRequest]:
+    if command == "refresh":
+        windows = LakeResource().open().windows(MEASURES)
+        due = retained_windows(now)[-1] not in {stored.window for stored in windows}
+        return refresh_requests(now, snapshot=due)
+    if command == "reconcile":
+        return [dg.RunRequest(tags=whole_day(now))]
+    return [dg.RunRequest(run_config={"ops": {"retention": {"config": {"dry_run": dry_run}}}})]
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    """Where runs are recorded: DAGSTER_HOME's instance, so that the UI shows them; else nowhere."""
+    if os.environ.get("DAGSTER_HOME"):
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    else:
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield instance
+
+
+def _quiet(run_config: Any, *, verbose: bool) -> dict[str, Any]:
+    level = "DEBUG" if verbose else "CRITICAL"
+    return {**(run_config or {}), "loggers": {"console": {"config": {"log_level": level}}}}
+
+
+class _Listener(logging.Handler):
+    """Hears what the source and the lake are doing, and passes it on as one line."""
+
+    def __init__(self, show: Any) -> None:
+        super().__init__(logging.DEBUG)
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        progress = getattr(record, "progress", None)
+        if progress:
+            self._show(f"{progress['what']}: {progress['bytes'] / 1e6:,.0f} MB")
+        elif record.levelno >= logging.INFO:
+            self._show(record.getMessage())
+
+
+@contextmanager
+def _progress(console: Console, *, show: bool) -> Iterator[Any]:
+    """A line that says what is being done, with the time that it takes; silent where nobody looks at it."""
+    package = logging.getLogger("flood_assets")
+    before = package.level, package.propagate
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not show or not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("", total=None)
+
+        def doing(what: str) -> None:
+            progress.update(task, description=what[: max(20, console.width - 20)])
+
+        listener = _Listener(doing)
+        package.addHandler(listener)
+        package.setLevel(logging.DEBUG)
+        try:
+            yield doing
+        finally:
+            package.removeHandler(listener)
+            package.setLevel(before[0])
+
+
+def _tell(console: Console, command: Command, results: Sequence[dg.ExecuteInProcessResult], seconds: float) -> int:
+    """Print what came of the runs; the exit code."""
+    events = [event for result in results for event in result.all_events]
+    failures = [event for event in events if event.is_step_failure]
+    for failure in failures:
+        console.print(f"[bold red]{failure.step_key} failed:[/] {_reason(failure)}", highlight=False)
+    materializations = [
+        event.step_materialization_data.materialization for event in events if event.is_step_materialization
+    ]
+    if materializations and not failures:
+        console.print(_retention(materializations[-1]) if command == "expire" else _table(materializations))
+        if command != "expire":
+            console.print(_times(materializations, seconds), highlight=False)
+    checks = [check for result in results for check in result.get_asset_check_evaluations()]
+    wrong = [check for check in checks if not check.passed]
+    for check in wrong:
+        found = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+        console.print(f"check {check.check_name} of {check.asset_key.to_user_string()}: {found}", style="yellow")
+    errors = [check for check in wrong if check.severity == dg.AssetCheckSeverity.ERROR]
+    if checks:
+        console.print(f"{len(checks) - len(wrong)} of {len(checks)} checks passed", highlight=False)
+    return 1 if failures or errors or not all(result.success for result in results) else 0
+
+
+def _reason(failure: dg.DagsterEvent) -> str:
+    """What a person needs to know of a failed step: our own message, or the innermost error."""
+    data = failure.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "no reason was recorded; run again with --verbose"
+
+
+def _table(materializations: Sequence[dg.AssetMaterialization]) -> Table:
+    table = Table(title=None)
+    table.add_column("table")
+    for name in ("windows", "rows", "added", "revised", "unchanged", "written", "bytes"):
+        table.add_column(name, justify="right")
+    totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for materialization in materializations:
+        total = totals[materialization.asset_key.to_user_string()]
+        total["windows"] += 1
+        for name in ("added", "revised", "unchanged", "written", "bytes"):
+            total[name] += int(_value(materialization, name))
+        total["rows"] += int(_value(materialization, "dagster/partition_row_count"))
+    for name, total in totals.items():
+        cells = ("windows", "rows", "added", "revised", "unchanged", "written", "bytes")
+        table.add_row(name, *(f"{total[cell]:,}" for cell in cells))
+    return table
+
+
+def _times(materializations: Sequence[dg.AssetMaterialization], seconds: float) -> str:
+    """Where the time went. What a run says of itself stands at each window that it read rows for: once is enough."""
+    spent: dict[str, float] = defaultdict(float)
+    whys = []
+    seen = set()
+    for materialization in materializations:
+        for stage in ("merge", "write"):
+            spent[stage] += _value(materialization, f"{stage}_seconds")
+        name = materialization.asset_key.to_user_string()
+        if "download_seconds" in materialization.metadata and name not in seen:
+            seen.add(name)
+            spent["download"] += _value(materialization, "download_seconds")
+            spent["parse"] += _value(materialization, "parse_seconds")
+            if "why" in materialization.metadata:
+                whys.append(str(materialization.metadata["why"].value))
+    rest = max(0.0, seconds - sum(spent.values()))
+    stages = ", ".join(f"{stage} {spent[stage]:.2f} s" for stage in _STAGES)
+    lines = [f"{seconds:.1f} s: {stages}, Dagster and checks {rest:.2f} s"]
+    return "\n".join([*whys, *lines])
+
+
+def _retention(materialization: dg.AssetMaterialization) -> str:
+    would = "would be " if materialization.metadata["dry_run"].value else ""
+    deleted, trimmed = (int(_value(materialization, f"windows_{what}")) for what in ("deleted", "trimmed"))
+    rows, freed = (int(_value(materialization, what)) for what in ("rows", "bytes_freed"))
+    return f"{deleted} windows {would}deleted, {trimmed} {would}trimmed: {rows:,} rows, {freed:,} bytes"
+
+
+def _value(materialization: dg.AssetMaterialization, name: str) -> float:
+    value = materialization.metadata.get(name)
+    return float(value.value) if value is not None else 0.0  # type: ignore[arg-type]
