@@ -162,6 +162,8 @@ def _check_header(line: bytes | bytearray) -> None:
 
 def _parse_block(block: bytes, seen_at: datetime) -> Parsed:
     """Whole lines of a CSV answer."""
+    if not block:
+        return Parsed(FETCHED.empty_table(), REJECTS.schema.empty_table())
     if b"\0" in block:
         raise SourceError("the answer is corrupt: it holds a NUL byte")
     if not block.isascii():
