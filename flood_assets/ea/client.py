@@ -303,7 +303,8 @@ class FloodMonitoringApi:
                     f"{self.base_url}/{path}: the answer stops at {offset} rows, which is a limit of the API, and the "
                     f"next page (_offset={offset}) repeats the one before: the rest cannot be had. Ask for less at once"
                 )
-            yield from parts
+            # Settled already: a page that was asked for twice takes nothing back of the pages before it.
+            yield from (part._replace(again=False) for part in parts)
             offset += page.lines
             extent = page
         raise SourceError(f"{self.base_url}/{path}: no end after {MOST_PAGES} pages and {offset} rows")
