@@ -54,7 +54,7 @@ class Answer:
         requests: how many requests were sent for it, those that failed included.
         bytes: how large its plain body was, failed requests included.
         seconds_download: time spent waiting for the server.
-        seconds_parse: time spent making tables.
+        seconds_parse: time spent decompressing it and making tables.
     """
 
     rows: pa.Table
@@ -73,7 +73,7 @@ class Part(NamedTuple):
         rows: readings, with schema `parse.FETCHED`.
         rejects: rows that could not be understood, with the schema of `schemas.REJECTS`.
         observed_at: the time just before the API was asked.
-        again: the answer broke off and was asked for again: what was given so far comes once more.
+        again: the answer had broken off and was asked for anew: what was given before this part comes once more.
     """
 
     rows: pa.Table
@@ -164,7 +164,8 @@ class FloodMonitoringApi:
         now: the time in UTC, for `observed_at`.
         connect_timeout: seconds for a connection to be made.
         read_timeout: seconds for the server to send its next byte. A whole day takes it up to 30 s.
-        deadline: seconds for one answer in all, its repetitions included; no try begins and no body is read on later.
+        deadline: seconds for one answer in all, its repetitions included: looked at before each try and each read,
+            so that the last one may end up to `read_timeout` later. A page counts as an answer.
         tries: how often one answer is asked for.
         backoff: seconds before the second try, doubled before each further one.
         longest_wait: seconds that a wait lasts at most, whatever `Retry-After` says.
@@ -307,7 +308,8 @@ class FloodMonitoringApi:
                     f"{self.base_url}/{path}: the answer stops at {offset} rows, which is a limit of the API, and the "
                     f"next page (_offset={offset}) repeats the one before: the rest cannot be had. Ask for less at once"
                 )
-            yield from parts
+            # Settled already: a page that was asked for twice takes nothing back of the pages before it.
+            yield from (part._replace(again=False) for part in parts)
             offset += page.lines
             extent = page
         raise SourceError(f"{self.base_url}/{path}: no end after {MOST_PAGES} pages and {offset} rows")

@@ -162,6 +162,8 @@ def _check_header(line: bytes | bytearray) -> None:
 
 def _parse_block(block: bytes, seen_at: datetime) -> Parsed:
     """Whole lines of a CSV answer."""
+    if not block:
+        return Parsed(FETCHED.empty_table(), REJECTS.schema.empty_table())
     if b"\0" in block:
         raise SourceError("the answer is corrupt: it holds a NUL byte")
     if not block.isascii():
@@ -170,7 +172,7 @@ def _parse_block(block: bytes, seen_at: datetime) -> Parsed:
         except UnicodeDecodeError as wrong:
             raise SourceError(f"the answer is corrupt: not UTF-8: {_shown(block[wrong.start :])}") from wrong
     columns, uneven = _cells(block, quoting=b'"' in block)
-    if any(_breaks_lines(column) for column in columns) or any("\n" in line for line, _ in uneven):
+    if any(_breaks_lines(column) for column in columns) or any(re.search(r"[\r\n]", line) for line, _ in uneven):
         # A quote without its partner has swallowed the rows up to the next quote: take each line for itself.
         columns, uneven = _cells(block, quoting=False)
         columns = [_unquoted(column) for column in columns]
