@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ from flood_assets.lake.s3 import S3Settings, open_s3
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from obstore import PutMode
+    from obstore import PutMode, UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 # A lock is held for one window's read, merge and write: milliseconds. A minute means that its holder is stuck.
@@ -160,7 +160,9 @@ class Store:
                     raise ConflictError(key)
                 mode = "overwrite"
             else:
-                mode = {"e_tag": self._match(replaces.e_tag), "version": replaces.version}
+                version = {"e_tag": self._match(replaces.e_tag), "version": replaces.version}
+                # obstore takes a version or none, but not None.
+                mode = cast("UpdateVersion", {name: given for name, given in version.items() if given is not None})
             self._store.put(key, data, mode=mode, use_multipart=False)
 
     def copy(self, key: str, to: str) -> None:
