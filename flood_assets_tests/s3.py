@@ -1,6 +1,6 @@
 """An S3 server for tests: moto's, on a free port of this machine, with one bucket. For any folder's conftest.
 
-    from flood_assets_tests.s3 import s3_server  # noqa: F401 - a fixture
+from flood_assets_tests.s3 import s3_server  # noqa: F401 - a fixture
 """
 
 import logging
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 BUCKET = "flood-lake"
 REGION = "eu-west-2"
@@ -40,8 +42,6 @@ class S3Server:
 
     def client(self) -> Any:
         """boto3's client, to look at the bucket from outside."""
-        import boto3
-
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,
@@ -53,8 +53,6 @@ class S3Server:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
-    from moto.server import ThreadedMotoServer
-
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

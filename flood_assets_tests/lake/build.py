@@ -53,7 +53,9 @@ def measures(observed_at: datetime = NOW, **station_of: str) -> pa.Table:
 
 
 def rejects(*rows: tuple[datetime, str, str]) -> pa.Table:
-    return pa.Table.from_pylist([dict(zip(REJECTS.schema.names, row, strict=True)) for row in rows], schema=REJECTS.schema)
+    return pa.Table.from_pylist(
+        [dict(zip(REJECTS.schema.names, row, strict=True)) for row in rows], schema=REJECTS.schema
+    )
 
 
 def put_raw(lake: Lake, key: str, data: bytes) -> None:

@@ -40,3 +40,8 @@ def lake(request: pytest.FixtureRequest) -> Lake:
 def twin(lake: Lake, s3_server: S3Server) -> Lake:
     """The same lake, opened a second time."""
     return Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)
+
+
+@pytest.fixture
+def twin_of(s3_server: S3Server):
+    return lambda lake: Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)

@@ -2,6 +2,7 @@
 
 import random
 from datetime import timedelta
+from math import isnan
 
 import pyarrow as pa
 import pytest
@@ -219,7 +220,7 @@ def _expected(fetches):
     """What the lake must hold: {key: (value, raw_value, first_seen_at, changed_at, previous_value, revision)}."""
     held = {}
     for rows, observed in fetches:
-        last = {(m, t): (None if v != v else v, raw) for m, t, v, raw in rows if is_retained(t, NOW)}
+        last = {(m, t): (None if v is None or isnan(v) else v, raw) for m, t, v, raw in rows if is_retained(t, NOW)}
         for key, (value, raw) in last.items():
             if key not in held:
                 held[key] = (value, raw, observed, observed, None, 0)
@@ -235,7 +236,7 @@ def _held(lake):
     return {(r["measure_id"], r["date_time"]): tuple(r[c] for c in columns) for r in stored(lake)}
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fetches=_fetches)
 def test_any_sequence_of_merges_holds_what_a_dictionary_would(tmp_path_factory, fetches):
     lake = Lake.open(tmp_path_factory.mktemp("lake").as_uri())

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -24,7 +25,6 @@ from flood_assets_tests.lake.build import (
     at,
     fetched,
     keys,
-    measures,
     put_raw,
     rejects,
     snapshot,
@@ -129,7 +129,7 @@ def test_a_window_that_vanishes_counts_as_empty(lake, monkeypatch):
     lake.put_snapshot(STATIONS, at(9), stations("new"))
     listed = lake.windows(STATIONS)
     lake.store.delete([key_of(STATIONS, at(9))])
-    monkeypatch.setattr(lake, "windows", lambda table: listed)
+    monkeypatch.setattr(lake, "windows", lambda _: listed)
     assert lake.newest_snapshot(STATIONS, NOW).column("station_id").to_pylist() == ["old"]
     assert lake.read(STATIONS, now=NOW).column("station_id").to_pylist() == ["old"]
 
@@ -243,7 +243,9 @@ _KEY = key_of(READINGS, at(9))
 
 def _other(**columns):
     """A window of readings with columns replaced, and without those that are None."""
-    rows = pa.table({f.name: pa.array([None if f.nullable else 0], f.type) for f in READINGS.schema if f.name != "measure_id"})
+    rows = pa.table(
+        {f.name: pa.array([None if f.nullable else 0], f.type) for f in READINGS.schema if f.name != "measure_id"}
+    )
     rows = rows.add_column(0, "measure_id", pa.array(["m"]))
     for name, column in columns.items():
         rows = rows.drop_columns([name]) if name in rows.column_names else rows
@@ -320,7 +322,9 @@ def test_a_damaged_snapshot_is_passed_over_and_replaced(lake, caplog):
 
 
 def test_an_older_layout_without_a_column_that_may_be_null_is_read_with_nulls(lake):
-    put_raw(lake, _KEY, _other(previous_value=None, date_time=pa.array([at(9)], READINGS.schema.field("date_time").type)))
+    put_raw(
+        lake, _KEY, _other(previous_value=None, date_time=pa.array([at(9)], READINGS.schema.field("date_time").type))
+    )
     assert stored(lake)[0]["previous_value"] is None
     assert lake.read(READINGS, now=NOW, columns=["previous_value"]).schema.names == ["previous_value"]
     (change,) = lake.merge_readings(fetched(("n", at(9), 2.0)), NOW, NOW).windows
@@ -354,8 +358,6 @@ def test_a_stored_window_says_all_about_itself(folder):
 
 def test_a_national_hour_takes_less_than_six_bytes_a_reading(folder):
     """5,000 gauges that move a little, with ids as the API has them."""
-    import numpy as np
-
     rng = np.random.default_rng(1)
     ids = [f"{4000 + i * 7}TH-level-stage-i-15_min-{'mASD' if i % 3 else 'mAOD'}" for i in range(5000)]
     walk = np.round(rng.uniform(0, 50, 5000)[:, None] + rng.normal(0, 0.002, (5000, 4)).cumsum(axis=1), 3)
