@@ -146,7 +146,7 @@ class Lake:
         """The lake at a URL; a folder is made if need be, a bucket must exist.
 
         Args:
-            url: `file:///folder`, `s3://bucket/prefix`, `az://account/container/prefix` or `gs://bucket/prefix`.
+            url: `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
             s3: an object shaped like `dagster_aws.s3.S3Resource`; without it the usual AWS configuration applies.
 
         Raises:

@@ -179,7 +179,11 @@ def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] 
         if rows.column(name).null_count:
             raise ValueError(f"readings to merge: {name} is null in {rows.column(name).null_count} rows")
 
-    measures, measure = _ranked(*_codes(rows.column("measure_id")))
+    keys, values = _lookup(stations)
+    text, measure = _codes(rows.column("measure_id"))
+    # With every measure whose station is known, so that stored rows that the fetch does not mention can be given it.
+    measures, rank = _ranks(pa.concat_arrays([text, keys]))
+    measure = rank[measure]
     time = _ms(rows.column("date_time"))
     expired, future = time <= to_ms(cutoff(now)), time > to_ms(now)
     kept = np.flatnonzero(~(expired | future))
@@ -189,10 +193,11 @@ def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] 
     # Stable, so that of several rows with one key the last one fetched comes last.
     order = np.argsort(key, kind="stable")
     key = key[order]
-    last = np.append(key[1:] != key[:-1], [True] * bool(len(key)))
+    last = np.ones(len(key), np.bool_)
+    last[:-1] = key[1:] != key[:-1]
     kept = kept[order[last]]
 
-    station_ids, station_of = _stations_of(measures, stations)
+    station_ids, station_of = _codes(pa.chunked_array([values.take(pc.index_in(measures, value_set=keys))]))
     if "station_id" in rows.column_names:
         own_ids, own = _codes(rows.column("station_id"))
         station_ids, recoded, own_codes = _union(station_ids, own_ids)
@@ -205,7 +210,7 @@ def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] 
     measure, time, raw, value = measure[kept], time[kept], raw[kept], _floats(rows.column("value"))[kept]
     hour = time // HOUR_MS
     hours, starts = np.unique(hour, return_index=True)
-    ends = [*starts[1:].tolist(), len(hour)]
+    ends = np.append(starts, len(hour))[1:].tolist()
     windows = tuple(
         Arrivals(
             window=int(h) * HOUR_MS,
@@ -347,16 +352,14 @@ def _joined(stored: Block, fresh: Block, added: Flags, order: Ints) -> Block:
     return replace(stored, **{name: both(name) for name in numbers})
 
 
-def _stations_of(measures: pa.Array, stations: pa.Table | Mapping[str, str] | None) -> tuple[pa.Array, Codes]:
-    """The station of each measure: distinct ids, and a code for each measure."""
-    if stations is None:
-        return pa.array([], pa.string()), np.full(len(measures), -1, np.int32)
-    if isinstance(stations, Mapping):
-        keys, values = pa.array(list(stations), pa.string()), pa.array(list(stations.values()), pa.string())
-    else:
-        keys, values = (stations.column(name).cast(pa.string()) for name in ("measure_id", "station_id"))
-        keys, values = pa.concat_arrays(keys.chunks or [pa.array([], pa.string())]), values.combine_chunks()
-    return _codes(pa.chunked_array([values.take(pc.index_in(measures, value_set=keys))]))
+def _lookup(stations: pa.Table | Mapping[str, str] | None) -> tuple[pa.Array, pa.Array]:
+    """Measures, and the station of each."""
+    if isinstance(stations, pa.Table):
+        columns = [stations.column(name).cast(pa.string()) for name in ("measure_id", "station_id")]
+        keys, values = (pa.concat_arrays([*column.chunks, pa.array([], pa.string())]) for column in columns)
+        return keys, values
+    known = stations or {}
+    return pa.array(list(known), pa.string()), pa.array(list(known.values()), pa.string())
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
@@ -375,13 +378,8 @@ def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
     return text.cast(pa.string()), codes
 
 
-def _ranked(text: pa.Array, codes: Codes) -> tuple[pa.Array, Codes]:
-    """The same rows with distinct text in order."""
-    ordered, rank = _ranks(text)
-    return ordered, rank[codes]
-
-
 def _ranks(text: pa.Array) -> tuple[pa.Array, Codes]:
+    """The distinct text in order, and the code in it of each text."""
     ordered = pc.unique(text)
     if len(ordered) > 1 and not pc.all(pc.less(ordered[:-1], ordered[1:])).as_py():
         ordered = ordered.take(pc.sort_indices(ordered))

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ from flood_assets.lake.s3 import S3Settings, open_s3
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from obstore import PutMode
+    from obstore import PutMode, UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 # A lock is held for one window's read, merge and write: milliseconds. A minute means that its holder is stuck.
@@ -160,7 +160,9 @@ class Store:
                     raise ConflictError(key)
                 mode = "overwrite"
             else:
-                mode = {"e_tag": self._match(replaces.e_tag), "version": replaces.version}
+                version = {"e_tag": self._match(replaces.e_tag), "version": replaces.version}
+                # obstore takes a version or none, but not None.
+                mode = cast("UpdateVersion", {name: given for name, given in version.items() if given is not None})
             self._store.put(key, data, mode=mode, use_multipart=False)
 
     def copy(self, key: str, to: str) -> None:
@@ -261,7 +263,10 @@ class Store:
 
 
 def open_store(url: str, s3: S3Settings | None = None) -> Store:
-    """The store of a URL: `file:///folder` (made if need be), `s3://bucket/prefix`, `az://...`, `gs://...`.
+    """The store of a URL: `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
+
+    A folder is made if need be. Azure's account comes from AZURE_STORAGE_ACCOUNT_NAME; its keys and Google's from
+    their usual variables.
 
     Raises:
         LakeError: another kind of URL, no credentials, or a folder that cannot be made.
@@ -277,7 +282,7 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
         raise LakeError(f"{wrong} followed by a bucket, such as {parts.scheme}://bucket/folder")
 
     from obstore.exceptions import BaseError
-    from obstore.store import from_url
+    from obstore.store import AzureStore, GCSStore
 
     # An endpoint that cannot be reached, or that takes the connection and says nothing, fails within half a minute.
     client: ClientConfig = {
@@ -291,10 +296,13 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2},
     }
     try:
+        prefix = unquote(parts.path).strip("/")
         if parts.scheme == "s3":
-            store: ObjectStore = open_s3(parts.netloc, unquote(parts.path).strip("/"), s3, client, retry)
+            store: ObjectStore = open_s3(parts.netloc, prefix, s3, client, retry)
+        elif parts.scheme == "az":
+            store = AzureStore(parts.netloc, prefix=prefix or None, client_options=client, retry_config=retry)
         else:
-            store = from_url(url, client_options=client, retry_config=retry)
+            store = GCSStore(parts.netloc, prefix=prefix or None, client_options=client, retry_config=retry)
     except (BaseError, ValueError) as error:
         raise LakeError(f"{url} cannot be opened: {_brief(str(error))}") from error
     return Store(url, store, None)
