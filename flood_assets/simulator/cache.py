@@ -1,0 +1,31 @@
+"""A dictionary that holds only so much and makes what is asked for; for values that can always be made again."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Cache(Generic[Key, Value]):
+    """Keeps the values that were used last, at most `limit` of them. Threads may make a value twice, at no harm."""
+
+    def __init__(self, limit: int, make: Callable[[Key], Value]) -> None:
+        self._limit = limit
+        self._make = make
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, key: Key) -> Value:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = self._make(key)
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._limit:
+                self._values.popitem(last=False)
+        return value

@@ -1,0 +1,140 @@
+"""The whole country at a moment: which readings are shown, and the newest of each measure.
+
+It joins `network`, `weather` and `arrivals` and knows the clock, but nothing of HTTP: questions are read in `api`,
+answers written in `encode`.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from flood_assets.simulator.arrivals import AHEAD, Arrivals, Readings, Slots
+from flood_assets.simulator.cache import Cache
+from flood_assets.simulator.chance import Bools, Ints
+from flood_assets.simulator.network import Block, Network
+from flood_assets.simulator.weather import Weather
+
+DAY = 86400
+RETENTION_DAYS = 28
+_CACHED_BLOCKS = 64
+_RECENT, _YESTERDAY = 6 * 3600, 26 * 3600
+
+
+class Rows(NamedTuple):
+    """Readings as they are shown: place of the measure in its block, time in s, value(s) in thousandths or `NONE`."""
+
+    measure: Ints
+    time: Ints
+    value: Ints
+    second: Ints
+
+    def take(self, rows: Ints | Bools | slice) -> "Rows":
+        """Some of them."""
+        return Rows(self.measure[rows], self.time[rows], self.value[rows], self.second[rows])
+
+
+class Simulator:
+    """The gauges of a country that is made up from a seed, at the moment that its clock shows.
+
+    Args:
+        stations: how many stations; measures are some 27 in 100 more.
+        seed: two simulators with one seed, one number of stations and one clock are equal.
+        now: gives the present; the real time by default.
+    """
+
+    def __init__(self, stations: int = 5500, seed: int = 1, now: Callable[[], datetime] | None = None) -> None:
+        self.stations = stations
+        self.seed = seed
+        self.network = Network(stations, seed)
+        self._now = now or _real_time
+        self._frozen: datetime | None = None
+        weather = Weather(seed, self.network.ground)
+        self._arrivals = Arrivals(seed, weather)
+        self._blocks: Cache[int, Block] = Cache(_CACHED_BLOCKS, self.network.block)
+        self._measures: int | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def now(self) -> datetime:
+        """The moment that the clock shows, in whole seconds."""
+        return (self._frozen or self._now()).astimezone(UTC).replace(microsecond=0)
+
+    def set_clock(self, moment: datetime | None) -> None:
+        """Stop the clock at a moment, or let it run again."""
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError(f"{moment.isoformat()} has no time zone: give an aware datetime, such as one in UTC")
+        self._frozen = moment
+
+    @property
+    def seconds(self) -> int:
+        """The same moment in seconds since 1970."""
+        return int(self.now.timestamp())
+
+    @property
+    def measures(self) -> int:
+        """How many measures are in the lists; the first question takes some seconds in a large network."""
+        with self._lock:
+            if self._measures is None:
+                self._measures = sum(self.network.count(number) for number in range(self.network.blocks))
+            return self._measures
+
+    @property
+    def blocks(self) -> Iterator[Block]:
+        """All stations and measures, block by block."""
+        for number in range(self.network.blocks):
+            yield self._blocks[number]
+
+    def block_of(self, station: int) -> Block:
+        """The block of the station with a number."""
+        return self._blocks[self.network.block_number(station)]
+
+    def oldest(self, now: int) -> int:
+        """The first second that is still shown: 28 whole days and the present one are."""
+        return (now // DAY - RETENTION_DAYS) * DAY
+
+    def shown(self, block: Block, which: Ints, start: int, end: int, now: int) -> Rows:
+        """The readings with start <= time < end that are shown at `now`, with the values that are shown then."""
+        start, end = max(start, self.oldest(now)), min(end, now + AHEAD + 1)
+        return _at(self._arrivals.readings(block.signals, which, start, max(start, end)), now)
+
+    def latest(self, block: Block, which: Ints, now: int) -> Rows:
+        """The newest reading of each measure that has one, by measure."""
+        found: list[Slots] = []
+        missing = which
+        oldest = self.oldest(now)
+        edges = (now + AHEAD + 1, now - _RECENT, now - _YESTERDAY, oldest)
+        for end, start in pairwise(edges):
+            slots = self._arrivals.slots(block.signals, missing, max(start, oldest), end)
+            shown = np.flatnonzero(slots.arrival <= now)
+            last = np.full(len(block.measures), -1)
+            last[slots.measure[shown]] = shown  # of several the last one stays, and they are in order of time
+            has = last[missing] >= 0
+            found.append(slots.keep(last[missing[has]]))
+            missing = missing[~has]
+        parts = [_at(self._arrivals.valued(block.signals, slots), now) for slots in found]
+        rows = Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return rows.take(np.argsort(rows.measure, kind="stable"))
+
+
+def _at(readings: Readings, now: int) -> Rows:
+    """What is shown of readings at a moment."""
+    value = readings.value
+    in_force = (readings.correct_from <= now) & (now < readings.correct_until)
+    if in_force.any():
+        value = value.copy()
+        value[readings.corrected[in_force]] = readings.correct[in_force]
+    rows = Rows(readings.measure, readings.time, value, readings.second)
+    return rows.take(readings.arrival <= now)
+
+
+def everything(block: Block) -> Ints:
+    """The places of all measures of a block."""
+    return np.arange(len(block.measures))
+
+
+def _real_time() -> datetime:
+    return datetime.now(UTC)

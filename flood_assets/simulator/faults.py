@@ -1,0 +1,164 @@
+"""What can be made to go wrong with an answer, and the changes to a body that this takes.
+
+A fault is asked for through `/__simulator/faults` or `Server.set_faults`. What it does to the connection rather than
+to the body (a reset, a stall, a body cut short) is done where the connection is, in `server`.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+Kind = Literal[
+    "status", "truncate", "cut_at_line", "stall", "slow", "html", "reset", "garbage", "header", "empty", "nothing",
+    "redirect_loop", "no_final_newline", "limit",
+]  # fmt: skip
+Framing = Literal["", "chunked", "close", "length"]
+
+# Bodies are held back up to this size to find their middle; of a longer one this much is sent before the fault.
+_HELD = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong.
+
+    Attributes:
+        match: it befalls requests whose path and query contain this.
+        kind: what happens. `status`: the answer is `status`. `truncate`: the body ends in the middle, also that of a
+            gzip stream; `framing` says what the headers promised: `close` (nothing; the default), `chunked` (a last
+            chunk that never comes) or `length` (more bytes). `cut_at_line`: the body ends early but cleanly at the
+            end of a line, properly closed `chunked` (the default) or by `close`. `stall`: silence for `seconds`,
+            then the connection is closed. `slow`: `rate` bytes a second. `html`: a web page with status 200.
+            `reset`: connection reset in the middle of the body. `garbage`: some bytes in the middle are replaced.
+            `header`: the first line of a CSV names other columns. `empty`: status 200 and no body. `nothing`: no
+            items or rows. `redirect_loop`: 302 to itself. `no_final_newline`: the last line is not ended. `limit`:
+            only the first `rows` rows after `_offset`, without a word.
+        times: how many requests it befalls; 0 or less for all.
+        status: for `status`.
+        retry_after: the Retry-After header of `status`, if any.
+        seconds: for `stall`.
+        rate: for `slow`.
+        rows: for `limit`.
+        framing: for `truncate` and `cut_at_line`.
+        after: cut, reset or garble after this many bytes of the body instead of in the middle.
+    """
+
+    match: str = ""
+    kind: Kind = "status"
+    times: int = 1
+    status: int = 503
+    retry_after: str | int | None = None
+    seconds: float = 30.0
+    rate: int = 1024
+    rows: int = 500
+    framing: Framing = ""
+    after: int | None = None
+
+    @classmethod
+    def of(cls, wanted: "Fault | dict[str, Any]") -> "Fault":
+        """Read a fault from JSON; ValueError when there is no such kind or setting."""
+        if isinstance(wanted, Fault):
+            return wanted
+        unknown = set(wanted) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"a fault has no {', '.join(sorted(unknown))}: see flood_assets.simulator.faults.Fault")
+        fault = cls(**wanted)
+        if fault.kind not in get_args(Kind):
+            raise ValueError(f"fault kind is {fault.kind!r}: expected one of {', '.join(get_args(Kind))}")
+        return fault
+
+
+class Faults:
+    """The faults that are still to come."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Fault, int]] = []
+        self._lock = threading.Lock()
+
+    def set(self, wanted: Iterable[Fault | dict[str, Any]]) -> None:
+        """Forget those that are waiting and wait with others."""
+        found = [Fault.of(one) for one in wanted]
+        with self._lock:
+            self._waiting = [(fault, fault.times) for fault in found]
+
+    def take(self, target: str) -> Fault | None:
+        """The first fault that befalls a path and query; it has happened once more then."""
+        with self._lock:
+            for i, (fault, left) in enumerate(self._waiting):
+                if fault.match in target:
+                    if left == 1:
+                        del self._waiting[i]
+                    else:
+                        self._waiting[i] = (fault, left - 1)
+                    return fault
+        return None
+
+
+def altered(fault: Fault, pieces: Iterator[bytes], is_csv: bool) -> Iterator[bytes]:
+    """The body with what the fault does to it; the same body when the fault is about something else."""
+    match fault.kind:
+        case "garbage":
+            return _garbled(pieces, fault.after)
+        case "header" if is_csv:
+            return _renamed(pieces)
+        case "empty":
+            return iter(())
+        case "no_final_newline":
+            return _unended(pieces)
+        case "cut_at_line":
+            return _cut_at_line(pieces, fault.after)
+        case _:
+            return pieces
+
+
+def first_part(pieces: Iterator[bytes], after: int | None) -> bytes:
+    """What is sent of a body before it breaks off: half of it, or `after` bytes."""
+    held = _held(pieces)
+    return held[0][: held[1] if after is None else after]
+
+
+def _held(pieces: Iterator[bytes]) -> tuple[bytes, int]:
+    """The beginning of a body, and where its middle is taken to be."""
+    found, size = [], 0
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if size > _HELD:
+            break
+    return b"".join(found), size // 2
+
+
+def _garbled(pieces: Iterator[bytes], after: int | None) -> Iterator[bytes]:
+    body, middle = _held(pieces)
+    at = middle if after is None else after
+    yield body[:at] + b"\x00\xff<<<"[: len(body) - at] + body[at + 5 :]
+    yield from pieces
+
+
+def _renamed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    head, _, rest = next(pieces, b"").partition(b"\r\n")
+    yield b",".join(b"column" + str(i).encode() for i in range(1 + head.count(b","))) + b"\r\n" + rest
+    yield from pieces
+
+
+def _unended(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    last = b""
+    for piece in pieces:
+        if last:
+            yield last
+        last = piece
+    yield last.rstrip(b"\r\n")
+
+
+def _cut_at_line(pieces: Iterator[bytes], after: int | None) -> Iterator[bytes]:
+    body, middle = _held(pieces)
+    end = body.rfind(b"\n", 0, middle if after is None else after) + 1
+    yield body[:end]
+
+
+def parse(content: object) -> Sequence[dict[str, Any]]:
+    """Check that JSON is a list of objects; ValueError when it is not."""
+    if isinstance(content, list) and all(isinstance(one, dict) for one in content):
+        return content
+    raise ValueError("faults are a JSON list of objects")
