@@ -101,5 +101,5 @@ def simulate(*, stations: int, seed: int, port: int, moment: str | None) -> None
     """Serve the API offline, with simulated gauges. Ends with Ctrl-C."""
     from flood_assets.simulator import run  # noqa: PLC0415
 
-    now = settings.now({"FLOOD_NOW": moment}) if moment else None
-    run(stations=stations, seed=seed, port=port, now=now)
+    frozen = settings.now({"FLOOD_NOW": moment}) if moment else None
+    run(stations=stations, seed=seed, port=port, now=(lambda: frozen) if frozen else None)

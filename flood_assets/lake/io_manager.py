@@ -1,0 +1,126 @@
+"""Dagster's view of the lake: a run's windows go in, one window or a range comes out.
+
+It decides nothing about rows: merging, atomicity and what may be read are the lake's (`flood_assets.lake.lake`).
+It is a `ConfigurableIOManager` and not a `UPathIOManager` because that cannot write a run of many partitions,
+which is what a tick is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+
+from flood_assets import schemas
+from flood_assets.explain import explained
+from flood_assets.lake import marks
+from flood_assets.lake.lake import Lake, WindowChange
+from flood_assets.partitions import WINDOW, partition_key, window_of_key
+from flood_assets.resources import Clock, LakeResource
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a run fetched of `readings`, to be merged into the lake.
+
+    Attributes:
+        rows: measure_id (dictionary), date_time, value, raw_value.
+        rejects: rows that could not be understood, schema `REJECTS`.
+        stations: measure_id and station_id of the measures that are known.
+        observed_at: when the API was asked; of two writers, the one that asked later is right.
+        covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
+        marks: how far the lake is complete once the rows are stored, schema `MARKS`.
+    """
+
+    rows: pa.Table
+    rejects: pa.Table
+    stations: pa.Table
+    observed_at: datetime
+    covered: Sequence[datetime]
+    marks: pa.Table
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Stores `stations`, `measures` and `readings` in the lake and loads them as pyarrow or pandas tables."""
+
+    lake: dg.ResourceDependency[LakeResource]
+    clock: dg.ResourceDependency[Clock]
+
+    def handle_output(self, context: dg.OutputContext, obj: Batch | pa.Table) -> None:
+        """Store what the asset returned, and record for each window of the run what became of it."""
+        table = schemas.TABLES[context.asset_key.path[-1]]
+        windows = [window_of_key(key) for key in context.asset_partition_keys]
+        with explained():
+            lake = self.lake.open()
+            if isinstance(obj, Batch):
+                changes = _store(context, lake, obj, self.clock.now())
+            else:
+                changes = [lake.put_snapshot(table, window, obj) for window in windows]
+            _record(context, lake, table, windows, changes)
+
+    def load_input(self, context: dg.InputContext) -> "pa.Table | pd.DataFrame":
+        """Load the windows of the input: as the annotation says, a `pyarrow.Table` or a `pandas.DataFrame`.
+
+        The input's metadata `columns` limits what is read. Of `stations` and `measures` the newest snapshot in the
+        range is given. Rows older than 24 hours are never given.
+        """
+        table = schemas.TABLES[context.asset_key.path[-1]]
+        windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
+        columns = (context.definition_metadata or {}).get("columns")
+        with explained():
+            lake, now = self.lake.open(), self.clock.now()
+            rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)
+        wanted = context.dagster_type.typing_type
+        if getattr(wanted, "__module__", "").startswith("pandas"):
+            return rows.to_pandas()
+        return rows
+
+
+def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -> list[WindowChange]:
+    """Merge a batch. The marks go last: a run that is killed before leaves them behind, and the next asks again."""
+    merge = lake.merge_readings(batch.rows, batch.observed_at, now, stations=batch.stations)
+    lake.ensure_windows(schemas.READINGS, batch.covered)
+    if len(batch.rejects):
+        lake.add_rejects(batch.rejects)
+        context.log.warning(f"{len(batch.rejects)} rows could not be understood: kept in the table `rejects`")
+    marks.advance(lake, batch.marks, batch.observed_at)
+    if merge.future:
+        context.log.info(f"{merge.future} readings are dated later than now and left for when they are due")
+    return merge.windows
+
+
+def _record(
+    context: dg.OutputContext,
+    lake: Lake,
+    table: schemas.Table,
+    windows: Sequence[datetime],
+    changes: Sequence[WindowChange],
+) -> None:
+    """Metadata of each window of the run, under names that stay the same so that the UI plots them."""
+    changed = {change.window: change for change in changes}
+    contents = lake.contents(table, windows)
+    for window in windows:
+        content, change = contents[window], changed.get(window)
+        metadata: dict[str, Any] = {
+            "dagster/partition_row_count": content.rows,
+            "bytes": content.size,
+            "added": change.added if change else 0,
+            "revised": change.revised if change else 0,
+            "unchanged": change.unchanged if change else 0,
+            "written": change.written if change else False,
+        }
+        if content.oldest and content.newest:
+            metadata["oldest"] = dg.MetadataValue.timestamp(content.oldest)
+            metadata["newest"] = dg.MetadataValue.timestamp(content.newest)
+        if change:
+            metadata["merge_seconds"] = round(change.seconds_read + change.seconds_merge, 4)
+            metadata["write_seconds"] = round(change.seconds_write, 4)
+            if change.set_aside:
+                metadata["damaged_object_set_aside_as"] = change.set_aside
+        context.step_context.add_asset_metadata(metadata, partition_key=partition_key(window))
+    context.add_output_metadata({"dagster/uri": f"{lake.url}/{table.name}"})
