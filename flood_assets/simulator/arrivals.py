@@ -143,9 +143,7 @@ class Arrivals:
     def _arrival(self, s: Signals, which: Ints, time: Ints, draw: Words) -> Ints:
         """When the poll or the upload brings the reading."""
         jitter = words(self._keys["delay"], s.number[which], time)
-        missed = below(1000, jitter, 20)
-        # One poll in forty fails and the next one brings two readings; a failure may last for some polls.
-        again = np.where(missed < 25, 900 * (1 + missed % 4), 0)
+        again = np.where(below(1000, jitter, 20) < 25, 900, 0)  # one poll in forty fails: the next one brings two
         arrival: Ints = time + s.uploaded[which] + below(180, jitter) + again
         uploads = np.flatnonzero(s.upload[which])
         if uploads.size:
