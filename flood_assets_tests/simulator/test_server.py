@@ -126,6 +126,19 @@ def test_control_is_no_part_of_the_api(server, http):
     assert http.put(f"{server.control}/unknown", timeout=30).status_code == 404
 
 
+@pytest.mark.parametrize("stations", [1, 5, 14, 257])
+def test_a_country_may_be_tiny(stations, http):
+    with serve(Simulator(stations, seed=1, now=lambda: NOW)) as server:
+        for path in (
+            "/id/stations?_view=full",
+            "/id/measures",
+            "/data/readings?latest",
+            "/data/readings?today&_sorted",
+        ):
+            assert http.get(server.url + path, timeout=30).json()["items"]
+        assert len(http.get(f"{server.url}/id/stations", timeout=30).json()["items"]) == stations
+
+
 def test_a_server_closes_while_clients_hold_connections():
     with requests.Session() as session:
         with serve(Simulator(60, seed=1, now=lambda: NOW)) as server:
