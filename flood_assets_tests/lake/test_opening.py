@@ -123,7 +123,7 @@ def test_the_usual_aws_variables_are_enough(s3_server, monkeypatch):
 def test_the_endpoint_may_be_in_a_profile(s3_server, monkeypatch, tmp_path):
     config = tmp_path / "config"
     config.write_text(
-        f"[profile flood]\nregion = eu-west-2\nservices = local\naws_access_key_id = a\naws_secret_access_key = b\n"
+        f"[profile flood]\nregion = eu-west-2\nservices = local\naws_access_key_id = flood\naws_secret_access_key = flood-secret\n"
         f"[services local]\ns3 =\n  endpoint_url = {s3_server.endpoint_url}\n"
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
@@ -134,7 +134,7 @@ def test_the_endpoint_may_be_in_a_profile(s3_server, monkeypatch, tmp_path):
 
 
 def test_dagsters_own_resource_is_accepted(s3_server):
-    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "eu-west-2"}
+    keys = {"aws_access_key_id": "flood", "aws_secret_access_key": "flood-secret", "region_name": "eu-west-2"}
     lake = Lake.open(f"s3://{BUCKET}/dagster", s3=S3Resource(endpoint_url=s3_server.endpoint_url, **keys))
     lake.claim("http://one")
     s3_server.client().put_object_acl(Bucket=BUCKET, Key="dagster/_lake.json", ACL="public-read")
