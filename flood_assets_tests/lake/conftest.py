@@ -1,4 +1,4 @@
-import itertools
+import uuid
 from pathlib import Path
 
 import pytest
@@ -7,8 +7,6 @@ from flood_assets.lake.lake import Lake
 from flood_assets_tests.s3 import BUCKET, S3Server, s3_server
 
 __all__ = ["s3_server"]
-
-_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +26,7 @@ def folder(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Lake:
-    return Lake.open(f"s3://{BUCKET}/{next(_numbers)}/lake", s3=s3_server)
+    return Lake.open(f"s3://{BUCKET}/{uuid.uuid4().hex}/lake", s3=s3_server)
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -123,7 +123,8 @@ def test_the_usual_aws_variables_are_enough(s3_server, monkeypatch):
 def test_the_endpoint_may_be_in_a_profile(s3_server, monkeypatch, tmp_path):
     config = tmp_path / "config"
     config.write_text(
-        f"[profile flood]\nregion = eu-west-2\nservices = local\naws_access_key_id = flood\naws_secret_access_key = flood-secret\n"
+        "[profile flood]\nregion = eu-west-2\nservices = local\n"
+        "aws_access_key_id = flood\naws_secret_access_key = flood-secret\n"
         f"[services local]\ns3 =\n  endpoint_url = {s3_server.endpoint_url}\n"
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
