@@ -35,11 +35,11 @@ def lake(request: pytest.FixtureRequest) -> Lake:
 
 
 @pytest.fixture
-def twin(lake: Lake, s3_server: S3Server) -> Lake:
-    """The same lake, opened a second time."""
-    return Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)
+def twin_of(s3_server: S3Server):
+    """Opens the same lake a second time."""
+    return lambda lake: Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)
 
 
 @pytest.fixture
-def twin_of(s3_server: S3Server):
-    return lambda lake: Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)
+def twin(lake: Lake, twin_of) -> Lake:
+    return twin_of(lake)
