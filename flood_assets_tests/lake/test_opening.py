@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from dagster_aws.s3 import S3Resource
@@ -201,7 +200,7 @@ def test_an_endpoint_that_is_not_there_is_said_soon(s3_server):
 
 def test_an_endpoint_that_says_nothing_is_given_up_within_half_a_minute(s3_server, monkeypatch):
     """Measured at a ninth of the patience; 18.1 s in full."""
-    assert store.RETRY_TIMEOUT + store.ANSWER_TIMEOUT < timedelta(seconds=30)
+    assert (store.RETRY_TIMEOUT + store.ANSWER_TIMEOUT).total_seconds() < 30
     monkeypatch.setattr(store, "RETRY_TIMEOUT", store.RETRY_TIMEOUT / 9)
     monkeypatch.setattr(store, "ANSWER_TIMEOUT", store.ANSWER_TIMEOUT / 9)
     with socket.create_server(("127.0.0.1", 0)) as silent:
