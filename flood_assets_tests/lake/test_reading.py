@@ -56,8 +56,8 @@ def test_no_reader_is_given_a_row_that_is_older_than_a_day(lake):
     lake.merge_readings(a_day(["m"]), NOW, NOW)
     lake.put_snapshot(STATIONS, at(9), stations("S"))
     lake.add_rejects(rejects((at(9), "x,y", "odd")))
-    for ahead in (timedelta(hours=5), timedelta(hours=23, minutes=52, seconds=29), timedelta(hours=30)):
-        later = NOW + ahead
+    on_the_edge = at(3) + 24 * HOUR
+    for later in (NOW + 5 * HOUR, on_the_edge, at(9) + 24 * HOUR - timedelta(seconds=1), NOW + 30 * HOUR):
         kept = [t for t in a_day(["m"]).column("date_time").to_pylist() if t > cutoff(later)]
         everything = lake.read(READINGS, later - 99 * HOUR, later + HOUR, now=later)
         assert everything.column("date_time").to_pylist() == kept
