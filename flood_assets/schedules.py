@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from flood_assets.jobs import housekeeping_job, reconcile_job, refresh_job, refresh_requests, whole_day
-from flood_assets.partitions import partition_key, utc, window_of
+from flood_assets.partitions import partition_key, retained_windows, utc
 
 
 @dg.schedule(
@@ -20,10 +20,8 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[
     Whether one is due is judged by what Dagster has recorded of this hour, so that a missed tick is made up for.
     """
     now = utc(context.scheduled_execution_time)
-    newest = context.instance.get_latest_materialization_event(dg.AssetKey("measures"))
-    materialization = newest.asset_materialization if newest else None
-    due = materialization is None or materialization.partition != partition_key(window_of(now))
-    return refresh_requests(now, snapshot=due)
+    known = context.instance.get_materialized_partitions(dg.AssetKey("measures"))
+    return refresh_requests(now, [window for window in retained_windows(now) if partition_key(window) in known])
 
 
 @dg.schedule(
