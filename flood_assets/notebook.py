@@ -410,9 +410,9 @@ class _Place:
         stored = [] if self.lake is None else self.lake.windows(table)
         fill = f"run `FLOOD_LAKE_URL={self.url} flood-assets refresh`"
         if self.lake is None:
-            return f"there is no lake at {self.url}: to make and fill it, {fill}"
+            return f"there is no lake at {self.url}: {fill}, or say with FLOOD_LAKE_URL or lake= where it is"
         if not stored:
-            return f"the lake {self.url} has no {table.name} yet: to fill it, {fill}"
+            return f"the lake {self.url} has no {table.name} yet: {fill}"
         newest = stored[-1].window
         if is_expired(newest, self.now):
             return f"the newest {table.name} of the lake {self.url} are of {_shown(newest)}, over a day ago: {fill}"

@@ -426,7 +426,7 @@ def test_readings_without_a_snapshot_are_joined_with_nothing_and_it_is_told(tmp_
         frame = load_readings(lake=tmp_path, joined=True)
     assert frame.dtypes.equals(load_readings(joined=True).dtypes)
     assert frame.value.tolist() == [1.0]
-    with told("has no stations yet: to fill it, run"):
+    with told("has no stations yet: run"):
         assert load_readings(lake=tmp_path, river="River Thames").empty
 
 
@@ -458,7 +458,7 @@ def test_a_lake_is_named_by_url_path_or_resource(filled, monkeypatch):
 @pytest.mark.parametrize("load", [load_readings, load_stations, load_measures])
 def test_a_lake_that_does_not_exist_says_how_to_fill_it_and_is_not_made(load, tmp_path):
     url = (tmp_path / "none").as_uri()
-    with told(f"there is no lake at {url}: to make and fill it, run `FLOOD_LAKE_URL={url} flood-assets refresh`"):
+    with told(f"there is no lake at {url}: run `FLOOD_LAKE_URL={url} flood-assets refresh`, or say"):
         frame = load(lake=url)
     assert frame.empty
     assert frame.dtypes.equals(load().dtypes)
@@ -468,7 +468,7 @@ def test_a_lake_that_does_not_exist_says_how_to_fill_it_and_is_not_made(load, tm
 @pytest.mark.parametrize("load", [load_readings, load_stations, load_measures])
 @pytest.mark.parametrize("selection", [{}, {"river": "River Thames"}, {"measure": "m"}])
 def test_an_empty_lake_says_how_to_fill_it(load, selection, tmp_path):
-    with told("yet: to fill it, run `FLOOD_LAKE_URL="):
+    with told("yet: run `FLOOD_LAKE_URL="):
         frame = load(lake=tmp_path, **selection)
     assert frame.dtypes.equals(load().dtypes)
 
