@@ -111,10 +111,10 @@ def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -
     lake.ensure_windows(schemas.READINGS, batch.covered)
     if len(batch.rejects):
         lake.add_rejects(batch.rejects)
-        context.log.warning(f"{len(batch.rejects)} rows could not be understood: kept in the table `rejects`")
+        context.log.warning("%d rows could not be understood: kept in the table `rejects`", len(batch.rejects))
     marks.advance(lake, batch.marks, batch.observed_at)
     if merge.future:
-        context.log.info(f"{merge.future} readings are dated later than now and left for when they are due")
+        context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
     return merge.windows
 
 

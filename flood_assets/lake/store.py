@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 # A lock is held for one window's read, merge and write: milliseconds. A minute means that its holder is stuck.
 LOCK_TIMEOUT_S = 60
 
+# An endpoint that cannot be reached, or that takes the connection and says nothing, is given up within half a minute:
+# no attempt begins after RETRY_TIMEOUT, and none waits longer for the next byte than ANSWER_TIMEOUT.
+CONNECT_TIMEOUT = timedelta(seconds=4)
+ANSWER_TIMEOUT = timedelta(seconds=9)
+RETRY_TIMEOUT = timedelta(seconds=18)
+
 # obstore writes a new file under this name first and then renames it; a killed process leaves it behind.
 _TEMPORARY = re.compile(r"#\d+$")
 
@@ -284,15 +290,14 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore
 
-    # An endpoint that cannot be reached, or that takes the connection and says nothing, fails within half a minute.
     client: ClientConfig = {
-        "connect_timeout": timedelta(seconds=4),
-        "read_timeout": timedelta(seconds=9),
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": ANSWER_TIMEOUT,
         "timeout": timedelta(seconds=60),
     }
     retry: RetryConfig = {
         "max_retries": 4,
-        "retry_timeout": timedelta(seconds=18),
+        "retry_timeout": RETRY_TIMEOUT,
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2},
     }
     try:
