@@ -723,20 +723,20 @@ def _check_home(doing: Doing) -> Findings:
         yield Finding(
             Level.NOTE,
             "DAGSTER_HOME is not set: runs from the terminal are recorded nowhere, and `dagster dev` forgets its own",
-            "make a folder, copy dagster.yaml into it and set DAGSTER_HOME to its absolute path, or use `make ui`",
+            "set it to the absolute path of the repository's folder dagster_home, or use `make ui`, which does",
         )
         return
     folder = Path(home)
     if not folder.is_absolute() or not folder.is_dir():
         why = "is not a folder" if folder.is_absolute() else "is not an absolute path"
-        make = f"mkdir -p {folder.absolute()} && cp dagster.yaml {folder.absolute()}/"
+        make = f"mkdir -p {folder.absolute()} && cp dagster_home/dagster.yaml {folder.absolute()}/"
         yield Finding(Level.FAILED, f"DAGSTER_HOME is '{home}', which {why}", f"{make}, and set DAGSTER_HOME to that")
         return
     if not (folder / "dagster.yaml").is_file():
         yield Finding(
             Level.WARNING,
             f"{folder} has no dagster.yaml: Dagster's own defaults are in force, without limits and without retries",
-            f"cp dagster.yaml {folder}/",
+            f"cp dagster_home/dagster.yaml {folder}/",
         )
     doing("opening the Dagster home")
     from dagster import DagsterInstance
@@ -747,7 +747,7 @@ def _check_home(doing: Doing) -> Findings:
         yield Finding(
             Level.FAILED,
             f"no Dagster instance can be made from {folder}/dagster.yaml: {_brief(error)}",
-            "correct the file, or start again from the repository's dagster.yaml",
+            "correct the file, or start again from the repository's dagster_home/dagster.yaml",
         )
         return
     with instance:

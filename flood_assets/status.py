@@ -222,7 +222,8 @@ def _window(lake: Lake, table: Table, stored: StoredWindow) -> _Window:
             return _Window()
         times = tuple(moment for moment in (file.oldest(), file.newest()) if moment is not None)
         # Ids as codes: half a million strings would take most of the time.
-        readings = file.read(["measure_id", "date_time"], coded=True) if table is READINGS else None
+        # All columns although two are needed: damage in any of them would stop a reader.
+        readings = file.read(coded=True).select(["measure_id", "date_time"]) if table is READINGS else None
         return _Window(file.rows, times, readings)
     except DamagedWindowError as error:
         return _Window(damage=str(error))
