@@ -83,7 +83,8 @@ def show() -> int:
     with console.status("") as doing:
         for title, check in CHECKS.items():
             console.print(f"\n{title}", style="bold")
-            for finding in look(check, lambda what: doing.update(f"{what} ...")):
+            doing.update("")
+            for finding in look(check, lambda what: doing.update(f"{without_secrets(what)} ...")):
                 counts[finding.level] += 1
                 _print(console, finding)
     console.print("\n" + ", ".join(f"{counts[level]} {name}" for level, name in _COUNTED.items()))
@@ -630,8 +631,8 @@ def _try_out(store: "Store", doing: Doing) -> Generator[Finding, None, bool]:
                 store.delete([trial.key])
         yield Finding(
             Level.FAILED,
-            f"{error} (when it was tried to {done[-1]})",
-            "this user must be able to list, read, write and delete below the lake",
+            f"{error} (while trying to {done[-1]})",
+            "put right what the message names: a refresh has to list, read, write and delete here",
         )
         return False
     yield from wrong
@@ -746,7 +747,7 @@ def _check_home(doing: Doing) -> Findings:
     except Exception as error:  # noqa: BLE001 - whatever a storage, a launcher or YAML may raise
         yield Finding(
             Level.FAILED,
-            f"no Dagster instance can be made from {folder}/dagster.yaml: {_brief(error)}",
+            f"no Dagster instance can be made from {folder}/dagster.yaml: {_told(error, folder)}",
             "correct the file, or start again from the repository's dagster_home/dagster.yaml",
         )
         return
@@ -763,7 +764,7 @@ def _check_instance(instance: "dg.DagsterInstance", folder: Path) -> Findings:
     except Exception as error:  # noqa: BLE001 - whatever a database may raise
         yield Finding(
             Level.FAILED,
-            f"the run storage of {folder} cannot be used: {_brief(error)}",
+            f"the run storage of {folder} cannot be used: {_told(error, folder)}",
             "check that this user may write there, and that the database in dagster.yaml is up",
         )
         return
@@ -794,6 +795,15 @@ def _check_instance(instance: "dg.DagsterInstance", folder: Path) -> Findings:
         yield Finding(
             Level.WARNING, f"parts of the Dagster daemon have no heartbeat: {', '.join(dead)}", "restart dagster-daemon"
         )
+
+
+def _told(error: Exception, folder: Path) -> str:
+    """What Dagster says of its settings, without the secrets that stand in them and that it may repeat."""
+    text = " ".join(str(error).split())
+    with suppress(OSError, UnicodeDecodeError):
+        for _, value in _SECRET_SET.findall((folder / "dagster.yaml").read_text(encoding="utf-8")):
+            text = text.replace(value, "***")
+    return _brief(ValueError(text))
 
 
 _LOAD = """
@@ -844,7 +854,7 @@ def check_versions(_: Doing) -> Findings:
     """What is installed, and whether it fits together."""
     versions = {name: _version(name) for name in SHOWN}
     shown = ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items())
-    yield Finding(Level.OK if all(versions.values()) else Level.WARNING, f"python {platform.python_version()}, {shown}")
+    yield Finding(Level.OK, f"python {platform.python_version()}, {shown}")
     wrong = [line for name in ("flood-assets", "dagster-aws", "dagster-webserver") for line in _unmet(name)]
     for line in wrong:
         yield Finding(Level.FAILED, line, "install what requirements.lock pins, in a new virtual environment")
@@ -889,6 +899,9 @@ CHECKS: Mapping[str, Callable[[Doing], Findings]] = {
 _COUNTED = {Level.OK: "ok", Level.NOTE: "notes", Level.WARNING: "warnings", Level.FAILED: "failed"}
 _STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.FAILED: "bold red"}
 _SECRET_NAME = re.compile(r"secret|token|passw|credential|account_key|sas|private", re.IGNORECASE)
+_SECRET_SET = re.compile(
+    r"((?:secret|token|passw|url|conn|key)\w*)['\"]?\s*:[\s\['\"]*([^\s,'\"}\]]{4,})", re.IGNORECASE
+)
 _USER_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 _SECRET_SAID = re.compile(
     r"((?:secret|token|passw\w*|account_key)[\w-]*['\"]?\s*[:=]\s*)['\"]?[^\s'\",}]+", re.IGNORECASE

@@ -174,11 +174,6 @@ def look(lake: Lake, now: datetime) -> Status:
         LakeError: the lake cannot be listed or read. Damaged objects are no error: they are in the result.
     """
     problems: list[str] = []
-    try:
-        api = lake.source()
-    except LakeError as error:
-        api = None
-        problems.append(str(error))
     tables: dict[str, TableStatus] = {}
     readings = []
     with ThreadPoolExecutor(READERS) as pool:
@@ -189,6 +184,11 @@ def look(lake: Lake, now: datetime) -> Status:
             tables[table.name] = _table(table, listed, retained, found, now)
             readings += [window.readings for window in found if window.readings is not None]
     rows = pa.concat_tables([_NO_READINGS, *readings]).unify_dictionaries()
+    try:
+        api = lake.source()
+    except LakeError as error:
+        api = None
+        problems.append(str(error))
     marks = marking.load(lake)
     if marks is None and lake.store.head(MARKS_KEY) is not None:
         problems.append(f"{lake.url}/{MARKS_KEY} is damaged: the next refresh reads the day whole and writes it anew")
