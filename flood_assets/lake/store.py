@@ -145,7 +145,7 @@ class Store:
 
     def list(self, prefix: str) -> list[Meta]:
         """All objects below a folder, in order of their names."""
-        with self._explained(prefix, "list"):
+        with self._explained(prefix, "listed"):
             found = [_meta(entry) for entries in self._store.list(prefix, chunk_size=1000) for entry in entries]
         return sorted(found, key=lambda meta: meta.key)
 
