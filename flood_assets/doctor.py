@@ -529,7 +529,7 @@ def check_lake(doing: Doing) -> Findings:
     doing(f"opening {url}")
     try:
         lake = Lake.open(url)
-    except LakeError as error:
+    except (LakeError, SettingsError) as error:
         yield Finding(
             Level.FAILED, str(error), "correct FLOOD_LAKE_URL, or what the message names; nothing can be stored before"
         )

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import LakeError, SettingsError
 from flood_assets.lake.layout import LOCKS, lock_of
 from flood_assets.lake.s3 import S3Settings, open_s3
 
@@ -275,7 +275,8 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
     their usual variables.
 
     Raises:
-        LakeError: another kind of URL, no credentials, or a folder that cannot be made.
+        SettingsError: another kind of URL.
+        LakeError: no credentials, or a folder that cannot be made.
     """
     parts = urlsplit(url)
     url = url.rstrip("/")
@@ -283,9 +284,9 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
     if parts.scheme == "file":
         return _open_folder(url, parts.netloc, unquote(parts.path))
     if parts.scheme not in {"s3", "az", "gs"}:
-        raise LakeError(wrong)
+        raise SettingsError(wrong)
     if not parts.netloc:
-        raise LakeError(f"{wrong} followed by a bucket, such as {parts.scheme}://bucket/folder")
+        raise SettingsError(f"{wrong} followed by a bucket, such as {parts.scheme}://bucket/folder")
 
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore
@@ -315,7 +316,7 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
 
 def _open_folder(url: str, host: str, path: str) -> Store:
     if host not in {"", "localhost"} or not path.startswith("/"):
-        raise LakeError(f"FLOOD_LAKE_URL is '{url}': expected an absolute path, such as file:///var/lib/flood")
+        raise SettingsError(f"FLOOD_LAKE_URL is '{url}': expected an absolute path, such as file:///var/lib/flood")
     from obstore.store import LocalStore
 
     folder = Path(path)

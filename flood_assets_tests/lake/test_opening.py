@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import LakeError, SettingsError
 from flood_assets.lake import store
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import READINGS
@@ -30,7 +30,7 @@ from flood_assets_tests.s3 import BUCKET
     ],
 )
 def test_a_wrong_url_is_said_with_what_was_expected(url, said):
-    with pytest.raises(LakeError) as error:
+    with pytest.raises(SettingsError) as error:
         Lake.open(url)
     assert said in str(error.value)
 
