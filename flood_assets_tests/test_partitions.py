@@ -26,7 +26,7 @@ ON_THE_HOUR = datetime(2026, 11, 21, 9, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
 SUMMER = timezone(timedelta(hours=1))
 
-moments = st.datetimes(datetime(2026, 10, 3), datetime(2030, 1, 1), timezones=st.just(UTC))
+moments = st.timedeltas(timedelta(0), timedelta(days=1200)).map(lambda later: FIRST_WINDOW + timedelta(days=2) + later)
 around = st.timedeltas(timedelta(hours=-26), timedelta(hours=2))
 
 
