@@ -17,12 +17,14 @@ from flood_assets.partitions import partition_key, utc, window_of
 def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest]:
     """A tick: fill what is missing. The first tick of an hour also takes a snapshot of the gauges.
 
-    Whether one is due is judged by what Dagster has recorded of this hour, so that a missed tick is made up for.
+    Whether one is due is judged by what Dagster has recorded of this hour's window, so that a missed tick is made up
+    for. Not by what it recorded last: a cleanup records of older windows that they hold nothing.
     """
     now = utc(context.scheduled_execution_time)
-    newest = context.instance.get_latest_materialization_event(dg.AssetKey("measures"))
-    materialization = newest.asset_materialization if newest else None
-    due = materialization is None or materialization.partition != partition_key(window_of(now))
+    this_hour = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey("measures"), asset_partitions=[partition_key(window_of(now))]
+    )
+    due = not context.instance.fetch_materializations(this_hour, limit=1).records
     return refresh_requests(now, snapshot=due)
 
 
