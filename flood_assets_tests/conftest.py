@@ -146,10 +146,16 @@ def country() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def instance() -> Iterator[dg.DagsterInstance]:
-    """One for all tests that do not mind each other's runs."""
-    with dg.DagsterInstance.ephemeral() as made:
+def _sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
         yield made
+
+
+@pytest.fixture
+def instance(_sqlite: dg.DagsterInstance) -> dg.DagsterInstance:
+    """An instance on disk, as a local Dagster has it, without any run."""
+    _sqlite.wipe()
+    return _sqlite
 
 
 @pytest.fixture
@@ -158,6 +164,13 @@ def place(country: Server, tmp_path: Path, no_waiting: list[float]) -> Iterator[
     with dg.DagsterInstance.ephemeral() as made:
         yield Place(country, (tmp_path / "lake").as_uri(), made)
         country.set_faults([])
+
+
+@pytest.fixture
+def on_disk(place: Place, instance: dg.DagsterInstance) -> Place:
+    """An empty lake and an instance on disk."""
+    place.instance = instance
+    return place
 
 
 @pytest.fixture
