@@ -107,6 +107,16 @@ def test_a_cleanup_after_days_without_one_leaves_nothing_and_tells_of_all(filled
         assert is_tombstone(filled.materializations("readings", window)[0])
 
 
+def test_a_tombstone_that_housekeeping_pruned_is_set_again_where_a_failed_run_shows_rows(old):
+    assert old.expire().success
+    (cleanup,) = old.instance.get_runs(dg.RunsFilter(job_name="retention_job"))
+    old.instance.delete_run(cleanup.run_id)
+    window = window_of(NOW) - 24 * HOUR
+    assert not is_tombstone(old.materializations("readings", window)[0])
+    assert old.at(LATER + timedelta(days=10)).expire().success
+    assert [is_tombstone(event) for event in old.materializations("readings", window)] == [True, False]
+
+
 def test_a_tick_that_was_queued_over_a_cleanup_does_not_bring_a_window_back_for_long(old):
     assert old.expire().success
     key = partition_key(window_of(NOW) - 24 * HOUR)
