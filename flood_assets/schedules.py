@@ -12,6 +12,7 @@ from flood_assets.partitions import partition_key, utc, window_of
     job=refresh_job,
     # Data on the API changes at most every 15 minutes; gauges that report on time show three minutes later.
     cron_schedule="*/15 * * * *",
+    description="Fill what is missing; the first tick of an hour also takes a snapshot of the gauges.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest]:
@@ -32,6 +33,7 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[
     job=reconcile_job,
     # Between two ticks, so that neither waits for the other.
     cron_schedule="7 1,7,13,19 * * *",
+    description="Read the last 24 hours whole, for corrections and readings that came out of order.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -43,6 +45,7 @@ def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequ
 @dg.schedule(
     job=housekeeping_job,
     cron_schedule="41 * * * *",
+    description="Prune Dagster's own records of runs.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def housekeeping_every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
