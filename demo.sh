@@ -5,7 +5,7 @@ set -eu
 : "${DEMO:?}" "${PORT:?}" "${BIN:?}"
 here=$(pwd)
 mkdir -p "$DEMO/dagster"
-cp dagster.yaml "$DEMO/dagster/"
+cp dagster_home/dagster.yaml "$DEMO/dagster/"
 export FLOOD_API_URL="http://127.0.0.1:$PORT/flood-monitoring" FLOOD_LAKE_URL="file://$here/$DEMO/lake"
 export DAGSTER_HOME="$here/$DEMO/dagster"
 

@@ -1,5 +1,6 @@
 """The jobs: what can be run as one. When they run is in `schedules.py` and `sensors.py`."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -10,7 +11,6 @@ from flood_assets.partitions import partition_key, retained_windows
 
 __all__ = [
     "housekeeping_job",
-    "one_window",
     "reconcile_job",
     "refresh_job",
     "refresh_requests",
@@ -38,37 +38,41 @@ retention_job = dg.define_asset_job(
 
 def whole_day(now: datetime) -> dict[str, str]:
     """The tags that make a run one over all retained windows."""
-    windows = retained_windows(now)
-    return {
-        "dagster/asset_partition_range_start": partition_key(windows[0]),
-        "dagster/asset_partition_range_end": partition_key(windows[-1]),
-    }
+    return _over(retained_windows(now))
 
 
-def one_window(window: datetime) -> dict[str, str]:
-    """The tags that make a run one over a single window."""
-    key = partition_key(window)
-    return {"dagster/asset_partition_range_start": key, "dagster/asset_partition_range_end": key}
+def refresh_requests(now: datetime, gauges_known: Collection[datetime]) -> list[dg.RunRequest]:
+    """What a tick asks for: the readings of the retained day, and before them the gauges when a snapshot is due.
 
-
-def refresh_requests(now: datetime, *, snapshot: bool) -> list[dg.RunRequest]:
-    """What a tick asks for: the readings of the retained day, and before them the gauges when a snapshot is due."""
+    Args:
+        now: the time of the tick.
+        gauges_known: windows that have a snapshot of the gauges. Without any in the retained day, today's snapshot
+            stands for all of it: a day whose readings are there and whose gauges are not would puzzle everybody.
+    """
+    retained = retained_windows(now)
+    due = retained if not set(retained) & set(gauges_known) else [retained[-1]]
     requests = []
-    if snapshot:
-        window = retained_windows(now)[-1]
+    if retained[-1] not in gauges_known:
         requests.append(
             dg.RunRequest(
                 run_key=f"gauges {now.isoformat()}",
                 asset_selection=[dg.AssetKey("stations"), dg.AssetKey("measures")],
-                partition_key=partition_key(window),
+                tags=_over(due),
             )
         )
     requests.append(
         dg.RunRequest(
             run_key=f"readings {now.isoformat()}",
             asset_selection=[dg.AssetKey("readings")],
-            tags=whole_day(now),
+            tags=_over(retained),
             run_config={"ops": {"readings": {"config": {"incremental": True}}}},
         )
     )
     return requests
+
+
+def _over(windows: Sequence[datetime]) -> dict[str, str]:
+    return {
+        "dagster/asset_partition_range_start": partition_key(windows[0]),
+        "dagster/asset_partition_range_end": partition_key(windows[-1]),
+    }

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from flood_assets.jobs import housekeeping_job, reconcile_job, refresh_job, refresh_requests, whole_day
-from flood_assets.partitions import partition_key, utc, window_of
+from flood_assets.partitions import partition_key, retained_windows, utc
 
 
 @dg.schedule(
@@ -22,11 +22,8 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[
     for. Not by what it recorded last: a cleanup records of older windows that they hold nothing.
     """
     now = utc(context.scheduled_execution_time)
-    this_hour = dg.AssetRecordsFilter(
-        asset_key=dg.AssetKey("measures"), asset_partitions=[partition_key(window_of(now))]
-    )
-    due = not context.instance.fetch_materializations(this_hour, limit=1).records
-    return refresh_requests(now, snapshot=due)
+    known = context.instance.get_materialized_partitions(dg.AssetKey("measures"))
+    return refresh_requests(now, [window for window in retained_windows(now) if partition_key(window) in known])
 
 
 @dg.schedule(

@@ -43,5 +43,5 @@ def retention_sensor(
         return dg.SkipReason(f"cleanup {running[0].run_id} is under way")
     oldest = min(found.window for found in expired)
     return dg.RunRequest(
-        tags={"flood_assets/reason": f"{len(expired)} windows to clean up, the oldest {partition_key(oldest)}"}
+        tags={"flood_assets/reason": f"windows to clean up: {len(expired)}, the oldest {partition_key(oldest)}"}
     )

@@ -22,7 +22,6 @@ from rich.table import Table
 from flood_assets import settings
 from flood_assets.definitions import build_defs
 from flood_assets.jobs import reconcile_job, refresh_job, refresh_requests, retention_job, whole_day
-from flood_assets.partitions import retained_windows
 from flood_assets.resources import LakeResource
 from flood_assets.schemas import MEASURES
 
@@ -75,9 +74,8 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
 
 def _requests(command: Command, now: datetime, *, dry_run: bool) -> Sequence[dg.RunRequest]:
     if command == "refresh":
-        windows = LakeResource().open().windows(MEASURES)
-        due = retained_windows(now)[-1] not in {stored.window for stored in windows}
-        return refresh_requests(now, snapshot=due)
+        stored = LakeResource().open().windows(MEASURES)
+        return refresh_requests(now, [window.window for window in stored])
     if command == "reconcile":
         return [dg.RunRequest(tags=whole_day(now))]
     return [dg.RunRequest(run_config={"ops": {"retention": {"config": {"dry_run": dry_run}}}})]

@@ -5,6 +5,7 @@ from flood_assets_tests.s3 import s3_server  # noqa: F401 - a fixture
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +61,9 @@ def s3_server() -> Iterator[S3Server]:
         host, port = server.get_host_and_port()
         found = S3Server(f"http://{host}:{port}")
         client = found.client()
-        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        # moto keeps its buckets for the whole process, whichever of its servers made them.
+        with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         client.close()
         yield found
     finally:

@@ -80,7 +80,7 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     header, rule, *rows = result.output.splitlines()
     assert header.split() == ["table", "windows", "rows", "new", "revised", "same", "written", "bytes"]
     assert set(rule.strip()) == {"─"}
-    assert [row.split()[:2] for row in rows[:3]] == [["measures", "1"], ["stations", "1"], ["readings", "25"]]
+    assert [row.split()[:2] for row in rows[:3]] == [["measures", "25"], ["stations", "25"], ["readings", "25"]]
     held = len(place.lake.read(READINGS, now=NOW))
     assert rows[2].split()[2:] == [
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
@@ -99,7 +99,8 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     assert "5 of 5 checks passed" in result.output
     place.at(NOW + HOUR)
     assert "7 of 7 checks passed" in run("refresh").output
-    assert len(place.lake.windows(MEASURES)) == 2
+    # The first one stands for the whole day, the second for its hour.
+    assert len(place.lake.windows(MEASURES)) == 26
 
 
 def test_reconcile_says_what_was_the_same(place, run):
@@ -117,8 +118,8 @@ def test_expire_tells_and_a_dry_run_only_tells(place, run):
     place.at(NOW + 3 * HOUR)
     dry, wet, again = run("expire", "--dry-run"), run("expire"), run("expire")
     assert [result.exit_code for result in (dry, wet, again)] == [0, 0, 0]
-    assert re.fullmatch(r"3 windows would be deleted, 1 would be trimmed: [\d,]+ rows, [\d,]+ bytes\n", dry.output)
-    assert re.fullmatch(r"3 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n", wet.output)
+    assert re.fullmatch(r"9 windows would be deleted, 1 would be trimmed: [\d,]+ rows, [\d,]+ bytes\n", dry.output)
+    assert re.fullmatch(r"9 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n", wet.output)
     assert again.output == "0 windows deleted, 0 trimmed: 0 rows, 0 bytes\n"
     assert [found.window for found in place.lake.windows(READINGS)] == retained_windows(place.now)[:-3]
 

@@ -33,7 +33,7 @@ from flood_assets_tests.conftest import HOUR, NOW, Place
 pytestmark = pytest.mark.slow
 
 LOG = logging.getLogger("daemon")
-SETTINGS = yaml.safe_load((Path(__file__).parents[1] / "dagster.yaml").read_text())
+SETTINGS = yaml.safe_load((Path(__file__).parents[1] / "dagster_home" / "dagster.yaml").read_text())
 LAUNCHER = {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class": "SyncInMemoryRunLauncher"}
 
 

@@ -164,7 +164,7 @@ def shell(place: Place, tmp_path: Path):
     """Dagster's own command line, in a process of its own with an instance on disk."""
     home = tmp_path / "home"
     home.mkdir()
-    (home / "dagster.yaml").write_text((Path(__file__).parents[1] / "dagster.yaml").read_text())
+    (home / "dagster.yaml").write_text((Path(__file__).parents[1] / "dagster_home" / "dagster.yaml").read_text())
 
     def run(*words: str) -> subprocess.CompletedProcess:
         return subprocess.run(

@@ -56,7 +56,7 @@ def test_the_dg_command_is_told_the_same_root(pyproject):
 
 
 def test_dagster_accepts_its_settings(tmp_path):
-    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster_home" / "dagster.yaml").read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         pools = instance.get_concurrency_config().pool_config
         assert pools.default_pool_limit == 1
@@ -69,7 +69,7 @@ def test_dagster_accepts_its_settings(tmp_path):
 
 
 def test_ticks_are_pruned_and_runs_that_hang_are_ended():
-    settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    settings = yaml.safe_load((ROOT / "dagster_home" / "dagster.yaml").read_text())
     assert set(settings["retention"]) == {"schedule", "sensor"}
     assert settings["run_monitoring"]["max_runtime_seconds"] <= 3600
     assert settings["run_retries"]["retry_on_asset_or_op_failure"] is False

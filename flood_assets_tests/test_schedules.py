@@ -26,8 +26,8 @@ def tick(schedule: dg.ScheduleDefinition, moment: datetime, instance: dg.Dagster
 
 
 def gauges(requests: list[dg.RunRequest]) -> list[str]:
-    """The windows for which a snapshot is asked for."""
-    return [r.partition_key for r in requests if dg.AssetKey("measures") in (r.asset_selection or [])]
+    """The newest window for which a snapshot is asked for."""
+    return [r.tags[RANGE[1]] for r in requests if dg.AssetKey("measures") in (r.asset_selection or [])]
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_a_tick_by_british_summer_time_is_the_same_moment(instance):
     assert tick(refresh_every_15_minutes, summer, instance) == tick(refresh_every_15_minutes, moment, instance)
 
 
-def test_the_first_tick_of_all_takes_a_snapshot_first(instance):
+def test_the_first_tick_of_all_takes_a_snapshot_first_for_the_whole_day(instance):
     snapshot, readings = tick(refresh_every_15_minutes, utc("2026-11-21 09:45"), instance)
-    assert snapshot.partition_key == "2026-11-21-09:00"
+    assert [snapshot.tags[name] for name in RANGE] == ["2026-11-20-09:00", "2026-11-21-09:00"]
     assert snapshot.asset_selection == [dg.AssetKey("stations"), dg.AssetKey("measures")]
     assert snapshot.run_key != readings.run_key
 

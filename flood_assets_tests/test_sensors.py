@@ -34,13 +34,13 @@ def test_it_skips_for_an_empty_lake(place):
 def test_it_asks_when_the_window_that_the_cutoff_crosses_holds_rows_past_it(filled):
     filled.at(NOW + timedelta(minutes=20))
     request = look(filled)
-    assert request.tags["flood_assets/reason"] == "1 windows to clean up, the oldest 2026-10-14-09:00"
+    assert request.tags["flood_assets/reason"] == "windows to clean up: 1, the oldest 2026-10-14-09:00"
     assert request.run_key is None
 
 
 def test_it_asks_when_a_snapshot_has_expired(filled):
     filled.at(window_of(NOW) + 25 * HOUR)
-    assert "windows to clean up" in look(filled).tags["flood_assets/reason"]
+    assert "windows to clean up: " in look(filled).tags["flood_assets/reason"]
 
 
 def test_what_it_asks_for_cleans_up_and_then_it_skips(filled):

@@ -131,7 +131,9 @@ def _describe(
         "rejected_rows": len(fetched.rejects),
         "unknown_measures": _count_unknown(rows, snapshot),
         "preview": preview(rows),
-        "picture": liveliest(rows) if fetched.ages_minutes is None else freshness(fetched.ages_minutes),
+        "picture": (
+            liveliest(_levels(rows, snapshot)) if fetched.ages_minutes is None else freshness(fetched.ages_minutes)
+        ),
     }
     if fetched.unanswered:
         story["measures_left_for_the_next_tick"] = len(fetched.unanswered)
@@ -159,6 +161,13 @@ def preview(rows: pa.Table, most: int = 8) -> dg.MarkdownMetadataValue:
             for row in shown
         ],
     )
+
+
+def _levels(rows: pa.Table, snapshot: pa.Table) -> pa.Table:
+    """The rows of measures that are levels, if any are known to be: a shower would outshine every river."""
+    levels = snapshot.filter(pc.equal(snapshot["parameter"], "level"))["measure_id"].combine_chunks()
+    wanted = rows.filter(pc.is_in(rows["measure_id"].cast(pa.string()), value_set=levels))
+    return wanted if len(wanted) else rows
 
 
 def _count_unknown(rows: pa.Table, snapshot: pa.Table) -> int:

@@ -18,7 +18,7 @@ from flood_assets.explain import explained
 from flood_assets.lake import marks
 from flood_assets.lake.lake import Content, Lake, WindowChange
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.partitions import WINDOW, partition_key, window_of_key
+from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key
 from flood_assets.resources import Clock, LakeResource
 
 if TYPE_CHECKING:
@@ -68,18 +68,42 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """Load the windows of the input: as the annotation says, a `pyarrow.Table` or a `pandas.DataFrame`.
 
         The input's metadata `columns` limits what is read. Of `stations` and `measures` the newest snapshot in the
-        range is given. Rows older than 24 hours are never given.
+        range is given. Rows older than 24 hours are never given. Without a partition, all that is retained is loaded.
         """
         table = schemas.TABLES[context.asset_key.path[-1]]
-        windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
         columns = (context.definition_metadata or {}).get("columns")
         with explained():
             lake, now = self.lake.open(), self.clock.now()
+            if context.has_asset_partitions:
+                windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
+            else:
+                windows = retained_windows(now)
+            if not table.time:
+                windows = _newest(lake, table, windows)
             rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)
         wanted = context.dagster_type.typing_type
         if getattr(wanted, "__module__", "").startswith("pandas"):
-            return rows.to_pandas()
+            return to_pandas(rows)
         return rows
+
+
+def to_pandas(rows: pa.Table) -> "pd.DataFrame":
+    """The rows as pandas holds them best: text as `str`, dates as datetime64, whole numbers with gaps as Int32."""
+    import pandas as pd  # noqa: PLC0415 - a run of the assets never needs it
+
+    frame: pd.DataFrame = rows.to_pandas(date_as_object=False)
+    for field in rows.schema:
+        if field.type == pa.int32() and field.nullable:
+            frame[field.name] = rows[field.name].to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
+    return frame
+
+
+def _newest(lake: Lake, table: schemas.Table, windows: list[datetime]) -> list[datetime]:
+    """Of the windows of a snapshot, the newest that is stored; the newest of all when none is."""
+    if len(windows) == 1:
+        return windows
+    asked = set(windows)
+    return [max((s.window for s in lake.windows(table) if s.window in asked), default=windows[-1])]
 
 
 def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -> list[WindowChange]:

@@ -150,7 +150,8 @@ class Lake:
             s3: an object shaped like `dagster_aws.s3.S3Resource`; without it the usual AWS configuration applies.
 
         Raises:
-            LakeError: another kind of URL, no credentials, or a folder that cannot be made.
+            SettingsError: another kind of URL.
+            LakeError: no credentials, or a folder that cannot be made.
         """
         return cls(open_store(url, s3))
 

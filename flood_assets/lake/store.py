@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import LakeError, SettingsError
 from flood_assets.lake.layout import LOCKS, lock_of
 from flood_assets.lake.s3 import S3Settings, open_s3
 
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 # A lock is held for one window's read, merge and write: milliseconds. A minute means that its holder is stuck.
 LOCK_TIMEOUT_S = 60
+
+# An endpoint that cannot be reached, or that takes the connection and says nothing, is given up within half a minute:
+# no attempt begins after RETRY_TIMEOUT, and none waits longer for the next byte than ANSWER_TIMEOUT.
+CONNECT_TIMEOUT = timedelta(seconds=4)
+ANSWER_TIMEOUT = timedelta(seconds=9)
+RETRY_TIMEOUT = timedelta(seconds=18)
 
 # obstore writes a new file under this name first and then renames it; a killed process leaves it behind.
 _TEMPORARY = re.compile(r"#\d+$")
@@ -139,7 +145,7 @@ class Store:
 
     def list(self, prefix: str) -> list[Meta]:
         """All objects below a folder, in order of their names."""
-        with self._explained(prefix, "list"):
+        with self._explained(prefix, "listed"):
             found = [_meta(entry) for entries in self._store.list(prefix, chunk_size=1000) for entry in entries]
         return sorted(found, key=lambda meta: meta.key)
 
@@ -269,7 +275,8 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
     their usual variables.
 
     Raises:
-        LakeError: another kind of URL, no credentials, or a folder that cannot be made.
+        SettingsError: another kind of URL.
+        LakeError: no credentials, or a folder that cannot be made.
     """
     parts = urlsplit(url)
     url = url.rstrip("/")
@@ -277,22 +284,21 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
     if parts.scheme == "file":
         return _open_folder(url, parts.netloc, unquote(parts.path))
     if parts.scheme not in {"s3", "az", "gs"}:
-        raise LakeError(wrong)
+        raise SettingsError(wrong)
     if not parts.netloc:
-        raise LakeError(f"{wrong} followed by a bucket, such as {parts.scheme}://bucket/folder")
+        raise SettingsError(f"{wrong} followed by a bucket, such as {parts.scheme}://bucket/folder")
 
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore
 
-    # An endpoint that cannot be reached, or that takes the connection and says nothing, fails within half a minute.
     client: ClientConfig = {
-        "connect_timeout": timedelta(seconds=4),
-        "read_timeout": timedelta(seconds=9),
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": ANSWER_TIMEOUT,
         "timeout": timedelta(seconds=60),
     }
     retry: RetryConfig = {
         "max_retries": 4,
-        "retry_timeout": timedelta(seconds=18),
+        "retry_timeout": RETRY_TIMEOUT,
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2},
     }
     try:
@@ -310,7 +316,7 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
 
 def _open_folder(url: str, host: str, path: str) -> Store:
     if host not in {"", "localhost"} or not path.startswith("/"):
-        raise LakeError(f"FLOOD_LAKE_URL is '{url}': expected an absolute path, such as file:///var/lib/flood")
+        raise SettingsError(f"FLOOD_LAKE_URL is '{url}': expected an absolute path, such as file:///var/lib/flood")
     from obstore.store import LocalStore
 
     folder = Path(path)

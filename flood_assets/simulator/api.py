@@ -89,6 +89,15 @@ class Request:
         """Whether the full view is asked for."""
         return self.query.get("_view") == "full"
 
+    @property
+    def endpoint(self) -> str:
+        """What it is counted as: the path without ids, and the parameter that decides the size of the answer."""
+        parts = self.path.removeprefix("/").split("/")
+        if len(parts) > 2:
+            parts[2] = "*"
+        flags = [flag for flag in ("latest", "today", "date", "startdate", "since") if flag in self.query]
+        return " ".join(["/" + "/".join(parts[:4]), *flags])
+
     def check(self, allowed: set[str]) -> None:
         """Refuse parameters that the endpoint does not know."""
         unknown = sorted(set(self.query) - allowed - _COMMON)
@@ -122,12 +131,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, a content type, and a body in pieces; `endpoint` is what it is counted as."""
+    """A status, a content type, and a body in pieces."""
 
     status: int
     kind: str
     pieces: Iterator[bytes]
-    endpoint: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,13 +164,12 @@ class Api:
 
     def answer(self, request: Request) -> Answer:
         """Answer a request below the root."""
-        endpoint = _endpoint(request)
         try:
             pieces = self._route(request)
         except RefusedError as refused:
-            return Answer(refused.status, "text/plain", iter([str(refused).encode()]), endpoint)
+            return Answer(refused.status, "text/plain", iter([str(refused).encode()]))
         kind = "text/csv" if request.form == "csv" else "application/json"
-        return Answer(200, f"{kind};charset=UTF-8", pieces, endpoint)
+        return Answer(200, f"{kind};charset=UTF-8", pieces)
 
     def truth(self, start: int, end: int) -> Iterator[tuple[encode.Texts, Rows]]:
         """Every reading with start < time <= end that is shown now."""
@@ -221,7 +228,7 @@ class Api:
                 return _single(request, self._page(block, station, listed))
             case ["measures"]:
                 request.check(_MEASURE_FILTERS)
-                items = self._measure_items(block, listed, _measure_filter(request))
+                items = self._measure_items(block, listed, _measure_filter(request), self.simulator.seconds)
                 return _listing(request, iter([items]), _MEASURE_COLUMNS)
             case ["readings"]:
                 request.check(_READING_FILTERS | {"since"})
@@ -234,7 +241,7 @@ class Api:
 
     def _page(self, block: Block, station: Station, listed: Ints) -> dict[str, Any]:
         item = _listed(block, station, full=True) | station.detail
-        items = self._measure_items(block, listed, lambda _: True, single=True)
+        items = self._measure_items(block, listed, lambda _: True, self.simulator.seconds, single=True)
         if items:
             item["measures"] = items if len(items) > 1 else items[0]
         return dict(sorted(item.items()))
@@ -243,20 +250,20 @@ class Api:
 
     def _measures(self, request: Request) -> Iterator[bytes]:
         request.check(_MEASURE_FILTERS)
-        keeps = _measure_filter(request)
+        keeps, now = _measure_filter(request), self.simulator.seconds
 
         def blocks() -> Iterator[list[dict[str, Any]]]:
             for block in self.simulator.blocks:
-                yield self._measure_items(block, np.flatnonzero(~block.signals.unlisted), keeps)
+                yield self._measure_items(block, np.flatnonzero(~block.signals.unlisted), keeps, now)
 
         return _listing(request, blocks(), _MEASURE_COLUMNS)
 
     def _measure_items(
-        self, block: Block, places: Ints, keeps: Callable[[Measure], bool], *, single: bool = False
+        self, block: Block, places: Ints, keeps: Callable[[Measure], bool], now: int, *, single: bool = False
     ) -> list[dict[str, Any]]:
         """Measures with their newest readings; on a page of its own, a dead one may have a link instead."""
         chosen = [m for m in places.tolist() if keeps(block.measures[m])]
-        rows = self.simulator.latest(block, np.array(chosen, dtype=np.int64), self.simulator.seconds)
+        rows = self.simulator.latest(block, np.array(chosen, dtype=np.int64), now)
         latest = {m: (t, v, s) for m, t, v, s in zip(*(c.tolist() for c in rows), strict=True)}
         items = []
         for place in chosen:
@@ -274,7 +281,8 @@ class Api:
         which = np.array([place], dtype=np.int64)
         match rest:
             case [] if not block.signals.unlisted[place]:
-                return _single(request, self._measure_items(block, which, lambda _: True, single=True)[0])
+                items = self._measure_items(block, which, lambda _: True, self.simulator.seconds, single=True)
+                return _single(request, items[0])
             case ["readings"]:
                 request.check(_READING_FILTERS | {"since"})
                 return self._readings(request, iter([(block, which)]))
@@ -403,15 +411,6 @@ class Api:
         if not rows.time.size:
             raise RefusedError(404, "Not Found")
         return _single(request, encode.reading(notation, time, int(rows.value[0]), int(rows.second[0])))
-
-
-def _endpoint(request: Request) -> str:
-    """What a request is counted as: its path without ids, and the parameter that decides its size."""
-    parts = request.path.removeprefix("/").split("/")
-    if len(parts) > 2:
-        parts[2] = "*"
-    flags = [flag for flag in ("latest", "today", "date", "startdate", "since") if flag in request.query]
-    return " ".join(["/" + "/".join(parts[:4]), *flags])
 
 
 def _merged(parts: list[tuple[Block, Rows]]) -> Stream:

@@ -55,11 +55,6 @@ class Readings:
     correct_from: Ints
     correct_until: Ints
 
-    @property
-    def nbytes(self) -> int:
-        """Memory, in bytes."""
-        return sum(column.nbytes for column in vars(self).values())
-
 
 @dataclass(frozen=True)
 class Slots:
@@ -108,11 +103,9 @@ class Arrivals:
         if not parts:
             none = np.zeros(0, dtype=np.int64)
             return Slots(none, none, none, none.astype(np.uint64))
-        return (
-            parts[0]
-            if len(parts) == 1
-            else Slots(*(np.concatenate(c) for c in zip(*map(_columns, parts), strict=True)))
-        )
+        if len(parts) == 1:
+            return parts[0]
+        return Slots(*(np.concatenate(column) for column in zip(*map(_columns, parts), strict=True)))
 
     def _regular(self, s: Signals, which: Ints, period: int, start: int, end: int) -> Slots:
         slot = np.arange(start // period - 1, -(-end // period) + 1, dtype=np.int64)
@@ -143,9 +136,7 @@ class Arrivals:
     def _arrival(self, s: Signals, which: Ints, time: Ints, draw: Words) -> Ints:
         """When the poll or the upload brings the reading."""
         jitter = words(self._keys["delay"], s.number[which], time)
-        missed = below(1000, jitter, 20)
-        # One poll in forty fails and the next one brings two readings; a failure may last for some polls.
-        again = np.where(missed < 25, 900 * (1 + missed % 4), 0)
+        again = np.where(below(1000, jitter, 20) < 25, 900, 0)  # one poll in forty fails: the next one brings two
         arrival: Ints = time + s.uploaded[which] + below(180, jitter) + again
         uploads = np.flatnonzero(s.upload[which])
         if uploads.size:
@@ -157,7 +148,7 @@ class Arrivals:
         fate = fractions(draw)
         late = (fate >= _DROPPED) & (fate < _LATE)
         rows = np.nonzero(late)
-        arrival[rows] += 2 * _HOUR + below(9 * _HOUR, words(self._keys["delay"], time[rows], which[rows[1]]))
+        arrival[rows] += 2 * _HOUR + below(9 * _HOUR, words(self._keys["delay"], time[rows], s.number[which[rows[1]]]))
         return arrival
 
     def _batch(self, s: Signals, which: Ints, time: Ints) -> Ints:

@@ -126,8 +126,8 @@ _SORTS: tuple[tuple[float, tuple[Signal, ...]], ...] = (
     (2, (_UNSPECIFIED,)),
     (6, (_level("Reservoir Level", "m", 900, Kind.POOL),)),
     (260, (_down("mASD"), _stage("mASD"))),
-    (170, (_stage("---"), _stage("m"))),
-    (125, (_stage("mAOD"), _stage("mASD"))),
+    (250, (_stage("---"), _stage("m"))),
+    (160, (_stage("mAOD"), _stage("mASD"))),
     (95, (_flow(""), _stage("mASD"))),
     (12, (_flow(""), _stage("m"))),
     (10, (_flow("", "Ml/d"), _stage("mASD"))),
@@ -143,7 +143,7 @@ _SORTS: tuple[tuple[float, tuple[Signal, ...]], ...] = (
     (25, (_down("mASD"), _stage("---"), _stage("mASD"))),
     (8, (_stage("---"), _stage("mASD"))),
     (10, (_rain(), _WARMTH)),
-    (40, (_rain("---"), _rain())),
+    (70, (_rain("---"), _rain())),
     (6, (Signal(Kind.DIRECTION, "wind", "Direction", "deg", code="Mean"),
            Signal(Kind.WIND, "wind", "Speed", "m/s", code="Mean"))),
     (3, (Signal(Kind.DIRECTION, "wind", "Direction", "deg"), Signal(Kind.WIND, "wind", "Speed", "Knots"),
@@ -462,7 +462,10 @@ class Network:
         upload, uploaded = self._uploads(station, np.isin(kind, (Kind.GROUND,)), np.isin(kind, (Kind.RAIN,)))
         alive = (station < _ALWAYS_ALIVE) | (kind == Kind.TIP)
         odd = uniform(self._key("odd"), number)
-        spoilt = np.where((odd < 0.001) & ~alive, np.round(between(-40, 30, self._key("spoilt"), number), 2), 0)
+        falls = np.isin(kind, (Kind.RAIN, Kind.TIP, Kind.RAIN_TOTAL))  # no gauge was ever seen to report negative rain
+        spoilt = np.where(
+            (odd < 0.001) & ~alive & ~falls, np.round(between(-40, 30, self._key("spoilt"), number), 2), 0
+        )
         return Signals(
             number=number,
             station=station,

@@ -168,8 +168,7 @@ class _State:
             self._counts.clear()
 
     def counted(self, endpoint: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """A body that is counted while it is sent."""
-        self.count(endpoint, 1, 0)
+        """A body whose bytes are counted while it is sent."""
         for piece in pieces:
             self.count(endpoint, 0, len(piece))
             yield piece
@@ -298,12 +297,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _api(self, path: str, raw: str) -> None:
         state = self.server.state
         fault = state.faults.take(self.path)
-        if fault and self._broken_off(fault):
-            return
         rows = {"limit": fault.rows, "nothing": 0}.get(fault.kind) if fault else None
         request = Request.of(path, raw, self.headers.get("Accept", ""), rows)
+        state.count(request.endpoint, 1, 0)
+        if fault and self._broken_off(fault):
+            return
         answer = state.api.answer(request)
-        pieces = state.counted(answer.endpoint, answer.pieces)
+        pieces = state.counted(request.endpoint, answer.pieces)
         if fault and answer.status == 200:
             pieces = faults.altered(fault, pieces, request.form == "csv")
         self._send(Answer(answer.status, answer.kind, pieces), fault if answer.status == 200 else None)

@@ -80,18 +80,19 @@ class Weather:
         rain = np.zeros(time.size)
         newest = (epoch - first) * _CELLS
         for back in range(_EPOCHS * _CELLS):
-            born, life, x0, y0, u, v, across, along, cos, sin, peak = cells[:, newest + _CELLS - 1 - back]
-            age = (time - born) / life
+            cell = newest + (_CELLS - 1 - back)
+            age = (time - cells[0, cell]) / cells[1, cell]
             alive = np.flatnonzero((age > 0) & (age < 1))
             if alive.size == 0:
                 continue
-            hours = (time[alive] - born[alive]) / _HOUR
-            east = x[alive] - x0[alive] - u[alive] * hours
-            north = y[alive] - y0[alive] - v[alive] * hours
-            ahead = (east * cos[alive] + north * sin[alive]) / across[alive]
-            beside = (north * cos[alive] - east * sin[alive]) / along[alive]
-            shape = np.exp(-0.5 * (ahead * ahead + beside * beside)) * age[alive] * (1 - age[alive])
-            rain[alive] += peak[alive] * 4 * shape
+            born, _, x0, y0, u, v, across, along, cos, sin, peak = cells[:, cell[alive]]
+            age = age[alive]
+            hours = (time[alive] - born) / _HOUR
+            east = x[alive] - x0 - u * hours
+            north = y[alive] - y0 - v * hours
+            ahead = (east * cos + north * sin) / across
+            beside = (north * cos - east * sin) / along
+            rain[alive] += peak * 4 * age * (1 - age) * np.exp(-0.5 * (ahead * ahead + beside * beside))
         # The west and the north are hilly; a drizzle below the threshold evaporates.
         hills = 0.75 + 0.5 * np.clip((450 - x) / 400, 0, 1) + 0.3 * np.clip((y - 300) / 300, 0, 1)
         return np.maximum(rain - 0.06, 0) * hills
@@ -177,7 +178,8 @@ class Weather:
         at += 25
         downstream = flat[at] * (1 - part) + flat[at + 1] * part
         season = 0.12 * (1 + np.cos((time / DAY - 30) * (2 * np.pi / 365.25)))
-        return np.asarray((upstream * (1 - lower) + downstream * lower) / 0.16 + season)
+        rise = (upstream * (1 - lower) + downstream * lower) / 0.16 + season
+        return np.asarray(rise / (1 + rise / 40))  # the largest floods leave the banks and rise less
 
     def _noise(self, s: Signals, which: Ints, time: Ints) -> Floats:
         """Ripples of some millimetres, the same for all levels of a station."""

@@ -10,7 +10,6 @@ import pytest
 from dagster._core.events import DagsterEventType
 
 from flood_assets.assets.common import RETRIES
-from flood_assets.jobs import one_window
 from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
@@ -97,13 +96,6 @@ def test_one_window_is_filled_alone(place):
 def test_one_window_by_its_partition_key(place):
     window = window_of(NOW) - 5 * HOUR
     result = place.run("refresh_job", asset_selection=[dg.AssetKey("readings")], partition_key=partition_key(window))
-    assert result.success
-    assert len(place.materializations("readings", window)) == 1
-
-
-def test_one_window_as_the_tags_that_the_jobs_make(place):
-    window = window_of(NOW)
-    result = place.run("refresh_job", asset_selection=[dg.AssetKey("readings")], tags=one_window(window))
     assert result.success
     assert len(place.materializations("readings", window)) == 1
 

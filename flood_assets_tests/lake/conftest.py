@@ -1,4 +1,4 @@
-import itertools
+import uuid
 from pathlib import Path
 
 import pytest
@@ -7,8 +7,6 @@ from flood_assets.lake.lake import Lake
 from flood_assets_tests.s3 import BUCKET, S3Server, s3_server
 
 __all__ = ["s3_server"]
-
-_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +26,7 @@ def folder(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Lake:
-    return Lake.open(f"s3://{BUCKET}/{next(_numbers)}/lake", s3=s3_server)
+    return Lake.open(f"s3://{BUCKET}/{uuid.uuid4().hex}/lake", s3=s3_server)
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -37,11 +35,11 @@ def lake(request: pytest.FixtureRequest) -> Lake:
 
 
 @pytest.fixture
-def twin(lake: Lake, s3_server: S3Server) -> Lake:
-    """The same lake, opened a second time."""
-    return Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)
+def twin_of(s3_server: S3Server):
+    """Opens the same lake a second time."""
+    return lambda lake: Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)
 
 
 @pytest.fixture
-def twin_of(s3_server: S3Server):
-    return lambda lake: Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)
+def twin(lake: Lake, twin_of) -> Lake:
+    return twin_of(lake)

@@ -8,8 +8,10 @@ import random
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import READINGS
@@ -31,16 +33,22 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def kill(url: str, rounds: int) -> None:
-    """Kill a writer again and again; each goes on where the last one was stopped."""
+    """Kill a writer again and again; each goes on where the last one was stopped, until two merges were completed."""
+    progress = Path(tempfile.mkdtemp()) / "progress"
+    progress.write_text("0")
 
     def write() -> None:
         lake = Lake.open(url)
         start = max((int(r["value"]) for r in lake.read(READINGS, now=NOW).to_pylist()), default=0)
         for value in range(start, 10**9):
             lake.merge_readings(a_day(IDS, value=float(value)), NOW, NOW)
+            progress.write_text(str(value))
 
-    for _ in range(rounds):
+    for i in range(rounds):
         child = forked(write)
+        # On a busy machine the others may never come far enough; the last one is given the time.
+        while i == rounds - 1 and int(progress.read_text() or 0) < 2:
+            time.sleep(0.05)
         time.sleep(random.uniform(0.05, 0.6))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

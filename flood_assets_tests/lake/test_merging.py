@@ -133,6 +133,13 @@ def test_a_station_is_filled_in_as_soon_as_it_is_known(lake):
     assert not change.written
 
 
+def test_a_station_that_comes_with_the_row_is_filled_in_too(lake):
+    lake.merge_readings(fetched(("m", at(9), 1.0), ("n", at(9), 1.0)), NOW, NOW)
+    (change,) = lake.merge_readings(fetched(("n", at(9), 1.0, None, "own")), NOW, NOW).windows
+    assert (change.filled, change.written) == (1, True)
+    assert [r["station_id"] for r in stored(lake)] == [None, "own"]
+
+
 def test_the_station_of_a_snapshot_or_of_the_row_itself(lake):
     lake.put_snapshot(MEASURES, at(9), measures(m="S", n="T"))
     known = lake.newest_snapshot(MEASURES, NOW)

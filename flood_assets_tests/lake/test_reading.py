@@ -12,9 +12,9 @@ import pytest
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import lake as module
+from flood_assets.lake.lake import Content
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import ROW_GROUP_ROWS, DamagedWindowError, encode
-from flood_assets.lake.watermarks import newest_first_seen
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TABLES
 from flood_assets_tests.lake.build import (
@@ -41,7 +41,6 @@ def test_an_empty_lake_gives_empty_tables_with_the_right_schema(lake):
         assert lake.windows(table) == []
     assert lake.newest_snapshot(STATIONS, NOW) is None
     assert lake.oldest_row(READINGS, at(9)) is None
-    assert len(lake.watermarks(NOW)) == 0
 
 
 def test_start_is_included_and_end_is_not(lake):
@@ -56,12 +55,11 @@ def test_no_reader_is_given_a_row_that_is_older_than_a_day(lake):
     lake.merge_readings(a_day(["m"]), NOW, NOW)
     lake.put_snapshot(STATIONS, at(9), stations("S"))
     lake.add_rejects(rejects((at(9), "x,y", "odd")))
-    for ahead in (timedelta(hours=5), timedelta(hours=23, minutes=52, seconds=29), timedelta(hours=30)):
-        later = NOW + ahead
+    on_the_edge = at(3) + 24 * HOUR
+    for later in (NOW + 5 * HOUR, on_the_edge, at(9) + 24 * HOUR - timedelta(seconds=1), NOW + 30 * HOUR):
         kept = [t for t in a_day(["m"]).column("date_time").to_pylist() if t > cutoff(later)]
         everything = lake.read(READINGS, later - 99 * HOUR, later + HOUR, now=later)
         assert everything.column("date_time").to_pylist() == kept
-        assert lake.watermarks(later).column("count").to_pylist() == ([len(kept)] if kept else [])
         by_window = [lake.read_window(READINGS, at(h), now=later) for h in range(10)]
         assert pa.concat_tables(by_window).num_rows == sum(t >= at(0) for t in kept)
         assert len(lake.read(REJECTS, now=later)) == (at(9) > cutoff(later))
@@ -158,23 +156,20 @@ def test_the_oldest_row_comes_from_the_footer(lake):
     assert lake.oldest_row(STATIONS, at(9)) is None
 
 
-def test_watermarks_say_how_far_each_measure_has_come(lake):
-    lake.merge_readings(fetched(("b", at(7)), ("b", at(8, 45)), ("b", at(9)), ("a", at(6)), ("c", at(9))), NOW, NOW)
-    later = NOW + QUARTER
-    lake.merge_readings(fetched(("b", at(7, 15)), ("c", at(9, 5))), later, later)
-    marks = lake.watermarks(later)
-    assert marks.to_pylist() == [
-        {"measure_id": "a", "newest": at(6), "count": 1, "spacing_s": None},
-        {"measure_id": "b", "newest": at(9), "count": 4, "spacing_s": 900.0},
-        {"measure_id": "c", "newest": at(9, 5), "count": 2, "spacing_s": 300.0},
-    ]
-    assert newest_first_seen(marks) == later
-    assert newest_first_seen(lake.watermarks(NOW + 99 * HOUR)) is None
+def test_a_window_that_was_asked_for_and_held_nothing_is_there_and_empty(lake):
+    lake.merge_readings(fetched(("m", at(9))), NOW, NOW)
+    lake.ensure_windows(READINGS, [at(8), at(9)])
+    assert [stored.window for stored in lake.windows(READINGS)] == [at(8), at(9)]
+    assert lake.read_window(READINGS, at(8), now=NOW).equals(READINGS.schema.empty_table())
+    assert lake.read_window(READINGS, at(9), now=NOW).num_rows == 1
 
 
-def test_the_median_of_an_even_number_of_spacings_lies_between_the_middle_two(folder):
-    folder.merge_readings(fetched(("m", at(8)), ("m", at(8, 10)), ("m", at(8, 30))), NOW, NOW)
-    assert folder.watermarks(NOW).column("spacing_s").to_pylist() == [900.0]
+def test_the_contents_of_windows_are_told_from_their_footers(lake):
+    lake.merge_readings(fetched(("m", at(9)), ("m", at(9, 7)), ("a", at(9, 5))), NOW, NOW)
+    contents = lake.contents(READINGS, [at(8), at(9)])
+    (stored,) = lake.windows(READINGS)
+    assert contents[at(9)] == Content(3, stored.size, at(9), at(9, 7))
+    assert contents[at(8)] == Content(0, 0, None, None)
 
 
 # -- snapshots and rejects

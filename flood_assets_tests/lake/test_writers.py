@@ -87,6 +87,17 @@ def test_threads_that_merge_into_the_same_windows_lose_nothing(lake, twin_of):
     assert values(lake) == {(f"w{n}", at(h, i)): float(i) for n in range(4) for h in (8, 9) for i in range(4)}
 
 
+def test_a_merge_waits_until_the_window_is_free(folder, twin_of):
+    """A folder has no conditional PUT: only the lock keeps two writers apart, so it has to be held for all of it."""
+    with ThreadPoolExecutor(1) as pool:
+        with twin_of(folder).store.guard(key_of(READINGS, at(9))):
+            merging = pool.submit(folder.merge_readings, fetched(("m", at(9), 1.0)), NOW, NOW)
+            with pytest.raises(TimeoutError):
+                merging.result(timeout=0.3)
+            assert folder.windows(READINGS) == []
+        assert merging.result(timeout=5).windows[0].added == 1
+
+
 def test_processes_that_merge_into_the_same_windows_lose_nothing(folder):
     done = _process("together", folder.url, 3, 20)
     assert done.returncode == 0, done.stderr

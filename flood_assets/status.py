@@ -1,0 +1,441 @@
+"""What the lake holds at this moment: `look` computes it, `show` prints it for `flood-assets status`.
+
+It changes nothing and asks nobody but the lake. Whether settings, API and Dagster are in order is the subject of
+`flood_assets.doctor`.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+
+from flood_assets.errors import LakeError
+from flood_assets.lake import marks as marking
+from flood_assets.lake.lake import READERS, Lake, StoredWindow
+from flood_assets.lake.layout import DAMAGED, MARKS_KEY
+from flood_assets.lake.parquet import DamagedWindowError, schema_of
+from flood_assets.partitions import cutoff, is_expired, retained_windows, utc
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, TABLES, TIME, Table
+
+# What a gauge's newest reading is compared with. 74 % of all measures are within the hour at any time.
+AGES = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
+
+# Of windows and objects, so many are named; of the others the number is told.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """What is stored of one table.
+
+    Attributes:
+        name: the table's.
+        windows: retained windows that are there.
+        expired: windows that are there and should not be any more.
+        rows: in the retained windows, as stored.
+        size: bytes of the retained windows' objects.
+        oldest: the oldest time in them; of a snapshot, its oldest window; None without rows.
+        newest: likewise.
+        damaged: windows that cannot be read, and why.
+    """
+
+    name: str
+    windows: Sequence[datetime]
+    expired: Sequence[datetime]
+    rows: int
+    size: int
+    oldest: datetime | None
+    newest: datetime | None
+    damaged: Mapping[datetime, str]
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How old the newest readings are.
+
+    Attributes:
+        measures: that have a retained reading.
+        within: how many of them have one that is at most so old, for each of `AGES`.
+        newest: time of the newest reading of all.
+        known: measures in the newest snapshot; None without one.
+        silent: those of them without a retained reading; None without a snapshot.
+    """
+
+    measures: int
+    within: Mapping[timedelta, int]
+    newest: datetime
+    known: int | None
+    silent: int | None
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """The readings of the retained day against those that each measure's own rhythm lets expect.
+
+    The rhythm is the mark's `step_s`: how far apart the measure's readings usually lie. A reading is expected at each
+    step from the measure's newest reading back to the cutoff, and at each step from there on until now. Left out are
+    measures without a retained reading (they are silent), without a known rhythm, and event gauges, which have none.
+
+    Attributes:
+        measures: that were judged.
+        expected: readings of them in 24 hours.
+        held: of these, stored. More than expected of one measure does not make up for a gap in another.
+        gaps: of these, missing before the measure's newest reading: the gauge left them out, or they were lost.
+        awaited: of these, after the measure's newest reading: most are still at the gauge.
+    """
+
+    measures: int
+    expected: int
+    held: int
+    gaps: int
+    awaited: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the lake holds at `now`.
+
+    Attributes:
+        url: the lake's.
+        api: the API that it is filled from; None when nobody has claimed it.
+        now: the time that this is about.
+        tables: by name.
+        missing: retained windows without readings that should be there; the two ends of the day need not be.
+        past: stored readings that are no longer retained and wait for `flood-assets expire`.
+        measures: that the stored readings are of, retained or not.
+        as_of: when the API was asked last, as far as the marks tell.
+        freshness: None without a retained reading.
+        completeness: None when no measure's rhythm is known.
+        set_aside: damaged objects below `_damaged/`.
+        problems: what else could not be read, and what to do.
+    """
+
+    url: str
+    api: str | None
+    now: datetime
+    tables: Mapping[str, TableStatus]
+    missing: Sequence[datetime] = ()
+    past: int = 0
+    as_of: datetime | None = None
+    freshness: Freshness | None = None
+    completeness: Completeness | None = None
+    set_aside: Sequence[str] = ()
+    problems: Sequence[str] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no window of any table is there."""
+        return not any(table.windows or table.expired for table in self.tables.values())
+
+
+_NO_READINGS = schema_of(READINGS, ["measure_id", "date_time"], coded=True).empty_table()
+
+
+@dataclass(frozen=True)
+class _Window:
+    """One window, looked at: its rows as far as they are needed, or why it cannot be read."""
+
+    rows: int = 0
+    times: tuple[datetime, ...] = ()
+    readings: pa.Table | None = None
+    damage: str = ""
+
+
+def show(lake_url: str, now: datetime) -> None:
+    """Print what the lake holds.
+
+    Raises:
+        LakeError: the lake cannot be opened or listed.
+    """
+    console = Console(highlight=False, markup=False)
+    if not _is_there(lake_url):
+        # Opening would make the folder, and looking should change nothing.
+        _say(console, f"lake: {lake_url}")
+        _say(console, "There is no lake there yet: `flood-assets refresh` makes and fills it.")
+        return
+    _print(console, look(Lake.open(lake_url), now))
+
+
+def look(lake: Lake, now: datetime) -> Status:
+    """What the lake holds at `now`: of `readings` each object is read once, of the others the footers.
+
+    Raises:
+        LakeError: the lake cannot be listed or read. Damaged objects are no error: they are in the result.
+    """
+    problems: list[str] = []
+    tables: dict[str, TableStatus] = {}
+    readings = []
+    with ThreadPoolExecutor(READERS) as pool:
+        for table in TABLES.values():
+            listed = lake.windows(table)
+            retained = [stored for stored in listed if not is_expired(stored.window, now)]
+            found = list(pool.map(partial(_window, lake, table), retained))
+            tables[table.name] = _table(table, listed, retained, found, now)
+            readings += [window.readings for window in found if window.readings is not None]
+    rows = pa.concat_tables([_NO_READINGS, *readings]).unify_dictionaries()
+    try:
+        api = lake.source()
+    except LakeError as error:
+        api = None
+        problems.append(str(error))
+    marks = marking.load(lake)
+    if marks is None and lake.store.head(MARKS_KEY) is not None:
+        problems.append(f"{lake.url}/{MARKS_KEY} is damaged: the next refresh reads the day whole and writes it anew")
+    snapshot = _snapshot(lake, tables[MEASURES.name], now)
+    newest = _newest(rows, now)
+    stored = tables[READINGS.name]
+    return Status(
+        url=lake.url,
+        api=api,
+        now=now,
+        tables=tables,
+        # As `plan.before_latest` sees it: the first and the last window of the day need not be there.
+        missing=sorted(set(retained_windows(now)[1:-1]) - set(stored.windows) - set(stored.damaged)),
+        past=pc.sum(pc.less_equal(rows["date_time"], pa.scalar(cutoff(now), TIME))).as_py() or 0,
+        as_of=marks.as_of if marks else None,
+        freshness=_freshness(newest, snapshot, now) if len(newest) else None,
+        completeness=_completeness(newest, marks.rows, snapshot, now) if marks and len(newest) else None,
+        set_aside=[meta.key for meta in lake.store.list(DAMAGED)],
+        problems=problems,
+    )
+
+
+def _window(lake: Lake, table: Table, stored: StoredWindow) -> _Window:
+    try:
+        if table is READINGS:
+            opened = lake.load(table, stored.key)
+            file = opened.file if opened else None
+        else:
+            file = lake.open_footer(table, stored.key)
+        if file is None:  # deleted since it was listed
+            return _Window()
+        times = tuple(moment for moment in (file.oldest(), file.newest()) if moment is not None)
+        # Ids as codes: half a million strings would take most of the time.
+        # All columns although two are needed: damage in any of them would stop a reader.
+        readings = file.read(coded=True).select(["measure_id", "date_time"]) if table is READINGS else None
+        return _Window(file.rows, times, readings)
+    except DamagedWindowError as error:
+        return _Window(damage=str(error))
+
+
+def _table(
+    table: Table,
+    listed: Sequence[StoredWindow],
+    retained: Sequence[StoredWindow],
+    found: Sequence[_Window],
+    now: datetime,
+) -> TableStatus:
+    seen = [(stored, window) for stored, window in zip(retained, found, strict=True) if not window.damage]
+    times = [moment for _, window in seen for moment in window.times]
+    if not table.time:
+        times = [stored.window for stored, window in seen if window.rows]
+    return TableStatus(
+        name=table.name,
+        windows=[stored.window for stored, _ in seen],
+        expired=[stored.window for stored in listed if is_expired(stored.window, now)],
+        rows=sum(window.rows for _, window in seen),
+        size=sum(stored.size for stored in retained),
+        oldest=min(times, default=None),
+        newest=max(times, default=None),
+        damaged={s.window: window.damage for s, window in zip(retained, found, strict=True) if window.damage},
+    )
+
+
+def _snapshot(lake: Lake, table: TableStatus, now: datetime) -> pa.Table | None:
+    """measure_id and period_s of the newest snapshot that can be read."""
+    for window in reversed(table.windows):
+        try:
+            rows = lake.read_window(MEASURES, window, now=now, columns=["measure_id", "period_s"])
+        except DamagedWindowError:  # behind a sound footer; the checks of `measures` tell it
+            continue
+        if len(rows):
+            return rows
+    return None
+
+
+def _newest(readings: pa.Table, now: datetime) -> pa.Table:
+    """Of each measure with retained readings: measure_id, the newest time and how many there are."""
+    at = readings["date_time"]
+    retained = pc.and_(pc.greater(at, pa.scalar(cutoff(now), TIME)), pc.less_equal(at, pa.scalar(now, TIME)))
+    grouped = readings.filter(retained).group_by("measure_id").aggregate([("date_time", "max"), ("date_time", "count")])
+    columns = [grouped["measure_id"].cast(pa.string()), grouped["date_time_max"], grouped["date_time_count"]]
+    return pa.table(columns, names=["measure_id", "newest", "count"])
+
+
+def _freshness(newest: pa.Table, snapshot: pa.Table | None, now: datetime) -> Freshness:
+    ages = _ms(now) - _milliseconds(newest["newest"])
+    silent = None
+    if snapshot is not None:
+        heard = pc.is_in(snapshot["measure_id"], value_set=newest["measure_id"].combine_chunks())
+        silent = len(snapshot) - (pc.sum(heard).as_py() or 0)
+    return Freshness(
+        measures=len(newest),
+        within={age: int((ages <= age / timedelta(milliseconds=1)).sum()) for age in AGES},
+        newest=utc(pc.max(newest["newest"]).as_py()),
+        known=None if snapshot is None else len(snapshot),
+        silent=silent,
+    )
+
+
+def _completeness(newest: pa.Table, marks: pa.Table, snapshot: pa.Table | None, now: datetime) -> Completeness | None:
+    ids, at = newest["measure_id"], _milliseconds(newest["newest"])
+    mark = pc.index_in(ids, value_set=marks["measure_id"].combine_chunks())
+    step = marks["step_s"].take(mark).cast(pa.float64()).to_numpy() * 1000
+    judged = np.isfinite(step) & (step > 0)
+    if snapshot is not None:
+        events = snapshot["measure_id"].filter(pc.is_null(snapshot["period_s"])).combine_chunks()
+        judged &= ~pc.is_in(ids, value_set=events).to_numpy()
+    if not judged.any():
+        return None
+    at, step, count = at[judged], step[judged], newest["count"].to_numpy()[judged]
+    due = np.ceil((at - _ms(cutoff(now))) / step).astype(np.int64)
+    awaited = np.floor((_ms(now) - at) / step).astype(np.int64)
+    held = np.minimum(count, due)
+    return Completeness(
+        measures=int(judged.sum()),
+        expected=int((due + awaited).sum()),
+        held=int(held.sum()),
+        gaps=int((due - held).sum()),
+        awaited=int(awaited.sum()),
+    )
+
+
+def _milliseconds(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    return times.cast(pa.int64()).to_numpy()
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _is_there(lake_url: str) -> bool:
+    parts = urlsplit(lake_url)
+    return parts.scheme != "file" or Path(unquote(parts.path)).exists()
+
+
+# -- printing
+
+
+def _print(console: Console, status: Status) -> None:
+    _say(console, f"lake: {status.url}")
+    _say(console, f"API:  {status.api or 'none yet: the first refresh decides'}")
+    for problem in status.problems:
+        _say(console, f"problem: {problem}")
+    if status.empty:
+        _say(console, "Nothing is stored yet: `flood-assets refresh` fills the last 24 hours.")
+    else:
+        _print_refresh(console, status)
+        console.print(_grid(status))
+        _print_readings(console, status)
+    for table in status.tables.values():
+        for window, reason in table.damaged.items():
+            _say(console, f"damaged: {table.name} {_time(window)}: {reason}")
+    if status.set_aside:
+        named = _some(status.set_aside)
+        _say(console, f"set aside: {len(status.set_aside)} damaged objects, which expire with their windows: {named}")
+
+
+def _print_refresh(console: Console, status: Status) -> None:
+    asked = f"{_time(status.as_of)}, {_ago(status.now - status.as_of)}" if status.as_of else "unknown"
+    _say(console, f"last refresh: {asked} (now is {_time(status.now)})")
+
+
+def _grid(status: Status) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    grid.add_column("table", overflow="fold")
+    for name in ("windows", "rows", "bytes", "oldest (UTC)", "newest (UTC)"):
+        grid.add_column(name, justify="right", overflow="fold")
+    every = len(retained_windows(status.now))
+    for table in status.tables.values():
+        span = [f"{moment:%Y-%m-%d %H:%M}" if moment else "-" for moment in (table.oldest, table.newest)]
+        windows = f"{len(table.windows)} of {every}"
+        grid.add_row(table.name, windows, f"{table.rows:,}", f"{table.size:,}", *span)
+    return grid
+
+
+def _print_readings(console: Console, status: Status) -> None:
+    readings, rejects = status.tables[READINGS.name], status.tables[REJECTS.name]
+    if readings.rows:
+        _say(console, f"size: {readings.size / readings.rows:.1f} bytes a reading")
+    _print_freshness(console, status)
+    if whole := status.completeness:
+        _say(
+            console,
+            f"completeness: {_percent(whole.held, whole.expected)} of the {whole.expected:,} readings that the rhythm "
+            f"of {whole.measures:,} measures lets expect in 24 hours; "
+            f"{_percent(whole.gaps, whole.expected)} are gaps before a measure's newest reading, "
+            f"{_percent(whole.awaited, whole.expected)} would be after it and were not shown by the API yet",
+        )
+    if status.missing:
+        _say(
+            console,
+            f"missing windows: {len(status.missing)}: {_some([_time(window) for window in status.missing])}. "
+            "The next `flood-assets refresh` reads them",
+        )
+    expired = sum(len(table.expired) for table in status.tables.values())
+    if status.past or expired:
+        _say(
+            console,
+            f"past their day: {expired} whole windows, and {status.past:,} readings of the window that the cutoff "
+            "crosses: `flood-assets expire` deletes them",
+        )
+    if rejects.rows:
+        _say(console, f"rejects: {rejects.rows:,} rows of the API could not be understood, see the table `rejects`")
+
+
+def _print_freshness(console: Console, status: Status) -> None:
+    fresh = status.freshness
+    if fresh is None:
+        _say(console, "measures: none has a reading of the last 24 hours")
+        return
+    shares = ", ".join(f"{_percent(count, fresh.measures)} within {_span(age)}" for age, count in fresh.within.items())
+    _say(console, f"measures: {fresh.measures:,} with a reading of the last 24 hours: {shares}")
+    if fresh.silent is not None:
+        _say(console, f"silent: {fresh.silent:,} of the {fresh.known:,} known measures have none")
+    _say(console, f"newest reading: {_time(fresh.newest)}, {_ago(status.now - fresh.newest)}")
+
+
+def _say(console: Console, line: str) -> None:
+    """A line, wrapped for people only: a script that reads it finds each line whole."""
+    console.print(line, soft_wrap=not console.is_terminal)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _percent(part: int, whole: int) -> str:
+    """Rounded down, so that only all is 100 %."""
+    return f"{int(1000 * part / whole) / 10 if whole else 0:.1f} %"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}Z"
+
+
+def _span(length: timedelta) -> str:
+    minutes = length // timedelta(minutes=1)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h"
+
+
+def _ago(length: timedelta) -> str:
+    if length < timedelta(0):
+        return f"{_ago_words(-length)} ahead of this machine's clock"
+    return f"{_ago_words(length)} ago"
+
+
+def _ago_words(length: timedelta) -> str:
+    minutes = length // timedelta(minutes=1)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,198 @@
+import json
+import socket
+import time
+import zlib
+
+import pytest
+import requests
+
+from flood_assets.simulator import Fault
+from flood_assets.simulator.faults import Faults
+
+DAY = "/data/readings.csv?date=2026-11-20"
+LATEST = "/data/readings.csv?latest"
+PLAIN = {"Accept-Encoding": "identity"}
+
+
+def get(server, path=DAY, headers=None, **options):
+    return requests.get(server.url + path, headers=headers or PLAIN, timeout=options.pop("timeout", 30), **options)
+
+
+def raw(server, path=DAY, headers="") -> bytes:
+    """Everything that comes over the wire until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(f"GET /flood-monitoring{path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(1 << 20), b""))
+
+
+def test_a_fault_befalls_as_many_matching_requests_as_it_should(server):
+    server.set_faults([{"match": "latest", "kind": "status", "times": 2}])
+    assert get(server).status_code == 200
+    assert [get(server, LATEST).status_code for _ in range(3)] == [503, 503, 200]
+
+
+def test_a_fault_without_end_befalls_all(server):
+    server.set_faults([Fault(kind="status", status=500, times=0)])
+    assert {get(server, LATEST).status_code for _ in range(4)} == {500}
+    server.set_faults([])
+    assert get(server, LATEST).status_code == 200
+
+
+def test_faults_are_set_over_http(server, http):
+    wanted = [{"match": "date=2026-11-20", "kind": "status", "status": 429, "retry_after": 7}]
+    assert http.put(f"{server.control}/faults", json=wanted, timeout=30).status_code == 200
+    answer = get(server)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    assert get(server).status_code == 200
+
+
+@pytest.mark.parametrize("wrong", [[{"kind": "boredom"}], [{"typ": "status"}], {"kind": "status"}, [1]])
+def test_a_fault_that_does_not_exist_is_refused(server, http, wrong):
+    assert http.put(f"{server.control}/faults", json=wrong, timeout=30).status_code == 400
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_truncate_cuts_the_body_in_the_middle_without_a_word(server, encoding):
+    whole = get(server).content
+    server.set_faults([{"kind": "truncate"}])
+    head, _, body = raw(server, headers=f"Accept-Encoding: {encoding}\r\n").partition(b"\r\n\r\n")
+    assert b"Content-Length" not in head
+    assert b"chunked" not in head
+    if encoding == "gzip":
+        unpacker = zlib.decompressobj(wbits=31)
+        body = unpacker.decompress(body)
+        assert not unpacker.eof
+    assert whole.startswith(body)
+    assert 0 < len(body) < len(whole)
+
+
+@pytest.mark.parametrize("framing", ["chunked", "length"])
+def test_truncate_can_break_what_the_headers_promised(server, framing):
+    server.set_faults([{"kind": "truncate", "framing": framing}])
+    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)):
+        get(server)
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_cut_at_line_looks_like_a_whole_answer(server, framing, encoding):
+    whole = get(server).content
+    server.set_faults([{"kind": "cut_at_line", "framing": framing}])
+    answer = get(server, headers={"Accept-Encoding": encoding})
+    assert "Content-Length" not in answer.headers
+    assert answer.headers.get("Transfer-Encoding") == ("chunked" if framing == "chunked" else None)
+    assert answer.content.endswith(b"\r\n")
+    assert whole.startswith(answer.content)
+    assert 0.4 < len(answer.content) / len(whole) < 0.6
+
+
+def test_stall_is_silence_and_then_the_end(server):
+    server.set_faults([{"kind": "stall", "seconds": 0.4}, {"kind": "stall", "seconds": 20}])
+    begun = time.monotonic()
+    with pytest.raises(requests.ConnectionError):
+        get(server)
+    assert 0.4 <= time.monotonic() - begun < 5
+    with pytest.raises(requests.ReadTimeout):
+        get(server, timeout=0.3)
+
+
+def test_slow_drips(server):
+    path = "/id/stations/0/readings.csv?since=2026-11-21T11:00:00Z"
+    whole = get(server, path).content
+    server.set_faults([{"kind": "slow", "rate": len(whole) * 2}])
+    begun = time.monotonic()
+    assert get(server, path).content == whole
+    assert 0.3 < time.monotonic() - begun < 3
+
+
+def test_html_is_a_page_with_status_200(server):
+    server.set_faults([{"kind": "html"}])
+    answer = get(server)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html"
+    assert answer.text.startswith("<html>")
+
+
+def test_reset_breaks_the_connection_in_the_middle_of_the_body(server):
+    server.set_faults([{"kind": "reset"}])
+    with pytest.raises(ConnectionResetError):
+        raw(server)
+    server.set_faults([{"kind": "reset"}])
+    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)):
+        get(server)
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_garbage_replaces_bytes_in_the_middle(server, encoding):
+    whole = get(server).content
+    server.set_faults([{"kind": "garbage"}])
+    spoilt = get(server, headers={"Accept-Encoding": encoding}).content
+    assert len(spoilt) == len(whole)
+    differing = [i for i, (a, b) in enumerate(zip(whole, spoilt, strict=True)) if a != b]
+    assert 1 <= len(differing) <= 5
+    assert abs(differing[0] - len(whole) // 2) < 5
+
+
+def test_header_names_other_columns(server):
+    whole = get(server).content
+    server.set_faults([{"kind": "header"}])
+    header, _, rest = get(server).content.partition(b"\r\n")
+    assert header == b"column0,column1,column2"
+    assert rest == whole.partition(b"\r\n")[2]
+
+
+def test_empty_has_no_body_at_all(server):
+    server.set_faults([{"kind": "empty"}])
+    answer = get(server)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_nothing_is_a_whole_answer_without_items(server):
+    server.set_faults([{"kind": "nothing", "times": 3}])
+    assert get(server).content == b"dateTime,measure,value\r\n"
+    assert get(server, "/data/readings?latest").json()["items"] == []
+    assert get(server, "/id/stations").json()["items"] == []
+
+
+def test_redirect_loop_leads_back_to_itself(server):
+    server.set_faults([{"kind": "redirect_loop", "times": 0}])
+    answer = get(server, allow_redirects=False)
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == f"/flood-monitoring{DAY}"
+    with pytest.raises(requests.TooManyRedirects):
+        get(server)
+
+
+def test_no_final_newline_leaves_the_last_line_open(server):
+    whole = get(server).content
+    server.set_faults([{"kind": "no_final_newline"}])
+    assert get(server).content == whole[:-2]
+
+
+def test_limit_cuts_silently_and_serves_later_pages(server):
+    whole = get(server).text.splitlines()[1:]
+    server.set_faults([{"kind": "limit", "rows": 500, "times": 0}])
+    first, second = get(server).text.splitlines()[1:], get(server, f"{DAY}&_offset=500").text.splitlines()[1:]
+    assert 490 <= len(first) <= 500
+    assert first + second == whole[: len(first) + len(second)]
+    in_json = get(server, "/data/readings?date=2026-11-20").json()
+    assert "limit" not in in_json["meta"]
+    assert len(in_json["items"]) == len(first)
+
+
+def test_a_fault_leaves_refusals_as_they_are(server):
+    server.set_faults([{"kind": "truncate"}])
+    assert get(server, "/data/readings?since=1").status_code == 400
+
+
+def test_json_bodies_break_too(server):
+    server.set_faults([{"kind": "cut_at_line"}])
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(get(server, "/data/readings?latest").text)
+
+
+def test_the_first_matching_fault_is_taken():
+    faults = Faults()
+    faults.set([{"match": "a", "status": 500}, {"match": "", "status": 501, "times": 2}])
+    taken = [faults.take(target) for target in ("ab", "ab", "b", "b")]
+    assert [fault and fault.status for fault in taken] == [500, 501, 501, None]

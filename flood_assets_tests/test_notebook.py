@@ -1,0 +1,632 @@
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flood_assets.definitions import build_defs
+from flood_assets.errors import LakeError
+from flood_assets.lake.io_manager import LakeIOManager
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.layout import key_of
+from flood_assets.notebook import NothingFoundWarning, load_measures, load_readings, load_stations
+from flood_assets.partitions import hourly_windows, partition_key, retained_windows, window_of
+from flood_assets.resources import Clock, LakeResource
+from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets_tests.lake.build import HOUR, QUARTER, fetched, snapshot
+from flood_assets_tests.s3 import BUCKET, S3Server, s3_server
+
+__all__ = ["s3_server"]
+
+# Dagster itself calls what it deprecates when a resource needs another, as the lake's IO manager does.
+pytestmark = pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated:DeprecationWarning")
+
+# Long ago, so that its partitions exist for Dagster.
+NOW = datetime(2026, 10, 5, 9, 7, 30, tzinfo=UTC)
+JOINED = ["label", "river", "lat", "long", "parameter", "qualifier", "unit"]
+
+STATION_ROWS = [
+    {
+        "station_id": "K1",
+        "label": "Kingston",
+        "river": "River Thames",
+        "lat": 51.41,
+        "long": -0.31,
+        "opened": date(1994, 1, 1),
+    },
+    {"station_id": "K2", "label": "Kingston upon Hull", "river": "River Hull", "lat": 53.74, "long": -0.33},
+    {"station_id": "1491TH", "label": "Teddington Lock|Teddington", "river": "River Thames"},
+    {"station_id": "R1", "label": "Rainfall station", "lat": 52.0, "long": -1.0},
+    {"station_id": "R2", "label": "Rainfall station"},
+    {"station_id": "G1", "label": "Manor Farm"},
+]
+MEASURE_ROWS = [
+    ("K1-level", "K1", "level", "Stage", "mASD", 900),
+    ("K1-flow", "K1", "flow", "Logged", "m3/s", 900),
+    ("K2-tide", "K2", "level", "Tidal Level", "mAOD", 900),
+    ("T-level", "1491TH", "level", "Stage", "mASD", 900),
+    ("R1-rain", "R1", "rainfall", "Tipping Bucket Raingauge", "mm", 900),
+    ("R2-rain", "R2", "rainfall", "Tipping Bucket Raingauge", "mm", None),
+    ("G1-level", "G1", "level", "Groundwater", "mAOD", None),
+]
+MEASURE_IDS = [row[0] for row in MEASURE_ROWS]
+
+
+def measure_rows() -> list[dict]:
+    names = ("measure_id", "station_id", "parameter", "qualifier", "unit", "period_s")
+    return [dict(zip(names, row, strict=True)) for row in MEASURE_ROWS]
+
+
+def fill(lake: Lake) -> None:
+    """A day of seven measures: the value is the age in quarters of an hour. A snapshot four hours ago."""
+    observed = NOW - 4 * HOUR
+    lake.put_snapshot(STATIONS, window_of(observed), snapshot(STATIONS, observed, *STATION_ROWS))
+    lake.put_snapshot(MEASURES, window_of(observed), snapshot(MEASURES, observed, *measure_rows()))
+    newest = NOW.replace(minute=0, second=0)
+    rows = [(measure, newest - i * QUARTER, float(i)) for measure in MEASURE_IDS for i in range(96)]
+    station_of = {measure: station for measure, station, *_ in MEASURE_ROWS}
+    lake.merge_readings(fetched(*rows), NOW, NOW, stations=station_of)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled") / "the lake"
+    fill(Lake.open(folder.as_uri()))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _settings(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOOD_LAKE_URL", filled.as_uri())
+    monkeypatch.setenv("FLOOD_NOW", NOW.isoformat())
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@contextmanager
+def told(*expected: str) -> Iterator[None]:
+    """Exactly one warning for each of the given texts, which it contains; they point at this file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    messages = [str(each.message) for each in caught]
+    assert len(messages) == len(expected), messages
+    for message, text in zip(messages, expected, strict=True):
+        assert text in message
+    assert all(each.category is NothingFoundWarning and each.filename == __file__ for each in caught)
+
+
+def ids(frame: pd.DataFrame, name: str = "measure_id") -> set[str]:
+    return set(frame[name])
+
+
+# -- all of it
+
+
+def test_without_arguments_the_whole_retained_day_of_every_gauge_is_given():
+    frame = load_readings()
+    assert list(frame.columns) == READINGS.schema.names
+    assert len(frame) == 96 * len(MEASURE_IDS)
+    assert frame.date_time.max() == pd.Timestamp("2026-10-05T09:00Z")
+    assert frame.date_time.min() == pd.Timestamp("2026-10-04T09:15Z")
+
+
+def test_each_gauge_is_in_order_of_time():
+    frame = load_readings()
+    assert all(times.is_monotonic_increasing for _, times in frame.groupby("measure_id").date_time)
+
+
+def test_pandas_gets_utc_times_text_and_whole_numbers():
+    frame = load_readings(joined=True)
+    assert frame.dtypes.astype(str).to_dict() == {
+        "measure_id": "str",
+        "date_time": "datetime64[ms, UTC]",
+        "station_id": "str",
+        "value": "float64",
+        "raw_value": "str",
+        "first_seen_at": "datetime64[ms, UTC]",
+        "changed_at": "datetime64[ms, UTC]",
+        "previous_value": "float64",
+        "revision": "int32",
+        "label": "str",
+        "river": "str",
+        "lat": "float64",
+        "long": "float64",
+        "parameter": "str",
+        "qualifier": "str",
+        "unit": "str",
+    }
+    assert str(load_measures().period_s.dtype) == "Int32"
+    assert load_measures().period_s.isna().sum() == 2
+    assert str(load_stations().opened.dtype).startswith("datetime64")
+
+
+def test_arrow_gets_the_tables_own_schema():
+    assert load_readings(arrow=True).schema == READINGS.schema
+    assert load_stations(arrow=True).schema == STATIONS.schema
+    assert load_measures(arrow=True).schema == MEASURES.schema
+
+
+def test_pandas_and_arrow_hold_the_same_rows():
+    table = load_readings(river="River Thames", joined=True, arrow=True)
+    frame = load_readings(river="River Thames", joined=True)
+    assert table.column_names == list(frame.columns)
+    assert table["value"].to_pylist() == frame.value.tolist()
+    assert table["label"].to_pylist() == frame.label.tolist()
+
+
+# -- time
+
+
+def test_start_is_included_and_end_is_not():
+    frame = load_readings(measure="K1-level", start="2026-10-05T06:00Z", end="2026-10-05T07:00Z")
+    assert frame.date_time.dt.strftime("%H:%M").tolist() == ["06:00", "06:15", "06:30", "06:45"]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        datetime(2026, 10, 5, 8, 30, tzinfo=UTC),
+        datetime(2026, 10, 5, 9, 30, tzinfo=UTC).astimezone(None) - HOUR,
+        pd.Timestamp("2026-10-05T08:30", tz="UTC"),
+        pd.Timestamp("2026-10-05T09:30", tz="Europe/London"),
+        "2026-10-05T08:30Z",
+        "2026-10-05T09:30:00+01:00",
+        " 2026-10-05 08:30+00:00 ",
+    ],
+)
+def test_a_time_may_be_a_datetime_a_timestamp_or_text_in_any_zone(start):
+    frame = load_readings(measure="K1-level", start=start)
+    assert frame.value.tolist() == [2, 1, 0]
+
+
+def test_last_counts_back_from_now():
+    frame = load_readings(measure="K1-level", last=timedelta(hours=3))
+    assert frame.date_time.min() == pd.Timestamp("2026-10-05T06:15Z")
+    assert frame.date_time.max() == pd.Timestamp("2026-10-05T09:00Z")
+
+
+def test_last_counts_back_from_the_end_that_is_given():
+    frame = load_readings(measure="K1-level", last=pd.Timedelta("30min"), end="2026-10-05T06:00Z")
+    assert frame.date_time.dt.strftime("%H:%M").tolist() == ["05:30", "05:45"]
+
+
+def test_the_last_24_hours_are_everything_and_nothing_is_missing():
+    assert len(load_readings(measure="K1-level", last=timedelta(hours=24))) == 96
+
+
+@pytest.mark.parametrize("name", ["start", "end", "now"])
+@pytest.mark.parametrize("naive", [datetime(2026, 10, 5, 6), pd.Timestamp("2026-10-05 06:00"), "2026-10-05T06:00"])  # noqa: DTZ001
+def test_a_time_without_a_zone_is_refused_by_its_name(name, naive):
+    with pytest.raises(ValueError, match=rf"^{name} is '2026-10-05.06:00.*no time zone"):
+        load_readings(**{name: naive})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"start": "yesterday"}, ValueError, "start is 'yesterday': expected a time such as"),
+        ({"end": date(2026, 10, 5)}, TypeError, "end is datetime.date"),
+        ({"start": 1759651200}, TypeError, "start is 1759651200"),
+        ({"last": 3}, TypeError, "last is 3: expected a timedelta"),
+        ({"last": timedelta(hours=-3)}, ValueError, "must not be negative"),
+        ({"last": HOUR, "start": "2026-10-05T06:00Z"}, ValueError, "give one of them"),
+        (
+            {"start": "2026-10-05T07:00Z", "end": "2026-10-05T06:00Z"},
+            ValueError,
+            "start 2026-10-05 07:00Z is after end 2026-10-05 06:00Z",
+        ),
+        ({"columns": ["value", "label"]}, ValueError, r"no column 'label'.*joined=True"),
+        ({"columns": []}, ValueError, "columns is empty"),
+        ({"station": ["K1", float("nan")]}, TypeError, "station has nan"),
+    ],
+)
+def test_a_wrong_argument_is_an_error_that_says_what_was_expected(arguments, error, message):
+    with pytest.raises(error, match=message):
+        load_readings(**arguments)
+
+
+def test_nothing_older_than_a_day_is_given_and_it_is_told():
+    later = NOW + 5 * HOUR
+    with told("start 2026-10-01 00:00Z is over a day ago: readings up to 2026-10-04 14:07Z are deleted"):
+        frame = load_readings(measure="K1-level", start="2026-10-01T00:00Z", now=later)
+    assert frame.date_time.min() == pd.Timestamp("2026-10-04T14:15Z")
+
+
+def test_a_range_that_is_not_kept_any_more_is_empty_and_says_so():
+    with told("end 2026-10-02 00:00Z is over a day ago"):
+        assert load_readings(start="2026-10-01T00:00Z", end="2026-10-02T00:00Z").empty
+
+
+def test_a_range_in_the_future_is_empty_and_says_so():
+    with told("start 2026-10-06 00:00Z is after now, which is 2026-10-05 09:07Z"):
+        assert load_readings(start="2026-10-06T00:00Z").empty
+
+
+def test_a_range_in_which_no_gauge_reported_says_so():
+    with told("no readings for station 'K1' from 2026-10-05 09:01Z to 2026-10-05 09:07Z"):
+        assert load_readings(station="K1", start="2026-10-05T09:01Z").empty
+
+
+def test_now_is_flood_now_unless_it_is_given(monkeypatch):
+    monkeypatch.setenv("FLOOD_NOW", "2026-10-05T20:00:00Z")
+    assert load_readings(measure="K1-level").date_time.min() == pd.Timestamp("2026-10-04T20:15Z")
+    assert len(load_readings(measure="K1-level", now=NOW)) == 96
+
+
+# -- which gauges
+
+
+@pytest.mark.parametrize(
+    ("selection", "measures"),
+    [
+        ({"measure": "K1-level"}, {"K1-level"}),
+        ({"measure": ["K1-level", "R1-rain"]}, {"K1-level", "R1-rain"}),
+        ({"station": "K1"}, {"K1-level", "K1-flow"}),
+        ({"station": "kingston"}, {"K1-level", "K1-flow"}),
+        ({"station": "Kingston  upon HULL "}, {"K2-tide"}),
+        ({"station": "teddington"}, {"T-level"}),
+        ({"station": ("K2", "Teddington Lock")}, {"K2-tide", "T-level"}),
+        ({"station": "Rainfall station"}, {"R1-rain", "R2-rain"}),
+        ({"station": pd.Series(["K1", "K1", "G1"])}, {"K1-level", "K1-flow", "G1-level"}),
+        ({"river": "River Thames"}, {"K1-level", "K1-flow", "T-level"}),
+        ({"river": ["river hull", "RIVER THAMES"]}, {"K1-level", "K1-flow", "T-level", "K2-tide"}),
+        ({"parameter": "rainfall"}, {"R1-rain", "R2-rain"}),
+        ({"parameter": "Level"}, {"K1-level", "K2-tide", "T-level", "G1-level"}),
+        ({"parameter": "tidal level"}, {"K2-tide"}),
+        ({"parameter": ["groundwater", "flow"]}, {"G1-level", "K1-flow"}),
+        ({"river": "River Thames", "parameter": "level"}, {"K1-level", "T-level"}),
+        ({"station": "K1", "river": "River Thames", "parameter": "flow", "measure": "K1-flow"}, {"K1-flow"}),
+    ],
+)
+def test_gauges_are_chosen_by_station_river_parameter_and_measure(selection, measures):
+    frame = load_readings(**selection)
+    assert ids(frame) == measures
+    assert len(frame) == 96 * len(measures)
+    assert ids(load_measures(**selection)) == measures
+    stations = {station for measure, station, *_ in MEASURE_ROWS if measure in measures}
+    assert ids(load_stations(**selection), "station_id") == stations
+
+
+def test_a_station_without_measures_is_given_where_measures_were_not_asked_for(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    fill(lake)
+    rows = snapshot(STATIONS, NOW, *STATION_ROWS, {"station_id": "new", "label": "Not yet wired"})
+    lake.put_snapshot(STATIONS, window_of(NOW), rows)
+    assert ids(load_stations(lake=tmp_path), "station_id") >= {"new"}
+    assert len(load_stations(lake=tmp_path, station="not yet wired")) == 1
+
+
+def test_a_measure_that_no_snapshot_knows_is_found_by_its_id(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    lake.merge_readings(fetched(("unknown-yet", NOW - HOUR, 1.0)), NOW, NOW)
+    assert load_readings(lake=tmp_path, measure="unknown-yet").value.tolist() == [1.0]
+
+
+def test_only_the_row_groups_of_the_chosen_gauges_are_read(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    when = NOW - HOUR
+    many = [f"m{i:05}" for i in range(20_000)]
+    lake.merge_readings(fetched(*[(name, when, 1.0) for name in many]), NOW, NOW)
+    observed = {"station_id": "S", "label": "Here", "river": "River Few"}
+    lake.put_snapshot(STATIONS, window_of(NOW), snapshot(STATIONS, NOW, observed))
+    lake.put_snapshot(MEASURES, window_of(NOW), snapshot(MEASURES, NOW, {"measure_id": many[-1], "station_id": "S"}))
+    path = tmp_path / key_of(READINGS, window_of(when))
+    first = pq.read_metadata(path).row_group(0).column(0)
+    data = bytearray(path.read_bytes())
+    start, size = first.data_page_offset, first.total_compressed_size
+    data[start + size // 2 : start + size] = b"\xff" * (size - size // 2)
+    path.write_bytes(data)
+
+    with pytest.raises(LakeError, match="cannot be read"):
+        load_readings(lake=tmp_path)
+    assert load_readings(lake=tmp_path, river="River Few").measure_id.tolist() == [many[-1]]
+
+
+# -- names that nobody has
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ({"station": "Kingstn"}, "no station is called 'Kingstn'; there is 'Kingston'"),
+        ({"station": "hull"}, "no station is called 'hull'; there is 'Kingston upon Hull'"),
+        ({"station": "1491th"}, "there is '1491TH'"),
+        ({"river": "Thames"}, "no river is called 'Thames'; there is 'River Thames'"),
+        ({"parameter": "rain"}, "no parameter is called 'rain'; there is 'rainfall'"),
+        ({"parameter": "xyz"}, "there is 'flow', 'level', 'rainfall', 'Groundwater', 'Logged' and 3 more"),
+        ({"measure": "K1-levl"}, "no measure is called 'K1-levl'; there is 'K1-level'"),
+        ({"measure": "K1-levl", "river": "River Thames"}, "no measure is called 'K1-levl'; there is 'K1-level'"),
+        ({"station": []}, "station is an empty list"),
+        ({"measure": []}, "measure is an empty list"),
+        (
+            {"river": "River Thames", "parameter": "rainfall"},
+            "nothing fits all of river 'River Thames', parameter 'rainfall', though each is known",
+        ),
+    ],
+)
+def test_an_unknown_name_gives_an_empty_table_and_is_told_with_what_looks_like_it(selection, message):
+    full = load_readings(joined=True)
+    with told(message):
+        frame = load_readings(**selection, joined=True)
+    assert frame.empty
+    assert frame.dtypes.equals(full.dtypes)
+    with told(message):
+        assert load_measures(**selection).dtypes.equals(load_measures().dtypes)
+    with told(message):
+        assert load_stations(**selection).dtypes.equals(load_stations().dtypes)
+
+
+def test_of_several_names_the_known_are_given_and_the_unknown_told():
+    with told("no station is called 'Atlantis'", "no measure is called 'nope'"):
+        frame = load_readings(station=["K1", "Atlantis"], measure=["K1-flow", "nope"])
+    assert ids(frame) == {"K1-flow"}
+    with told("no measure is called 'nope'"):
+        assert ids(load_readings(measure=["K1-flow", "nope"])) == {"K1-flow"}
+
+
+def test_a_name_in_one_selection_is_not_unknown_because_of_another():
+    with told("nothing fits all of station 'K1', river 'River Hull'"):
+        assert load_readings(station="K1", river="River Hull").empty
+
+
+def test_many_unknown_names_are_counted_and_not_all_listed():
+    with told(*[f"'x{i}'" for i in range(5)], "995 more names of station are unknown"):
+        load_readings(station=[f"x{i}" for i in range(1000)])
+
+
+# -- columns and joins
+
+
+def test_columns_are_given_in_the_order_asked_for():
+    frame = load_readings(columns=["value", "date_time"], station="K1")
+    assert list(frame.columns) == ["value", "date_time"]
+    assert list(load_stations(columns="label").columns) == ["label"]
+    assert list(load_measures(columns=("unit", "measure_id")).columns) == ["unit", "measure_id"]
+
+
+def test_joined_adds_what_the_snapshots_know():
+    frame = load_readings(joined=True)
+    assert list(frame.columns) == [*READINGS.schema.names, *JOINED]
+    row = frame[frame.measure_id == "K1-level"].iloc[0]
+    assert row[JOINED].tolist() == ["Kingston", "River Thames", 51.41, -0.31, "level", "Stage", "mASD"]
+    assert frame[frame.measure_id == "R1-rain"].river.isna().all()
+
+
+def test_joined_columns_can_be_chosen_alone():
+    table = load_readings(columns=["unit", "value", "label"], joined=True, station="K2", arrow=True)
+    assert table.column_names == ["unit", "value", "label"]
+    assert set(table["label"].to_pylist()) == {"Kingston upon Hull"}
+    assert table.schema.field("unit") == MEASURES.schema.field("unit")
+
+
+def test_joined_fills_in_a_station_that_was_not_known_when_the_reading_came(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    lake.merge_readings(fetched(("K1-level", NOW - HOUR, 1.0), ("stray", NOW - HOUR, 2.0)), NOW, NOW)
+    lake.put_snapshot(STATIONS, window_of(NOW), snapshot(STATIONS, NOW, *STATION_ROWS))
+    lake.put_snapshot(MEASURES, window_of(NOW), snapshot(MEASURES, NOW, *measure_rows()))
+    assert load_readings(lake=tmp_path).station_id.isna().all()
+    table = load_readings(lake=tmp_path, joined=True, arrow=True)
+    assert table["station_id"].to_pylist() == ["K1", None]
+    assert table["label"].to_pylist() == ["Kingston", None]
+
+
+def test_readings_without_a_snapshot_are_joined_with_nothing_and_it_is_told(tmp_path):
+    Lake.open(tmp_path.as_uri()).merge_readings(fetched(("m", NOW - HOUR, 1.0)), NOW, NOW)
+    with told("nothing can be joined from measures", "nothing can be joined from stations"):
+        frame = load_readings(lake=tmp_path, joined=True)
+    assert frame.dtypes.equals(load_readings(joined=True).dtypes)
+    assert frame.value.tolist() == [1.0]
+    with told("has no stations yet: run"):
+        assert load_readings(lake=tmp_path, river="River Thames").empty
+
+
+def test_a_revised_reading_shows_its_previous_value(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    lake.merge_readings(fetched(("m", NOW - HOUR, 1.0)), NOW - QUARTER, NOW)
+    lake.merge_readings(fetched(("m", NOW - HOUR, 2.0)), NOW, NOW)
+    row = load_readings(lake=tmp_path).iloc[0]
+    assert (row.value, row.previous_value, row.revision) == (2.0, 1.0, 1)
+
+
+def test_the_newest_snapshot_is_given(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    fill(lake)
+    lake.put_snapshot(STATIONS, window_of(NOW), snapshot(STATIONS, NOW, {"station_id": "only", "label": "New"}))
+    assert load_stations(lake=tmp_path).station_id.tolist() == ["only"]
+
+
+# -- which lake
+
+
+def test_a_lake_is_named_by_url_path_or_resource(filled, monkeypatch):
+    monkeypatch.delenv("FLOOD_LAKE_URL")
+    monkeypatch.chdir(filled.parent)
+    for lake in (filled.as_uri(), filled, str(filled), "the lake", LakeResource(url=filled.as_uri())):
+        assert len(load_readings(measure="K1-level", lake=lake)) == 96
+
+
+@pytest.mark.parametrize("load", [load_readings, load_stations, load_measures])
+def test_a_lake_that_does_not_exist_says_how_to_fill_it_and_is_not_made(load, tmp_path):
+    url = (tmp_path / "none").as_uri()
+    with told(f"there is no lake at {url}: run `FLOOD_LAKE_URL={url} flood-assets refresh`, or say"):
+        frame = load(lake=url)
+    assert frame.empty
+    assert frame.dtypes.equals(load().dtypes)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("load", [load_readings, load_stations, load_measures])
+@pytest.mark.parametrize("selection", [{}, {"river": "River Thames"}, {"measure": "m"}])
+def test_an_empty_lake_says_how_to_fill_it(load, selection, tmp_path):
+    with told("yet: run `FLOOD_LAKE_URL="):
+        frame = load(lake=tmp_path, **selection)
+    assert frame.dtypes.equals(load().dtypes)
+
+
+def test_a_lake_that_nobody_refreshed_for_days_says_so():
+    with told("the newest readings of the lake"):
+        assert load_readings(now=NOW + timedelta(days=3)).empty
+    with told("the newest stations of the lake"):
+        assert load_stations(now=NOW + timedelta(days=3)).empty
+
+
+def test_a_clock_before_the_lakes_first_reading_is_told():
+    with told("begins at 2026-10-04 09:00Z, after now, which is 2026-09-05 00:00Z"):
+        assert load_readings(now="2026-09-05T00:00Z").empty
+
+
+def test_a_damaged_window_is_an_error_that_names_it(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    fill(lake)
+    path = tmp_path / key_of(READINGS, window_of(NOW))
+    path.write_bytes(b"not parquet")
+    with pytest.raises(LakeError, match=r"hour=09/readings\.parquet cannot be read"):
+        load_readings(lake=tmp_path)
+
+
+def test_a_lake_in_a_bucket_is_read_with_the_usual_aws_settings(s3_server: S3Server, monkeypatch, tmp_path):
+    for name, value in s3_server.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    url = f"s3://{BUCKET}/notebook"
+    with told(f"the lake {url} has no readings yet"):
+        assert load_readings(lake=url).empty
+    fill(LakeResource(url=url).open())
+    assert load_readings(lake=url, river="River Thames", joined=True).equals(
+        load_readings(river="River Thames", joined=True)
+    )
+
+
+# -- without Dagster
+
+
+def test_importing_it_is_cheap_and_using_it_needs_no_dagster_home(filled, tmp_path):
+    script = """
+import json, sys
+from flood_assets.notebook import load_readings
+early = sorted({"pandas", "boto3", "dagster_aws", "matplotlib"} & set(sys.modules))
+rows = load_readings(river="River Thames", arrow=True)
+print(json.dumps([early, len(rows)]))
+"""
+    root = Path(__file__).parents[1]
+    environ = {"FLOOD_LAKE_URL": filled.as_uri(), "FLOOD_NOW": NOW.isoformat(), "PYTHONPATH": str(root)}
+    environ |= {"HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [[], 3 * 96]
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- through Dagster
+
+
+class StoppedClock(Clock):
+    """Always NOW."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
+@pytest.fixture
+def defs(filled: Path) -> dg.Definitions:
+    return build_defs(lake=LakeResource(url=filled.as_uri()), clock=StoppedClock())
+
+
+SIX = partition_key(window_of(NOW).replace(hour=6))
+SEVEN = partition_key(window_of(NOW).replace(hour=7))
+DAY = dg.PartitionKeyRange(*[partition_key(retained_windows(NOW)[i]) for i in (0, -1)])
+SNAPSHOT = partition_key(window_of(NOW - 4 * HOUR))
+
+
+def test_dagster_loads_one_window_as_arrow_or_pandas(defs):
+    assert len(defs.load_asset_value("readings", partition_key=SIX)) == 4 * len(MEASURE_IDS)
+    table = defs.load_asset_value("readings", partition_key=SIX, python_type=pa.Table)
+    assert table.schema == READINGS.schema
+    frame = defs.load_asset_value("readings", partition_key=SIX, python_type=pd.DataFrame)
+    assert frame.equals(load_readings(start="2026-10-05T06:00Z", end="2026-10-05T07:00Z"))
+
+
+@pytest.mark.parametrize(("key", "load"), [("stations", load_stations), ("measures", load_measures)])
+def test_dagster_loads_a_snapshot_as_the_notebook_does(defs, key, load):
+    frame = defs.load_asset_value(key, partition_key=SNAPSHOT, python_type=pd.DataFrame)
+    assert frame.equals(load())
+    assert frame.dtypes.equals(load().dtypes)
+    assert defs.load_asset_value(key, partition_key=SNAPSHOT, python_type=pa.Table).equals(load(arrow=True))
+
+
+def test_dagster_loads_a_range_of_windows(defs):
+    with defs.get_asset_value_loader() as loader:
+        two = loader.load_asset_value(
+            "readings", partition_key_range=dg.PartitionKeyRange(SIX, SEVEN), python_type=pd.DataFrame
+        )
+        day = loader.load_asset_value("readings", partition_key_range=DAY, python_type=pa.Table)
+        one = loader.load_asset_value("readings", partition_key=SIX)
+    assert two.equals(load_readings(start="2026-10-05T06:00Z", end="2026-10-05T08:00Z"))
+    assert day.equals(load_readings(arrow=True))
+    assert isinstance(one, pa.Table)
+
+
+def test_dagster_loads_the_newest_snapshot_of_a_range(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    fill(lake)
+    window = window_of(NOW - HOUR)
+    lake.put_snapshot(STATIONS, window, snapshot(STATIONS, NOW, {"station_id": "only", "label": "New"}))
+    before = dg.PartitionKeyRange(DAY.start, SEVEN)
+    with build_defs(lake=LakeResource(url=tmp_path.as_uri()), clock=StoppedClock()).get_asset_value_loader() as loader:
+        newest = loader.load_asset_value("stations", partition_key_range=DAY, python_type=pd.DataFrame)
+        older = loader.load_asset_value("stations", partition_key_range=before, python_type=pa.Table)
+        measures = loader.load_asset_value("measures", partition_key_range=DAY, python_type=pa.Table)
+    assert newest.station_id.tolist() == ["only"]
+    assert len(older) == len(STATION_ROWS)
+    assert len(measures) == len(MEASURE_ROWS)
+
+
+def test_dagster_loads_all_that_is_retained_without_a_partition(defs):
+    assert len(defs.load_asset_value("readings", python_type=pd.DataFrame)) == 96 * len(MEASURE_IDS)
+    assert len(defs.load_asset_value("stations", python_type=pd.DataFrame)) == len(STATION_ROWS)
+
+
+def test_dagster_loads_a_window_that_is_not_there_as_an_empty_table(defs):
+    long_ago = partition_key(NOW - timedelta(days=3))
+    frame = defs.load_asset_value("readings", partition_key=long_ago, python_type=pd.DataFrame)
+    assert frame.empty
+    assert frame.dtypes.equals(load_readings().dtypes)
+    with defs.get_asset_value_loader() as loader:
+        stations = loader.load_asset_value(
+            "stations", partition_key_range=dg.PartitionKeyRange(SIX, SEVEN), python_type=pa.Table
+        )
+    assert stations.schema == STATIONS.schema
+    assert len(stations) == 0
+
+
+def test_dagster_loads_only_the_columns_of_the_inputs_metadata(defs):
+    with defs.get_asset_value_loader() as loader:
+        table = loader.load_asset_value("readings", partition_key=SIX, input_definition_metadata={"columns": ["value"]})
+    assert table.column_names == ["value"]
+
+
+def test_an_asset_downstream_gets_its_window_as_its_annotation_says(filled):
+    @dg.asset(partitions_def=hourly_windows)
+    def highest(readings: pd.DataFrame) -> float:
+        return float(readings.value.max())
+
+    lake, clock = LakeResource(url=filled.as_uri()), StoppedClock()
+    source = dg.AssetSpec("readings", partitions_def=hourly_windows).with_io_manager_key("lake_io")
+    result = dg.materialize(
+        [highest, source],
+        partition_key=SIX,
+        resources={"lake_io": LakeIOManager(lake=lake, clock=clock), "io_manager": dg.mem_io_manager},
+    )
+    assert result.output_for_node("highest") == 12
