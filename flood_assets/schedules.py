@@ -12,12 +12,14 @@ from flood_assets.partitions import partition_key, retained_windows, utc
     job=refresh_job,
     # Data on the API changes at most every 15 minutes; gauges that report on time show three minutes later.
     cron_schedule="*/15 * * * *",
+    description="Fill what is missing; the first tick of an hour also takes a snapshot of the gauges.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest]:
     """A tick: fill what is missing. The first tick of an hour also takes a snapshot of the gauges.
 
-    Whether one is due is judged by what Dagster has recorded of this hour, so that a missed tick is made up for.
+    Whether one is due is judged by what Dagster has recorded of this hour's window, so that a missed tick is made up
+    for. Not by what it recorded last: a cleanup records of older windows that they hold nothing.
     """
     now = utc(context.scheduled_execution_time)
     known = context.instance.get_materialized_partitions(dg.AssetKey("measures"))
@@ -28,6 +30,7 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[
     job=reconcile_job,
     # Between two ticks, so that neither waits for the other.
     cron_schedule="7 1,7,13,19 * * *",
+    description="Read the last 24 hours whole, for corrections and readings that came out of order.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -39,6 +42,7 @@ def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequ
 @dg.schedule(
     job=housekeeping_job,
     cron_schedule="41 * * * *",
+    description="Prune Dagster's own records of runs.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def housekeeping_every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:

@@ -19,6 +19,7 @@ _UNDER_WAY = [
     job=retention_job,
     # Readings expire every 15 minutes. Readers cut at 24 hours by themselves, so nobody sees what is between.
     minimum_interval_seconds=15 * 60,
+    description="Ask for a cleanup when the lake holds anything older than 24 hours.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def retention_sensor(

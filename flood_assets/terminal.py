@@ -9,11 +9,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import dagster as dg
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -43,6 +45,10 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
         The exit code: 0 when all runs succeeded and no check found an error, else 1.
     """
     now = settings.now()
+    if command != "expire":
+        # A wrong setting is told at once, and not as the failure of a run.
+        settings.api_url()
+    LakeResource().open()
     definitions = build_defs()
     job = definitions.resolve_job_def(_JOBS[command])
     console = Console()
@@ -139,19 +145,24 @@ def _tell(console: Console, command: Command, results: Sequence[dg.ExecuteInProc
     events = [event for result in results for event in result.all_events]
     failures = [event for event in events if event.is_step_failure]
     for failure in failures:
-        console.print(f"[bold red]{failure.step_key} failed:[/] {_reason(failure)}", highlight=False)
+        # Messages hold paths and exceptions, in which brackets are no markup.
+        reason = escape(_reason(failure))
+        console.print(f"[bold red]{failure.step_key} failed:[/] {reason}", highlight=False, soft_wrap=True)
     materializations = [
         event.step_materialization_data.materialization for event in events if event.is_step_materialization
     ]
     if materializations and not failures:
-        console.print(_retention(materializations[-1]) if command == "expire" else _table(materializations))
-        if command != "expire":
-            console.print(_times(materializations, seconds), highlight=False)
+        if command == "expire":
+            console.print(_retention(materializations), highlight=False)
+        else:
+            console.print(_table(materializations))
+            console.print(_times(materializations, seconds), highlight=False, markup=False)
     checks = [check for result in results for check in result.get_asset_check_evaluations()]
     wrong = [check for check in checks if not check.passed]
     for check in wrong:
-        found = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
-        console.print(f"check {check.check_name} of {check.asset_key.to_user_string()}: {found}", style="yellow")
+        found = ", ".join(f"{name} {_shown(value)}" for name, value in check.metadata.items())
+        name = f"{check.check_name} of {check.asset_key.to_user_string()}"
+        console.print(f"check {name} failed: {found}", style="yellow", highlight=False, markup=False)
     errors = [check for check in wrong if check.severity == dg.AssetCheckSeverity.ERROR]
     if checks:
         console.print(f"{len(checks) - len(wrong)} of {len(checks)} checks passed", highlight=False)
@@ -169,21 +180,31 @@ def _reason(failure: dg.DagsterEvent) -> str:
     return error.message.strip() if error is not None else "no reason was recorded; run again with --verbose"
 
 
+# Heading and name in the metadata: together they fit into 80 columns with a country's numbers.
+_COLUMNS = (
+    ("rows", "dagster/partition_row_count"),
+    ("new", "added"),
+    ("revised", "revised"),
+    ("same", "unchanged"),
+    ("written", "written"),
+    ("bytes", "bytes"),
+)
+
+
 def _table(materializations: Sequence[dg.AssetMaterialization]) -> Table:
-    table = Table(title=None)
-    table.add_column("table")
-    for name in ("windows", "rows", "added", "revised", "unchanged", "written", "bytes"):
-        table.add_column(name, justify="right")
+    """One line a table: what its windows hold now, what became of the rows that came, how many windows were written."""
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False)
+    table.add_column("table", no_wrap=True)
+    for heading in ("windows", *(heading for heading, _ in _COLUMNS)):
+        table.add_column(heading, justify="right", no_wrap=True)
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for materialization in materializations:
         total = totals[materialization.asset_key.to_user_string()]
         total["windows"] += 1
-        for name in ("added", "revised", "unchanged", "written", "bytes"):
-            total[name] += int(_value(materialization, name))
-        total["rows"] += int(_value(materialization, "dagster/partition_row_count"))
+        for heading, name in _COLUMNS:
+            total[heading] += int(_value(materialization, name))
     for name, total in totals.items():
-        cells = ("windows", "rows", "added", "revised", "unchanged", "written", "bytes")
-        table.add_row(name, *(f"{total[cell]:,}" for cell in cells))
+        table.add_row(name, f"{total['windows']:,}", *(f"{total[heading]:,}" for heading, _ in _COLUMNS))
     return table
 
 
@@ -203,16 +224,23 @@ def _times(materializations: Sequence[dg.AssetMaterialization], seconds: float) 
             if "why" in materialization.metadata:
                 whys.append(str(materialization.metadata["why"].value))
     rest = max(0.0, seconds - sum(spent.values()))
-    stages = ", ".join(f"{stage} {spent[stage]:.2f} s" for stage in _STAGES)
-    lines = [f"{seconds:.1f} s: {stages}, Dagster and checks {rest:.2f} s"]
-    return "\n".join([*whys, *lines])
+    stages = ", ".join(f"{stage} {spent[stage]:.2f}" for stage in _STAGES)
+    return "\n".join([*whys, f"{seconds:.1f} s: {stages}, Dagster {rest:.2f}"])
 
 
-def _retention(materialization: dg.AssetMaterialization) -> str:
+def _retention(materializations: Sequence[dg.AssetMaterialization]) -> str:
+    """What the cleanup did; its records of other assets, that their windows are empty now, are left out."""
+    (materialization,) = (one for one in materializations if one.asset_key == dg.AssetKey("retention"))
     would = "would be " if materialization.metadata["dry_run"].value else ""
     deleted, trimmed = (int(_value(materialization, f"windows_{what}")) for what in ("deleted", "trimmed"))
     rows, freed = (int(_value(materialization, what)) for what in ("rows", "bytes_freed"))
     return f"{deleted} windows {would}deleted, {trimmed} {would}trimmed: {rows:,} rows, {freed:,} bytes"
+
+
+def _shown(value: dg.MetadataValue[Any]) -> str:
+    if isinstance(value, dg.TimestampMetadataValue):
+        return f"{datetime.fromtimestamp(value.value, UTC):%Y-%m-%d %H:%MZ}"
+    return str(value.value)
 
 
 def _value(materialization: dg.AssetMaterialization, name: str) -> float:

@@ -22,13 +22,11 @@ from flood_assets.assets.common import (
     require_retained,
 )
 from flood_assets.assets.pictures import freshness, liveliest, table
-from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.refresh import Fetched, catch_up, reread
 from flood_assets.errors import ClockError
 from flood_assets.explain import explained
 from flood_assets.lake import marks
 from flood_assets.lake.io_manager import Batch
-from flood_assets.lake.lake import Lake
 from flood_assets.partitions import hourly_windows, partition_key
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.schemas import MEASURES, READINGS
@@ -80,10 +78,18 @@ def readings(
         store = lake.open()
         store.claim(source.base_url)
         api = source.open(clock)
+        complete = marks.load(store)
+        _require_clock(complete, now)
         known = store.newest_snapshot(MEASURES, now)
         snapshot = known if known is not None else MEASURES.schema.empty_table()
         if config.incremental:
-            fetched = _catch_up(store, api, snapshot, now)
+            fetched = catch_up(
+                api,
+                stored=[window.window for window in store.windows(READINGS)],
+                marks=complete.rows if complete is not None else None,
+                measures=snapshot,
+                now=now,
+            )
         else:
             require_retained(windows, now)
             fetched = reread(api, windows, now)
@@ -101,21 +107,13 @@ def readings(
 readings = readings.with_attributes(backfill_policy=ONE_RUN)
 
 
-def _catch_up(store: Lake, api: FloodMonitoringApi, snapshot: pa.Table, now: datetime) -> Fetched:
-    """Catch up from where the lake says that it is complete."""
-    known = marks.load(store)
-    if known is not None and known.as_of > now + CLOCK_TOLERANCE:
+def _require_clock(complete: marks.Marks | None, now: datetime) -> None:
+    """Refuse a clock that contradicts the lake: it would judge wrongly what is retained and what is yet to come."""
+    if complete is not None and complete.as_of > now + CLOCK_TOLERANCE:
         raise ClockError(
             f"this machine's clock says {now:%Y-%m-%d %H:%M:%SZ}, but the lake was filled at "
-            f"{known.as_of:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP), or use another lake. Nothing was changed"
+            f"{complete.as_of:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP), or use another lake. Nothing was changed"
         )
-    return catch_up(
-        api,
-        stored=[window.window for window in store.windows(READINGS)],
-        marks=known.rows if known is not None else None,
-        measures=snapshot,
-        now=now,
-    )
 
 
 def _describe(

@@ -6,7 +6,7 @@ What has expired is decided by the lake from the times of the rows (`flood_asset
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -17,14 +17,11 @@ from flood_assets.assets.common import GROUP, OWNERS
 from flood_assets.assets.pictures import table
 from flood_assets.explain import explained
 from flood_assets.lake.retention import Expiry
-from flood_assets.partitions import cutoff, is_expired, partition_key, windows_between
+from flood_assets.partitions import cutoff, is_expired, partition_key, window_of_key
 from flood_assets.resources import Clock, LakeResource
 
 # Partitions of assets; the lake's other tables expire likewise but are unknown to Dagster.
 ASSETS = (schemas.STATIONS, schemas.MEASURES, schemas.READINGS)
-
-# A cleanup that was killed between deleting and recording is caught up with for this long.
-LOOK_BACK = timedelta(hours=6)
 
 
 class RetentionConfig(dg.Config):
@@ -52,7 +49,7 @@ def retention(
     with explained():
         expiries = lake.open().expire(now, dry_run=config.dry_run)
     if not config.dry_run:
-        _record_empty(context, {expiry.window for expiry in expiries}, now)
+        _record_empty(context, now)
     context.log.info("%d windows, dry run: %s", len(expiries), config.dry_run)
     return dg.MaterializeResult(metadata=summary(expiries, now, dry_run=config.dry_run))
 
@@ -85,27 +82,31 @@ def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict
     }
 
 
-def _record_empty(context: dg.AssetExecutionContext, touched: set[datetime], now: datetime) -> None:
+def _record_empty(context: dg.AssetExecutionContext, now: datetime) -> None:
     """Record each expired window that Dagster believes to hold rows as a materialization of none.
 
-    Not only those that were deleted just now: a cleanup that was killed between deleting and recording, or a
-    lifecycle rule of the bucket, is caught up with. Open-source Dagster cannot wipe single partitions
-    ("Partitioned asset wipe is not supported yet for this event log storage").
+    Not only those that were deleted just now: a cleanup that was killed between deleting and recording is caught up
+    with, and so is a lifecycle rule of the bucket, or housekeeping that pruned this record and kept an older one of a
+    run that failed. Open-source Dagster cannot wipe single partitions ("Partitioned asset wipe is not supported yet
+    for this event log storage").
     """
-    recent = windows_between(cutoff(now) - LOOK_BACK, cutoff(now))
-    expired = {partition_key(window) for window in touched | set(recent) if is_expired(window, now)}
     for asset in ASSETS:
         asset_key = dg.AssetKey(asset.name)
-        for key in sorted(expired & context.instance.get_materialized_partitions(asset_key)):
-            newest = context.instance.fetch_materializations(
-                dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[key]), limit=1
-            ).records
-            event = newest[0].asset_materialization if newest else None
-            if event is not None and "expired" not in event.metadata:
+        newest = context.instance.get_latest_storage_id_by_partition(
+            asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        expired = [event for key, event in newest.items() if is_expired(window_of_key(key), now)]
+        if not expired:
+            continue
+        records = context.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=expired), limit=len(expired), ascending=True
+        ).records
+        for record in records:
+            if record.asset_materialization and "expired" not in record.asset_materialization.metadata:
                 context.log_event(
                     dg.AssetMaterialization(
                         asset_key=asset_key,
-                        partition=key,
+                        partition=record.partition_key,
                         description="Expired: older than 24 hours, holds nothing.",
                         metadata={"dagster/partition_row_count": 0, "expired": True},
                     )

@@ -16,7 +16,8 @@ import pyarrow as pa
 from flood_assets import schemas
 from flood_assets.explain import explained
 from flood_assets.lake import marks
-from flood_assets.lake.lake import Lake, WindowChange
+from flood_assets.lake.lake import Content, Lake, WindowChange
+from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key
 from flood_assets.resources import Clock, LakeResource
 
@@ -127,7 +128,8 @@ def _record(
 ) -> None:
     """Metadata of each window of the run, under names that stay the same so that the UI plots them."""
     changed = {change.window: change for change in changes}
-    contents = lake.contents(table, windows)
+    contents, set_aside = _contents(lake, table, windows)
+    set_aside |= {change.window: change.set_aside for change in changes if change.set_aside}
     for window in windows:
         content, change = contents[window], changed.get(window)
         metadata: dict[str, Any] = {
@@ -144,7 +146,29 @@ def _record(
         if change:
             metadata["merge_seconds"] = round(change.seconds_read + change.seconds_merge, 4)
             metadata["write_seconds"] = round(change.seconds_write, 4)
-            if change.set_aside:
-                metadata["damaged_object_set_aside_as"] = change.set_aside
+        if window in set_aside:
+            metadata["damaged_object_set_aside_as"] = set_aside[window]
+            context.log.warning("%s was damaged: kept as %s", partition_key(window), set_aside[window])
         context.step_context.add_asset_metadata(metadata, partition_key=partition_key(window))
     context.add_output_metadata({"dagster/uri": f"{lake.url}/{table.name}"})
+
+
+def _contents(
+    lake: Lake, table: schemas.Table, windows: Sequence[datetime]
+) -> tuple[dict[datetime, Content], dict[datetime, str]]:
+    """What the windows hold, and where damaged ones were moved that the merge had no rows for.
+
+    Left in its place, a damaged window counts as one that is there, and nobody asks for its readings again.
+    """
+    try:
+        return lake.contents(table, windows), {}
+    except DamagedWindowError:
+        contents: dict[datetime, Content] = {}
+        set_aside: dict[datetime, str] = {}
+        for window in windows:
+            try:
+                contents |= lake.contents(table, [window])
+            except DamagedWindowError:
+                set_aside[window] = lake.set_aside(table, window) or "nothing: somebody else removed it"
+                contents[window] = Content(0, 0, None, None)
+        return contents, set_aside

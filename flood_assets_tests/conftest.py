@@ -1,0 +1,206 @@
+"""What tests of the Dagster layer share: a simulated country over HTTP, a lake in a folder, a Dagster instance.
+
+`Place` holds the three together at a moment that the test sets.
+"""
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import dagster as dg
+import pytest
+
+from flood_assets.definitions import build_defs
+from flood_assets.jobs import refresh_requests, whole_day
+from flood_assets.lake.lake import Lake
+from flood_assets.partitions import partition_key, window_of
+from flood_assets.resources import Clock, LakeResource, Source
+from flood_assets.simulator import Server, Simulator, serve
+
+# After the first window and in the past of every machine that runs these tests: Dagster's own partitions end at the
+# machine's clock.
+NOW = datetime(2026, 10, 15, 9, 7, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+QUARTER = timedelta(minutes=15)
+
+_OURS = ("FLOOD_API_URL", "FLOOD_LAKE_URL", "FLOOD_NOW", "DAGSTER_HOME", "COLUMNS")
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_this_machine() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _OURS:
+            patch.delenv(name, raising=False)
+        yield
+
+
+class StoppedClock(Clock):
+    """A clock that stands still."""
+
+    moment: str
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self.moment)
+
+
+class Place:
+    """A country, a lake and a Dagster instance at one moment; `at` moves all three."""
+
+    def __init__(self, server: Server, lake_url: str, instance: dg.DagsterInstance) -> None:
+        self.server = server
+        self.lake_url = lake_url
+        self.instance = instance
+        self.api_url = server.url
+        self.lake_settings: dict[str, str] = {}
+        self.now = NOW
+        self.at(NOW)
+
+    def at(self, moment: datetime) -> "Place":
+        self.now = moment
+        self.server.set_clock(moment)
+        self.server.reset()
+        return self
+
+    @property
+    def clock(self) -> StoppedClock:
+        return StoppedClock(moment=self.now.isoformat())
+
+    @property
+    def lake_resource(self) -> LakeResource:
+        return LakeResource(url=self.lake_url, **self.lake_settings)
+
+    @property
+    def lake(self) -> Lake:
+        return self.lake_resource.open()
+
+    @property
+    def defs(self) -> dg.Definitions:
+        return build_defs(source=Source(url=self.api_url, tries=1), lake=self.lake_resource, clock=self.clock)
+
+    def run(self, job: str, request: dg.RunRequest | None = None, **more) -> dg.ExecuteInProcessResult:
+        """Run a job in this process, as a run request asks for."""
+        asked = {}
+        if request is not None:
+            asked = {
+                "asset_selection": request.asset_selection,
+                "partition_key": request.partition_key,
+                "tags": dict(request.tags),
+                "run_config": request.run_config,
+            }
+        return self.defs.resolve_job_def(job).execute_in_process(
+            instance=self.instance, raise_on_error=False, **(asked | more)
+        )
+
+    def tick(self, *, snapshot: bool = False) -> dg.ExecuteInProcessResult:
+        """What the 15-minute schedule asks for; the result of the run over the readings.
+
+        With `snapshot` the gauges are taken first, as at the first tick of all; without, none is due.
+        """
+        for request in refresh_requests(self.now, [] if snapshot else [window_of(self.now)]):
+            result = self.run("refresh_job", request)
+        return result
+
+    def materialize(self, asset: str, first: datetime, last: datetime | None = None) -> dg.ExecuteInProcessResult:
+        """What the UI's Materialize button does with a range of windows."""
+        tags = {
+            "dagster/asset_partition_range_start": partition_key(first),
+            "dagster/asset_partition_range_end": partition_key(last or first),
+        }
+        return self.run("refresh_job", asset_selection=[dg.AssetKey(asset)], tags=tags)
+
+    def reconcile(self) -> dg.ExecuteInProcessResult:
+        return self.run("reconcile_job", dg.RunRequest(tags=whole_day(self.now)))
+
+    def expire(self, *, dry_run: bool = False) -> dg.ExecuteInProcessResult:
+        return self.run("retention_job", run_config={"ops": {"retention": {"config": {"dry_run": dry_run}}}})
+
+    def materializations(self, asset: str, window: datetime) -> list[dg.AssetMaterialization]:
+        """What Dagster has recorded of a window, the newest first."""
+        found = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[partition_key(window)]), limit=100
+        )
+        return [record.asset_materialization for record in found.records]
+
+    def requests(self) -> int:
+        """How many requests the API got since the clock was set."""
+        return sum(count["requests"] for count in self.server.stats().values())
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The same place for a process of its own."""
+        return {
+            **{name: value for name, value in os.environ.items() if name not in _OURS},
+            "FLOOD_API_URL": self.api_url,
+            "FLOOD_LAKE_URL": self.lake_url,
+            "FLOOD_NOW": self.now.isoformat(),
+        }
+
+
+@pytest.fixture(scope="session")
+def country() -> Iterator[Server]:
+    """A small country; each test sets its clock."""
+    with serve(Simulator(stations=40, seed=1, now=lambda: NOW)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+        yield made
+
+
+@pytest.fixture
+def instance(_sqlite: dg.DagsterInstance) -> dg.DagsterInstance:
+    """An instance on disk, as a local Dagster has it, without any run."""
+    _sqlite.wipe()
+    return _sqlite
+
+
+@pytest.fixture
+def place(country: Server, tmp_path: Path, no_waiting: list[float]) -> Iterator[Place]:
+    """An empty lake and an instance in memory."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield Place(country, (tmp_path / "lake").as_uri(), made)
+        country.set_faults([])
+
+
+@pytest.fixture
+def on_disk(place: Place, instance: dg.DagsterInstance) -> Place:
+    """An empty lake and an instance on disk."""
+    place.instance = instance
+    return place
+
+
+@pytest.fixture
+def filled(place: Place) -> Place:
+    """The same after the first tick."""
+    result = place.tick(snapshot=True)
+    assert result.success
+    return place
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before retries of a step pass at once; the list tells how long they were."""
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    ahead = SimpleNamespace(sleep=sleep, time=lambda: time.time() + sum(waits))
+    monkeypatch.setattr("dagster._core.execution.plan.active.time", ahead)
+    return waits
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    """What a person reads of the step that failed."""
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    data = failed.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    return f"unexplained: {data.error.to_string()}"

@@ -1,0 +1,185 @@
+"""What each check passes and what it finds."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from flood_assets.checks import READINGS_CHECKS
+from flood_assets.lake.layout import key_of
+from flood_assets.partitions import window_of
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
+from flood_assets_tests.conftest import HOUR, NOW, Place, failure_of
+
+WINDOW = window_of(NOW) - 3 * HOUR
+
+
+def judged(place: Place, asset: str = "readings") -> dict[str, dg.AssetCheckEvaluation]:
+    """The results of the checks of an asset, looked at without materializing it."""
+    job = dg.Definitions.merge(
+        place.defs,
+        dg.Definitions(jobs=[dg.define_asset_job("judge", dg.AssetSelection.checks_for_assets(dg.AssetKey(asset)))]),
+    ).resolve_job_def("judge")
+    result = job.execute_in_process(instance=place.instance, raise_on_error=False)
+    assert result.success, failure_of(result)
+    return {found.check_name: found for found in result.get_asset_check_evaluations()}
+
+
+def failed(checks: Mapping[str, dg.AssetCheckEvaluation]) -> set[str]:
+    return {name for name, found in checks.items() if not found.passed}
+
+
+def said(check: dg.AssetCheckEvaluation) -> dict:
+    return {name: value.value for name, value in check.metadata.items()}
+
+
+def plant(place: Place, table: Table, window, change) -> None:
+    """Change a window as the lake itself never would."""
+    key = key_of(table, window)
+    stored = place.lake.load(table, key)
+    rows = change(stored.file.read())
+    with place.lake.store.guard(key):
+        place.lake.store.put(key, place.lake.encode(table, rows), replaces=stored.meta)
+
+
+def with_column(rows: pa.Table, name: str, values: pa.Array | Sequence) -> pa.Table:
+    field = rows.schema.field(name)
+    return rows.set_column(rows.schema.get_field_index(name), field, [pa.array(values, field.type)])
+
+
+def test_a_lake_that_was_just_filled_passes_them_all(filled):
+    for asset, count in (("readings", 5), ("stations", 1), ("measures", 1)):
+        checks = judged(filled, asset)
+        assert len(checks) == count
+        assert not failed(checks)
+
+
+def test_a_tick_runs_them(filled):
+    filled.at(NOW + HOUR)
+    result = filled.tick()
+    assert {found.check_name for found in result.get_asset_check_evaluations()} == {name for name, _ in READINGS_CHECKS}
+
+
+def test_an_empty_lake_is_no_fault_but_a_warning(place):
+    checks = judged(place)
+    assert failed(checks) == {"known_measures", "fresh_measures"}
+    assert all(checks[name].severity == dg.AssetCheckSeverity.WARN for name in failed(checks))
+    assert failed(judged(place, "stations")) == {"stations_are_sound"}
+    assert failed(judged(place, "measures")) == {"measures_are_sound"}
+
+
+def test_rows_that_are_there_twice_are_found(filled):
+    plant(filled, READINGS, WINDOW, lambda rows: pa.concat_tables([rows.slice(0, 7), rows]))
+    checks = judged(filled)
+    assert failed(checks) == {"unique_keys"}
+    assert checks["unique_keys"].severity == dg.AssetCheckSeverity.ERROR
+    assert said(checks["unique_keys"])["rows_too_many"] == 7
+
+
+def test_a_reading_in_another_windows_file_is_found(filled):
+    def shifted(rows: pa.Table) -> pa.Table:
+        at = rows["date_time"].to_pylist()
+        return with_column(rows, "date_time", [at[0] - HOUR, at[1] + HOUR, *at[2:]])
+
+    plant(filled, READINGS, WINDOW, shifted)
+    checks = judged(filled)
+    assert failed(checks) == {"times_inside_their_window"}
+    assert said(checks["times_inside_their_window"]) == {
+        "windows": 25,
+        "misplaced_rows": 2,
+        "first_window": "2026-10-15 06:00",
+    }
+
+
+def test_a_reading_at_the_very_start_of_its_window_is_inside_and_at_the_end_is_not(filled):
+    def moved(rows: pa.Table) -> pa.Table:
+        at = rows["date_time"].to_pylist()
+        return with_column(rows, "date_time", [WINDOW, WINDOW + HOUR, *at[2:]])
+
+    plant(filled, READINGS, WINDOW, lambda rows: moved(rows.slice(0, 20)))
+    assert said(judged(filled)["times_inside_their_window"])["misplaced_rows"] == 1
+
+
+def test_measures_that_no_snapshot_knows_are_found_and_named(filled):
+    for found in filled.lake.windows(READINGS):
+        plant(filled, READINGS, found.window, lambda rows: with_column(rows, "station_id", [None] * len(rows)))
+    checks = judged(filled)
+    assert failed(checks) == {"known_measures"}
+    metadata = said(checks["known_measures"])
+    assert metadata["unknown"] == metadata["measures"] > 40
+    assert len(metadata["some_of_them"].split(", ")) == 5
+
+
+def test_a_lake_that_has_fallen_behind_is_found(filled):
+    filled.at(NOW + 2 * HOUR)
+    assert filled.expire().success
+    checks = judged(filled)
+    assert failed(checks) == {"fresh_measures"}
+    metadata = said(checks["fresh_measures"])
+    assert metadata["fresh_percent"] == 0
+    assert metadata["median_age_minutes"] > 100
+    assert metadata["newest_reading"] == pytest.approx(NOW.timestamp(), abs=1000)
+
+
+def test_rows_past_their_day_are_forgiven_for_an_hour_and_then_found(filled):
+    filled.at(NOW + timedelta(minutes=50))
+    assert filled.tick().success
+    checks = judged(filled)
+    assert not failed(checks)
+    assert said(checks["nothing_past_its_day"])["rows_past_24_hours"] > 0
+    filled.at(NOW + timedelta(minutes=70))
+    assert filled.tick().success
+    checks = judged(filled)
+    assert failed(checks) == {"nothing_past_its_day"}
+    assert said(checks["nothing_past_its_day"])["oldest_reading"] < said(checks["nothing_past_its_day"])["cutoff"]
+    assert filled.expire().success
+    assert said(judged(filled)["nothing_past_its_day"])["rows_past_24_hours"] == 0
+
+
+def test_a_station_that_is_there_twice_is_found(filled):
+    plant(filled, STATIONS, window_of(NOW), lambda rows: pa.concat_tables([rows, rows.slice(3, 2)]))
+    check = judged(filled, "stations")["stations_are_sound"]
+    assert not check.passed
+    assert said(check)["rows_too_many"] == 2
+
+
+def test_stations_without_coordinates_are_found_when_they_are_many(filled):
+    plant(filled, STATIONS, window_of(NOW), lambda rows: with_column(rows, "lat", [None] * len(rows)))
+    check = judged(filled, "stations")["stations_are_sound"]
+    assert not check.passed
+    assert said(check)["without_coordinates"] == 40
+
+
+def test_a_measure_that_is_there_twice_is_an_error_and_one_without_a_station_a_warning(filled):
+    plant(filled, MEASURES, window_of(NOW), lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
+    twice = judged(filled, "measures")["measures_are_sound"]
+    assert (twice.passed, twice.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    plant(filled, MEASURES, window_of(NOW), lambda rows: with_column(rows, "station_id", [None] * len(rows)))
+    filled.lake.put_snapshot(MEASURES, window_of(NOW), filled.lake.newest_snapshot(MEASURES, NOW).slice(0, 5))
+    homeless = judged(filled, "measures")["measures_are_sound"]
+    assert (homeless.passed, homeless.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert said(homeless)["without_station"] == 5
+
+
+def test_a_window_that_cannot_be_read_is_named(filled):
+    key = key_of(READINGS, WINDOW)
+    with filled.lake.store.guard(key):
+        filled.lake.store.put(key, b"no parquet", replaces=filled.lake.store.head(key))
+    with pytest.raises(AssertionError, match=r"hour=06/readings\.parquet cannot be read"):
+        judged(filled)
+
+
+def test_a_check_that_fails_does_not_fail_the_run(filled):
+    plant(filled, READINGS, window_of(NOW) - 20 * HOUR, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
+    filled.at(NOW + timedelta(minutes=15))
+    result = filled.tick()
+    assert result.success
+    assert [found.check_name for found in result.get_asset_check_evaluations() if not found.passed] == ["unique_keys"]
+
+
+def test_a_reading_from_a_little_in_the_future_is_a_fresh_one(filled):
+    ahead = NOW + timedelta(minutes=10)
+    plant(filled, READINGS, window_of(NOW), lambda rows: with_column(rows.slice(0, 1), "date_time", [ahead]))
+    assert said(judged(filled)["fresh_measures"])["newest_reading"] == ahead.timestamp()

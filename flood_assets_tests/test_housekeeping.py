@@ -1,0 +1,123 @@
+"""Pruning of Dagster's own records."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.test_utils import create_run_for_test, freeze_time
+
+from flood_assets.definitions import defs
+from flood_assets.housekeeping import HousekeepingConfig, prune
+from flood_assets.partitions import hourly_windows, partition_key, window_of
+from flood_assets_tests.conftest import HOUR, NOW, Place
+
+TODAY = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def run_of(instance: dg.DagsterInstance, days_ago: float, status: dg.DagsterRunStatus) -> str:
+    with freeze_time(TODAY - timedelta(days=days_ago)):
+        return create_run_for_test(instance, job_name="refresh_job", status=status).run_id
+
+
+def kept(instance: dg.DagsterInstance) -> set[str]:
+    return {run.run_id for run in instance.get_runs()}
+
+
+def shown_as_materialized(place: Place, asset: str) -> set[str]:
+    """What the UI shows, which comes from Dagster's cache."""
+    value = get_and_update_asset_status_cache_value(place.instance, dg.AssetKey(asset), hourly_windows)
+    return set(value.deserialize_materialized_partition_subsets(hourly_windows).get_partition_keys())
+
+
+def test_runs_that_ended_well_go_after_three_days_and_failures_after_fourteen():
+    with dg.DagsterInstance.ephemeral() as instance:
+        success, failure, cancelled = (
+            dg.DagsterRunStatus.SUCCESS,
+            dg.DagsterRunStatus.FAILURE,
+            dg.DagsterRunStatus.CANCELED,
+        )
+        for days, status in ((3.1, success), (3.1, cancelled), (14.1, failure), (100, success)):
+            run_of(instance, days, status)
+        stay = {
+            run_of(instance, days, status)
+            for days, status in ((2.9, success), (2.9, cancelled), (13.9, failure), (3.1, failure))
+        }
+        assert prune(instance, TODAY, HousekeepingConfig()) == 4
+        assert kept(instance) == stay
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ],
+)
+def test_runs_that_have_not_ended_are_never_touched(status):
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = run_of(instance, 50, status)
+        assert prune(instance, TODAY, HousekeepingConfig()) == 0
+        assert kept(instance) == {run}
+
+
+def test_the_oldest_go_first_and_no_more_than_so_many_at_once():
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = [run_of(instance, days, dg.DagsterRunStatus.SUCCESS) for days in (9, 8, 7, 6)]
+        assert prune(instance, TODAY, HousekeepingConfig(most=3)) == 3
+        assert kept(instance) == {runs[-1]}
+
+
+def test_failures_that_are_still_kept_do_not_stand_in_the_way_of_what_is_due():
+    with dg.DagsterInstance.ephemeral() as instance:
+        failures = {run_of(instance, days, dg.DagsterRunStatus.FAILURE) for days in (10, 9, 8)}
+        run_of(instance, 5, dg.DagsterRunStatus.SUCCESS)
+        assert prune(instance, TODAY, HousekeepingConfig(most=2)) == 1
+        assert kept(instance) == failures
+
+
+def test_nothing_is_left_of_a_pruned_run_and_the_status_of_windows_is_right(on_disk):
+    place, instance = on_disk, on_disk.instance
+    first, second = window_of(NOW) - HOUR, window_of(NOW)
+    results = [place.materialize("measures", window) for window in (first, second)]
+    assert all(result.success for result in results)
+    old, new = (result.run_id for result in results)
+    log = instance.compute_log_manager.get_captured_local_path([old, "compute_logs", "measures"], "err")
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    Path(log).write_text("what the step printed")
+    shard = Path(instance.event_log_storage.path_for_shard(old))
+    assert shard.exists()
+    assert shown_as_materialized(place, "measures") == {partition_key(first), partition_key(second)}
+
+    created = instance.get_run_record_by_id(new).create_timestamp
+    assert prune(instance, created, HousekeepingConfig(keep_days=0)) == 1
+
+    assert kept(instance) == {new}
+    assert not place.materializations("measures", first)
+    assert not list(Path(log).parents[1].glob("*"))
+    assert not list(shard.parent.glob(f"{old}*"))
+    assert Path(instance.event_log_storage.path_for_shard(new)).exists()
+    assert instance.get_materialized_partitions(dg.AssetKey("measures")) == {partition_key(second)}
+    assert shown_as_materialized(place, "measures") == {partition_key(second)}
+
+    # SQLite gives row numbers of deleted events to new ones, which an old cache takes for the old ones.
+    third = window_of(NOW) - 2 * HOUR
+    assert place.materialize("measures", third).success
+    assert shown_as_materialized(place, "measures") == {partition_key(second), partition_key(third)}
+
+
+def test_the_job_tells_how_many_runs_went(instance):
+    for days in (9, 1):
+        run_of(instance, days, dg.DagsterRunStatus.SUCCESS)
+    result = defs.resolve_job_def("housekeeping_job").execute_in_process(
+        instance=instance,
+        resources={},
+        run_config={"ops": {"prune_runs": {"config": {"keep_days": 0.5}}}},
+    )
+    assert result.success
+    (output,) = [event for event in result.all_events if event.is_successful_output]
+    assert output.step_output_data.metadata["runs_deleted"].value == 2
+    assert kept(instance) == {result.run_id}
