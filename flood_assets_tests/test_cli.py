@@ -85,7 +85,7 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     assert rows[2].split()[2:] == [
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
-    assert rows[3] == "cold start: nothing to compare `latest` with"
+    assert rows[3] == "nothing to compare `latest` with: read the whole day"
     times = r"\d+\.\d s: download \d+\.\d\d, parse \d+\.\d\d, merge \d+\.\d\d, write \d+\.\d\d, Dagster \d+\.\d\d"
     assert re.fullmatch(times, rows[4])
     assert rows[5:] == ["7 of 7 checks passed"]

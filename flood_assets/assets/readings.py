@@ -26,7 +26,7 @@ from flood_assets.ea.refresh import Fetched, catch_up, reread
 from flood_assets.errors import ClockError
 from flood_assets.explain import explained
 from flood_assets.lake import marks
-from flood_assets.lake.io_manager import Batch
+from flood_assets.lake.io_manager import SET_ASIDE, Batch
 from flood_assets.partitions import hourly_windows, partition_key
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.schemas import MEASURES, READINGS
@@ -80,6 +80,10 @@ def readings(
         api = source.open(clock)
         complete = marks.load(store)
         _require_clock(complete, now)
+        damaged = store.set_aside_damaged(READINGS)
+        if damaged:
+            marks.forget(store)
+            complete = None
         known = store.newest_snapshot(MEASURES, now)
         snapshot = known if known is not None else MEASURES.schema.empty_table()
         if config.incremental:
@@ -94,6 +98,10 @@ def readings(
             require_retained(windows, now)
             fetched = reread(api, windows, now)
     _describe(context, windows, fetched, snapshot)
+    for window, moved in damaged.items():
+        context.log.warning("%s was damaged: it is kept as %s", partition_key(window), moved)
+        if window in windows:
+            context.add_asset_metadata({SET_ASIDE: moved}, partition_key=partition_key(window))
     return Batch(
         rows=fetched.rows,
         rejects=fetched.rejects,

@@ -64,7 +64,7 @@ def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) ->
     """
     retained = retained_windows(now)
     if not marked:
-        return Plan(reason="cold start: nothing to compare `latest` with", days=tuple(days_of(retained)))
+        return Plan(reason="nothing to compare `latest` with: read the whole day", days=tuple(days_of(retained)))
     # Any window without an object is a hole, but for the two ends of the day: the hour that has just begun may not
     # have been written yet, and the one that the cutoff crosses may have been emptied by the retention.
     missing = sorted(set(retained[1:-1]) - set(stored))

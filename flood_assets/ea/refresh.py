@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 # Requests for single measures under way at once: the API asks its users to go easy.
 AT_ONCE = 4
 
+# After so many that could not be answered the API is in trouble: the others wait for the next tick.
+GIVE_UP_AFTER = 5
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -144,20 +147,28 @@ def _each(api: FloodMonitoringApi, measures: Sequence[str], now: datetime) -> tu
     a hundred rows.
 
     Returns:
-        The answers; the measures that the API shows in `latest` but does not know by name, of which the newest
-        reading is all that can be had until a day is read; and those that could not be asked.
+        The answers; the measures that the API shows in `latest` but does not know by name, be that a 404 or an
+        answer without rows, of which the newest reading is all that can be had until a day is read; and those that
+        could not be asked.
     """
     answers, refused, unanswered = [], [], []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="since") as pool:
         asked = [(measure, pool.submit(api.readings_since, measure, cutoff(now))) for measure in measures]
-        for measure, answer in asked:
+        for measure, waiting in asked:
+            if len(unanswered) >= GIVE_UP_AFTER and waiting.cancel():
+                unanswered.append(measure)
+                continue
             try:
-                answers.append(answer.result())
+                answer = waiting.result()
             except NotFoundError:
                 refused.append(measure)
             except SourceError as error:
                 log.warning("measure %s stays behind until the next tick: %s", measure, error)
                 unanswered.append(measure)
+            else:
+                answers.append(answer)
+                if not len(answer.rows):
+                    refused.append(measure)
     return answers, refused, unanswered
 
 

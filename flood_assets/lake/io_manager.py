@@ -16,13 +16,16 @@ import pyarrow as pa
 from flood_assets import schemas
 from flood_assets.explain import explained
 from flood_assets.lake import marks
-from flood_assets.lake.lake import Content, Lake, WindowChange
-from flood_assets.lake.parquet import DamagedWindowError
+from flood_assets.lake.lake import Lake, WindowChange
 from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key
 from flood_assets.resources import Clock, LakeResource
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# Metadata: where a damaged window's object was moved.
+SET_ASIDE = "damaged_object_set_aside_as"
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,11 @@ def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -
     if len(batch.rejects):
         lake.add_rejects(batch.rejects)
         context.log.warning("%d rows could not be understood: kept in the table `rejects`", len(batch.rejects))
-    marks.advance(lake, batch.marks, batch.observed_at)
+    if any(change.set_aside for change in merge.windows):
+        # Of a damaged window only what this batch has of it is there now.
+        marks.forget(lake)
+    else:
+        marks.advance(lake, batch.marks, batch.observed_at)
     if merge.future:
         context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
     return merge.windows
@@ -128,8 +135,7 @@ def _record(
 ) -> None:
     """Metadata of each window of the run, under names that stay the same so that the UI plots them."""
     changed = {change.window: change for change in changes}
-    contents, set_aside = _contents(lake, table, windows)
-    set_aside |= {change.window: change.set_aside for change in changes if change.set_aside}
+    contents = lake.contents(table, windows)
     for window in windows:
         content, change = contents[window], changed.get(window)
         metadata: dict[str, Any] = {
@@ -146,29 +152,7 @@ def _record(
         if change:
             metadata["merge_seconds"] = round(change.seconds_read + change.seconds_merge, 4)
             metadata["write_seconds"] = round(change.seconds_write, 4)
-        if window in set_aside:
-            metadata["damaged_object_set_aside_as"] = set_aside[window]
-            context.log.warning("%s was damaged: kept as %s", partition_key(window), set_aside[window])
+            if change.set_aside:
+                metadata[SET_ASIDE] = change.set_aside
         context.step_context.add_asset_metadata(metadata, partition_key=partition_key(window))
     context.add_output_metadata({"dagster/uri": f"{lake.url}/{table.name}"})
-
-
-def _contents(
-    lake: Lake, table: schemas.Table, windows: Sequence[datetime]
-) -> tuple[dict[datetime, Content], dict[datetime, str]]:
-    """What the windows hold, and where damaged ones were moved that the merge had no rows for.
-
-    Left in its place, a damaged window counts as one that is there, and nobody asks for its readings again.
-    """
-    try:
-        return lake.contents(table, windows), {}
-    except DamagedWindowError:
-        contents: dict[datetime, Content] = {}
-        set_aside: dict[datetime, str] = {}
-        for window in windows:
-            try:
-                contents |= lake.contents(table, [window])
-            except DamagedWindowError:
-                set_aside[window] = lake.set_aside(table, window) or "nothing: somebody else removed it"
-                contents[window] = Content(0, 0, None, None)
-        return contents, set_aside

@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flood_assets.lake.layout import MARKS_KEY, from_ms, to_ms
 from flood_assets.lake.store import Blob, ConflictError
-from flood_assets.schemas import MARKS
+from flood_assets.partitions import cutoff
+from flood_assets.schemas import MARKS, TIME
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
@@ -60,6 +62,8 @@ def advance(lake: "Lake", newer: pa.Table, as_of: datetime) -> None:
             if stored is not None:
                 as_of = max(as_of, stored.as_of)
             rows = united(stored.rows if stored else MARKS.empty_table(), newer)
+            # A mark that has left the day says as much as none: gauges come and go, and this object shall not grow.
+            rows = rows.filter(pc.greater(rows["newest"], pa.scalar(cutoff(as_of), TIME)))
             if stored is not None and stored.as_of == as_of and stored.rows.equals(rows):
                 return
             try:

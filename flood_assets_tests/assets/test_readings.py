@@ -10,6 +10,7 @@ import pytest
 from dagster._core.events import DagsterEventType
 
 from flood_assets.assets.common import RETRIES
+from flood_assets.lake import marks
 from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
@@ -216,8 +217,9 @@ def test_a_damaged_window_is_set_aside_and_told_of(filled):
     assert stored(filled).keys() == truth(filled).keys()
 
 
-def test_a_damaged_window_that_a_tick_brings_nothing_for_is_filled_by_the_next_tick(filled):
-    window = window_of(NOW) - 12 * HOUR
+@pytest.mark.parametrize("hours_ago", [0, 12, 24])
+def test_a_damaged_window_is_filled_again_by_the_tick_that_finds_it(filled, hours_ago):
+    window = window_of(NOW) - hours_ago * HOUR
     (found,) = [found for found in filled.lake.windows(READINGS) if found.window == window]
     with filled.lake.store.guard(found.key):
         filled.lake.store.put(found.key, b"no parquet", replaces=filled.lake.store.head(found.key))
@@ -225,6 +227,21 @@ def test_a_damaged_window_that_a_tick_brings_nothing_for_is_filled_by_the_next_t
     assert filled.tick().success
     told = filled.materializations("readings", window)[0].metadata
     assert told["damaged_object_set_aside_as"].value.startswith("_damaged/readings/")
-    assert told["dagster/partition_row_count"].value == 0
+    assert stored(filled).keys() == truth(filled).keys()
+
+
+def test_damage_that_only_a_merge_sees_is_healed_by_the_next_tick(filled):
+    """The footer is whole, a page is not: the tick keeps what it brought, and lets the lake count as incomplete."""
+    window = window_of(NOW)
+    (found,) = [found for found in filled.lake.windows(READINGS) if found.window == window]
+    whole = filled.lake.store.get(found.key)
+    data = bytearray(whole.data.to_pybytes())
+    data[8:40] = b"x" * 32
+    with filled.lake.store.guard(found.key):
+        filled.lake.store.put(found.key, bytes(data), replaces=whole.meta)
+    filled.at(NOW + QUARTER)
+    assert filled.tick().success
+    assert marks.load(filled.lake) is None
+    filled.at(NOW + 2 * QUARTER)
     assert filled.tick().success
     assert stored(filled).keys() == truth(filled).keys()

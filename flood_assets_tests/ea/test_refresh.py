@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from time import sleep
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -480,6 +481,30 @@ def test_a_measure_that_could_not_be_asked_stays_behind_with_its_newest_row():
     readings = series("m0", NOON - 5 * HOUR - 5 * MINUTE, NOON - 5 * MINUTE)
     _, fetched = catch_up(readings, {"m0": NOON - 2 * HOUR}, Run(failing=frozenset({0})))
     assert (list(fetched.unanswered), marked(fetched), len(fetched.rows)) == (["m0"], {}, 0)
+
+
+def test_an_api_in_trouble_is_not_asked_for_each_of_a_hundred_measures():
+    asked = []
+
+    class InTrouble:
+        def readings_since(self, measure: str, _since: datetime) -> None:
+            asked.append(measure)
+            sleep(0.01)  # as a request takes: the others wait for their turn
+            raise SourceError("503")
+
+    measures = [f"m{i}" for i in range(100)]
+    answers, refused, unanswered = refresh._each(InTrouble(), measures, NOON)
+    assert (answers, refused, unanswered) == ([], [], measures)
+    assert len(asked) < len(measures)
+
+
+def test_an_answer_without_rows_counts_as_not_knowing_the_measure():
+    class Forgetful:
+        def readings_since(self, _measure: str, _since: datetime) -> Answer:
+            return Answer(parse.FETCHED.empty_table(), REJECTS.schema.empty_table(), NOON, 1, 24, 0.0, 0.0)
+
+    answers, refused, unanswered = refresh._each(Forgetful(), ["m0"], NOON)
+    assert (len(answers), refused, unanswered) == (1, ["m0"], [])
 
 
 def test_of_a_measure_that_the_api_does_not_know_the_newest_row_is_stored_and_no_mark_moves():
