@@ -44,7 +44,10 @@ def partition_key(window: datetime) -> str:
 
 def window_of_key(key: str) -> datetime:
     """The window of a Dagster partition key; ValueError when it is not one."""
-    return datetime.strptime(key, _KEY_FORMAT).replace(tzinfo=UTC)
+    window = window_of(datetime.strptime(key, _KEY_FORMAT).replace(tzinfo=UTC))
+    if partition_key(window) != key:
+        raise ValueError(f"'{key}' is not the key of a window: expected one such as {partition_key(window)}")
+    return window
 
 
 def cutoff(now: datetime) -> datetime:
@@ -54,12 +57,12 @@ def cutoff(now: datetime) -> datetime:
 
 def is_retained(moment: datetime, now: datetime) -> bool:
     """Whether a reading of this moment belongs in the lake at `now`."""
-    return cutoff(now) < moment <= now
+    return cutoff(now) < utc(moment) <= now
 
 
 def is_expired(window: datetime, now: datetime) -> bool:
     """Whether no moment of the window is retained any more."""
-    return window + WINDOW <= cutoff(now)
+    return utc(window) + WINDOW <= cutoff(now)
 
 
 def windows_between(first: datetime, last: datetime) -> list[datetime]:
@@ -75,4 +78,4 @@ def retained_windows(now: datetime) -> list[datetime]:
 
 def days_of(windows: Sequence[datetime]) -> list[date]:
     """The UTC days that the windows touch, oldest first."""
-    return sorted({window.date() for window in windows})
+    return sorted({utc(window).date() for window in windows})

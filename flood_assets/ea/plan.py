@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.partitions import WINDOW, cutoff, days_of, retained_windows
+from flood_assets.partitions import WINDOW, cutoff, days_of, retained_windows, utc
 from flood_assets.schemas import MARKS, TIME
 
 # What a request costs, in seconds of the API's time: a day of 490,000 rows takes it about 14 s (measured 2026,
@@ -89,25 +89,18 @@ def after_latest(latest: pa.Table, marks: pa.Table, measures: pa.Table, now: dat
     Returns:
         The plan: which rows of `latest` to take, which measures jumped, and whether days are read instead.
     """
+    now = utc(now)
     ids = latest["measure_id"].cast(pa.string()).combine_chunks()
     at = _milliseconds(latest["date_time"])
-    index = _index_in(ids, marks["measure_id"])
-    # A measure without a mark counts as one whose mark has left the retained day.
-    mark = np.append(_milliseconds(marks["newest"]), _ms(cutoff(now)))[index]
-    step = _steps(ids, index, marks, measures)
-
+    mark, step = _stand(ids, marks, measures)
     # A mark that has left the retained day only says that the whole day may be new.
-    stale = mark <= _ms(cutoff(now))
-    mark = np.maximum(mark, _ms(cutoff(now)))
-    moved = at > mark
-    take = moved & ~stale & (at - mark <= step * STEP_TOLERANCE) & (at <= _ms(now))
+    edge = _ms(cutoff(now))
+    moved = at > np.maximum(mark, edge)
+    take = moved & (mark > edge) & (at - mark <= step * STEP_TOLERANCE) & (at <= _ms(now))
     jumped = moved & ~take
-
-    midnight = _ms(now.replace(hour=0, minute=0, second=0, microsecond=0))
-    # The next reading after the mark falls on today: today's answer holds all that is new of this measure.
-    within_today = jumped & (mark + np.where(np.isfinite(step), step, 0) >= midnight)
-    earlier = jumped & ~within_today
-    return _cheapest(ids, within_today, earlier, take, step, now)
+    # Where the next reading after the mark falls on today, today's answer holds all that is new of this measure.
+    within_today = jumped & (np.maximum(_due(mark, step), edge) >= _ms(_midnight(now.date())))
+    return _cheapest(ids, within_today, jumped & ~within_today, take, step, now)
 
 
 def _cheapest(
@@ -124,7 +117,7 @@ def _cheapest(
     yesterday = today - timedelta(days=1)
     rows_a_day = float(np.sum(86_400_000 / step[np.isfinite(step) & (step > 0)]))
     day_s = REQUEST_S + rows_a_day / ROWS_PER_S
-    since_midnight = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)) / timedelta(days=1)
+    since_midnight = (now - _midnight(today)) / timedelta(days=1)
     today_s = REQUEST_S + rows_a_day * since_midnight / ROWS_PER_S
     each = int(jumped.sum()) * REQUEST_S
     options = [
@@ -139,7 +132,8 @@ def _cheapest(
     else:
         each_s = f"asking each would take about {each:.1f} s"
         reason = f"{counts}: {each_s}, {_days(days)} and {int(since.sum())} measures {cost:.1f} s"
-    chosen = ids.filter(pa.array(since)).to_pylist()
+    # A page of `latest` may repeat what the one before it held.
+    chosen = pc.unique(ids.filter(pa.array(since))).to_pylist()
     return Plan(reason=reason, days=tuple(days), latest=True, since=tuple(chosen), take=take)
 
 
@@ -191,32 +185,45 @@ def marks_of(rows: pa.Table, now: datetime) -> pa.Table:
     )
 
 
-def credible(newer: pa.Table, marks: pa.Table, first_day: date, now: datetime) -> pa.Table:
+def credible(newer: pa.Table, marks: pa.Table, measures: pa.Table, first_day: date, now: datetime) -> pa.Table:
     """Those of the newer marks whose past is complete although only days from `first_day` on were read.
 
-    A batch that arrived after `latest` was asked may reach back into a day that was not read: its measure keeps
-    the old mark, so that the next tick sees it jump.
+    A measure whose next reading may be dated before that keeps its old mark, so that the next tick sees it jump: its
+    batch arrived after `latest` was asked, or it could not be asked itself.
+
+    Args:
+        newer: what follows from the days, schema `MARKS`.
+        marks: how far the lake was complete before, schema `MARKS`.
+        measures: the newest snapshot (measure_id, period_s); may be empty.
+        first_day: the oldest UTC day that was read; all days from it to those of the newer marks were.
+        now: the time of the tick.
     """
-    midnight = datetime.combine(first_day, time(), tzinfo=UTC)
+    midnight = _midnight(first_day)
     if midnight <= cutoff(now):
         return newer
-    index = pc.index_in(newer["measure_id"], marks["measure_id"].combine_chunks())
-    mark = marks["newest"].take(index.fill_null(0)) if len(marks) else pa.nulls(len(newer), TIME)
-    step = marks["step_s"].take(index.fill_null(0)) if len(marks) else pa.nulls(len(newer), pa.int32())
-    due = pc.add(mark.cast(pa.int64()), pc.multiply(pc.fill_null(step, 0).cast(pa.int64()), 1000))
-    reached = pc.and_(pc.is_valid(index), pc.greater_equal(due, _ms(midnight)))
-    return newer.filter(pc.fill_null(reached, False))
+    mark, step = _stand(newer["measure_id"].combine_chunks(), marks, measures)
+    return newer.filter(pa.array(_due(mark, step) >= _ms(midnight)))
 
 
-def _steps(ids: pa.Array, index: npt.NDArray[np.int64], marks: pa.Table, measures: pa.Table) -> npt.NDArray[np.float64]:
-    """Milliseconds between readings: the shorter of what is nominal and what is usual; NaN where neither is known."""
-    row = _index_in(ids, measures["measure_id"])
-    nominal = _at(measures["period_s"], row, absent=np.inf)
+def _stand(ids: pa.Array, marks: pa.Table, measures: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Where each measure stands, in milliseconds: its mark, long ago without one, and its step.
+
+    The step is the shorter of what is nominal and what is usual. It is NaN where the habit is not known yet: a gauge
+    that is listed with 15 minutes may report every five. It is NaN for an event gauge, which is listed without a
+    period: whatever it shows may hide another event, however regular the last ones were. A measure that is not
+    listed at all is judged by its habit alone.
+    """
+    index = _index_in(ids, marks["measure_id"])
+    mark = np.append(_milliseconds(marks["newest"]), 0)[index]
     usual = _at(marks["step_s"], index, absent=np.nan)
-    step = np.fmin(nominal, usual) * 1000
-    # An event gauge has no period: whatever it shows may hide another event, however regular the last ones were.
-    step[np.isnan(nominal) | np.isinf(step)] = np.nan
-    return step
+    nominal = _at(measures["period_s"], _index_in(ids, measures["measure_id"]), absent=np.inf)
+    return mark, np.minimum(nominal, usual) * 1000
+
+
+def _due(mark: npt.NDArray[np.int64], step: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The earliest time that the reading after the mark can have: any, where the step is not known."""
+    earliest: npt.NDArray[np.float64] = mark.astype(np.float64) + np.where(np.isnan(step), 0, step)
+    return earliest
 
 
 def _index_in(ids: pa.Array, known: pa.ChunkedArray) -> npt.NDArray[np.int64]:
@@ -233,6 +240,10 @@ def _at(column: pa.ChunkedArray, index: npt.NDArray[np.int64], absent: float) ->
 
 def _milliseconds(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     return times.cast(TIME).cast(pa.int64()).to_numpy()
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
 
 
 def _ms(moment: datetime) -> int:

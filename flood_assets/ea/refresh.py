@@ -100,7 +100,7 @@ def catch_up(
     if not first.latest:
         answers = _days(api, first.days)
         rows = pa.concat_tables([answer.rows for answer in answers])
-        complete = plan.credible(plan.marks_of(rows, now), known, first.days[0], now)
+        complete = plan.credible(plan.marks_of(rows, now), known, measures, first.days[0], now)
         return _fetched(rows, answers, _of_days(first.days, now), complete, first.reason)
 
     latest = api.latest()
@@ -108,18 +108,17 @@ def catch_up(
     log.info(second.reason)
     singles, refused, unanswered = _each(api, second.since, now)
     days = _days(api, second.days)
-    take = (
-        second.take | pc.is_in(latest.rows["measure_id"].cast(pa.string()), pa.array(refused, pa.string())).to_numpy()
-    )
-    taken = latest.rows.filter(pa.array(take))
-    newer = [_marks_of_taken(taken, now)]
+    taken = latest.rows.filter(pa.array(second.take))
+    # Stored, so that the newest reading is there, but no mark moves: what came before it could not be had.
+    shown = latest.rows.filter(pc.is_in(latest.rows["measure_id"].cast(pa.string()), pa.array(refused, pa.string())))
+    newer = [_marks_of_taken(taken)]
     if singles:
         newer.append(plan.marks_of(pa.concat_tables([answer.rows for answer in singles]), now))
     if days:
         of_days = plan.marks_of(pa.concat_tables([answer.rows for answer in days]), now)
-        newer.append(plan.credible(of_days, known, second.days[0], now))
+        newer.append(plan.credible(of_days, known, measures, second.days[0], now))
     return _fetched(
-        pa.concat_tables([taken, *(answer.rows for answer in (*singles, *days))]),
+        pa.concat_tables([taken, shown, *(answer.rows for answer in (*singles, *days))]),
         [latest, *singles, *days],
         {*_of_days(second.days, now), retained_windows(now)[-1]},
         pa.concat_tables(newer),
@@ -146,7 +145,7 @@ def _each(api: FloodMonitoringApi, measures: Sequence[str], now: datetime) -> tu
 
     Returns:
         The answers; the measures that the API shows in `latest` but does not know by name, of which the newest
-        reading is all that can be had this way; and those that could not be asked.
+        reading is all that can be had until a day is read; and those that could not be asked.
     """
     answers, refused, unanswered = [], [], []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="since") as pool:
@@ -162,11 +161,10 @@ def _each(api: FloodMonitoringApi, measures: Sequence[str], now: datetime) -> tu
     return answers, refused, unanswered
 
 
-def _marks_of_taken(taken: pa.Table, now: datetime) -> pa.Table:
+def _marks_of_taken(taken: pa.Table) -> pa.Table:
     """The marks of measures that moved by one step; their habit is not judged by one reading."""
     ids, newest = taken["measure_id"].cast(pa.string()), taken["date_time"]
-    marks = pa.table([ids, newest, pa.nulls(len(taken), pa.int32())], schema=MARKS)
-    return marks.filter(pc.less_equal(marks["newest"], pa.scalar(now, TIME)))
+    return pa.table([ids, newest, pa.nulls(len(taken), pa.int32())], schema=MARKS)
 
 
 def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:

@@ -296,6 +296,22 @@ class Lake:
             self.store.delete([key])
         return aside
 
+    def set_aside_damaged(self, table: Table) -> dict[datetime, str]:
+        """Set aside each window that is not one of this table by its footer: where each was moved to.
+
+        Left in its place, a damaged window counts as one that is there, and nobody asks for its readings again.
+        Damage inside is found by whoever decodes the rows: a merge, which does the same.
+        """
+        windows = [stored.window for stored in self.windows(table)]
+        with ThreadPoolExecutor(READERS) as pool:
+            damaged = [window for window in pool.map(partial(self._damage, table), windows) if window is not None]
+        aside = {}
+        for window in damaged:
+            if moved := self.set_aside(table, window):
+                logger.error("%s of %s was damaged: it is kept as %s", table.name, window, moved)
+                aside[window] = moved
+        return aside
+
     # -- reading
 
     def read(
@@ -496,6 +512,14 @@ class Lake:
         aside = damaged_key(meta.key, meta.modified)
         self.store.copy(meta.key, aside)
         return aside
+
+    def _damage(self, table: Table, window: datetime) -> datetime | None:
+        """The window, if it is damaged."""
+        try:
+            self.open_footer(table, key_of(table, window))
+        except DamagedWindowError:
+            return window
+        return None
 
     def _content(self, table: Table, window: datetime) -> Content:
         key = key_of(table, window_of(window))

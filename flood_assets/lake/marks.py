@@ -69,6 +69,11 @@ def advance(lake: "Lake", newer: pa.Table, as_of: datetime) -> None:
             return
 
 
+def forget(lake: "Lake") -> None:
+    """Let the lake no longer count as complete: the next refresh reads the whole day."""
+    lake.store.delete([MARKS_KEY])
+
+
 def united(marks: pa.Table, newer: pa.Table) -> pa.Table:
     """Both as one: of each measure the newest time, and the step that was learnt last."""
     both = pa.concat_tables([marks, newer])

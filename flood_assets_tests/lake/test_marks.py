@@ -1,0 +1,129 @@
+"""How far the lake is complete: marks move forward only, whoever moves them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flood_assets.lake import marks
+from flood_assets.lake.layout import MARKS_KEY
+from flood_assets.schemas import MARKS, READINGS
+from flood_assets_tests.lake.build import HOUR, NOW, QUARTER, at, put_raw
+
+
+def table(*rows: tuple[str, datetime, int | None]) -> pa.Table:
+    return pa.table([pa.array([row[i] for row in rows], MARKS.field(i).type) for i in range(3)], schema=MARKS)
+
+
+def known(lake) -> list[tuple]:
+    return [tuple(row.values()) for row in marks.load(lake).rows.to_pylist()]
+
+
+def test_a_new_lake_has_no_marks(lake):
+    assert marks.load(lake) is None
+
+
+def test_marks_are_kept_sorted_with_the_time_of_asking(lake):
+    marks.advance(lake, table(("b", at(8), 900), ("a", at(9), None)), NOW)
+    assert known(lake) == [("a", at(9), None), ("b", at(8), 900)]
+    stored = marks.load(lake)
+    assert stored.as_of == NOW
+    assert stored.rows.schema == MARKS
+
+
+def test_a_mark_moves_forward_and_never_back(lake):
+    marks.advance(lake, table(("a", at(8), 900), ("b", at(8), 900)), NOW)
+    marks.advance(lake, table(("a", at(9), 900), ("b", at(7), 900)), NOW - HOUR)
+    assert known(lake) == [("a", at(9), 900), ("b", at(8), 900)]
+    assert marks.load(lake).as_of == NOW
+
+
+def test_a_step_that_is_not_known_leaves_the_one_that_is(lake):
+    marks.advance(lake, table(("a", at(8), 900)), NOW)
+    marks.advance(lake, table(("a", at(9), None)), NOW)
+    assert known(lake) == [("a", at(9), 900)]
+    marks.advance(lake, table(("a", at(9), 300)), NOW)
+    assert known(lake) == [("a", at(9), 300)]
+
+
+def test_of_one_measure_twice_the_later_time_counts(lake):
+    marks.advance(lake, table(("a", at(9), 300), ("a", at(8), 900), ("a", at(8, 30), None)), NOW)
+    assert known(lake) == [("a", at(9), 900)]
+
+
+def test_measures_that_are_not_mentioned_stay(lake):
+    marks.advance(lake, table(("a", at(8), 900)), NOW)
+    marks.advance(lake, table(("b", at(8), 900)), NOW)
+    assert [row[0] for row in known(lake)] == ["a", "b"]
+
+
+def test_no_news_still_tells_when_the_api_was_asked(lake):
+    marks.advance(lake, MARKS.empty_table(), NOW)
+    assert known(lake) == []
+    marks.advance(lake, MARKS.empty_table(), NOW + QUARTER)
+    assert marks.load(lake).as_of == NOW + QUARTER
+
+
+def test_what_changes_nothing_is_not_written(lake):
+    marks.advance(lake, table(("a", at(8), 900)), NOW)
+    before = lake.store.head(MARKS_KEY)
+    marks.advance(lake, table(("a", at(7), None)), NOW - HOUR)
+    assert lake.store.head(MARKS_KEY) == before
+
+
+@pytest.mark.parametrize("data", [b"", b"not Parquet", b"PAR1 and then nothing"])
+def test_damaged_marks_count_as_none_and_are_replaced(lake, data, caplog):
+    put_raw(lake, MARKS_KEY, data)
+    assert marks.load(lake) is None
+    assert MARKS_KEY in caplog.text
+    marks.advance(lake, table(("a", at(8), 900)), NOW)
+    assert known(lake) == [("a", at(8), 900)]
+
+
+def test_a_table_that_is_none_of_marks_counts_as_damaged(lake):
+    put_raw(lake, MARKS_KEY, lake.encode(READINGS, READINGS.schema.empty_table()))
+    assert marks.load(lake) is None
+
+
+def test_writers_at_once_lose_nothing(lake, twin):
+    """Each takes its turn at the same measures and at one of its own."""
+
+    def write(number: int) -> None:
+        own = (f"own {number}", at(8), 900)
+        marks.advance((lake, twin)[number % 2], table(("all", at(8) + number * timedelta(minutes=1), None), own), NOW)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(12)))
+    assert known(lake) == [("all", at(8, 11), None), *sorted((f"own {i}", at(8), 900) for i in range(12))]
+
+
+def test_marks_are_no_window_of_a_table(lake):
+    marks.advance(lake, table(("a", at(8), 900)), NOW)
+    assert lake.windows(READINGS) == []
+    assert lake.expire(NOW + 48 * HOUR) == []
+    assert known(lake) == [("a", at(8), 900)]
+
+
+rows = st.lists(
+    st.tuples(
+        st.sampled_from("abcd"),
+        st.integers(0, 50).map(lambda quarters: at(0) + quarters * QUARTER),
+        st.sampled_from([None, 300, 900]),
+    ),
+    max_size=12,
+)
+
+
+@given(rows, rows)
+def test_united_marks_are_the_newest_time_and_the_last_step_of_each_measure(old, new):
+    """And uniting them again changes nothing."""
+    united = marks.united(table(*old), table(*new))
+    expected = {}
+    for name, newest, step in [*old, *new]:
+        before, known_step = expected.get(name, (newest, None))
+        expected[name] = (max(before, newest), step if step is not None else known_step)
+    assert [tuple(r.values()) for r in united.to_pylist()] == [(n, *expected[n]) for n in sorted(expected)]
+    assert marks.united(united, table(*new)).equals(united)
