@@ -1,0 +1,37 @@
+"""Our own errors in Dagster's words."""
+
+import dagster as dg
+import pytest
+
+from flood_assets.assets.common import WindowError
+from flood_assets.ea.client import NotFoundError
+from flood_assets.errors import ClockError, FloodAssetsError, LakeError, SettingsError, SourceError
+from flood_assets.explain import explained
+from flood_assets.lake.parquet import DamagedWindowError
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (SourceError("the API is away"), True),
+        (NotFoundError("there is no such measure"), True),
+        (LakeError("the bucket is away"), True),
+        (DamagedWindowError("file:///lake/readings", "no footer"), True),
+        (SettingsError("FLOOD_API_URL is 'x'"), False),
+        (ClockError("the clock is wrong"), False),
+        (WindowError("window x cannot be had"), False),
+        (FloodAssetsError("something else"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_each_error_is_told_by_its_message_and_tried_again_only_where_that_can_help(error, again):
+    with pytest.raises(dg.Failure) as failure, explained():
+        raise error
+    assert failure.value.description == str(error)
+    assert failure.value.allow_retries is again
+    assert failure.value.__cause__ is error
+
+
+def test_a_fault_of_the_program_stays_what_it_is():
+    with pytest.raises(ZeroDivisionError), explained():
+        1 / 0  # noqa: B018
