@@ -21,5 +21,9 @@ class SourceError(FloodAssetsError):
     """The API could not be reached, or its answer cannot be believed."""
 
 
+class WrongLakeError(SettingsError):
+    """The lake holds the readings of another API."""
+
+
 class LakeError(FloodAssetsError):
     """The lake could not be read or written."""

@@ -29,9 +29,6 @@ Command = Literal["refresh", "reconcile", "expire"]
 
 _JOBS = {"refresh": refresh_job.name, "reconcile": reconcile_job.name, "expire": retention_job.name}
 
-# What a run's materializations say of where its time went, in the order of the work.
-_STAGES = ("download", "parse", "merge", "write")
-
 
 def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> int:
     """Do once what a schedule or a sensor would ask for.
@@ -156,7 +153,8 @@ def _tell(console: Console, command: Command, results: Sequence[dg.ExecuteInProc
             console.print(_retention(materializations), highlight=False)
         else:
             console.print(_table(materializations))
-            console.print(_times(materializations, seconds), highlight=False, markup=False)
+            console.print(_why(materializations), highlight=False, markup=False)
+            console.print(_times(events, seconds), highlight=False)
     checks = [check for result in results for check in result.get_asset_check_evaluations()]
     wrong = [check for check in checks if not check.passed]
     for check in wrong:
@@ -193,7 +191,7 @@ _COLUMNS = (
 
 def _table(materializations: Sequence[dg.AssetMaterialization]) -> Table:
     """One line a table: what its windows hold now, what became of the rows that came, how many windows were written."""
-    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False)
+    table = _plain_table()
     table.add_column("table", no_wrap=True)
     for heading in ("windows", *(heading for heading, _ in _COLUMNS)):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -208,24 +206,48 @@ def _table(materializations: Sequence[dg.AssetMaterialization]) -> Table:
     return table
 
 
-def _times(materializations: Sequence[dg.AssetMaterialization], seconds: float) -> str:
-    """Where the time went. What a run says of itself stands at each window that it read rows for: once is enough."""
-    spent: dict[str, float] = defaultdict(float)
-    whys = []
-    seen = set()
-    for materialization in materializations:
-        for stage in ("merge", "write"):
-            spent[stage] += _value(materialization, f"{stage}_seconds")
-        name = materialization.asset_key.to_user_string()
-        if "download_seconds" in materialization.metadata and name not in seen:
-            seen.add(name)
-            spent["download"] += _value(materialization, "download_seconds")
-            spent["parse"] += _value(materialization, "parse_seconds")
-            if "why" in materialization.metadata:
-                whys.append(str(materialization.metadata["why"].value))
-    rest = max(0.0, seconds - sum(spent.values()))
-    stages = ", ".join(f"{stage} {spent[stage]:.2f}" for stage in _STAGES)
-    return "\n".join([*whys, f"{seconds:.1f} s: {stages}, Dagster {rest:.2f}"])
+def _why(materializations: Sequence[dg.AssetMaterialization]) -> str:
+    """Why the readings were asked for as they were: the newest window always says so."""
+    newest = max(materializations, key=lambda one: (one.asset_key == dg.AssetKey("readings"), one.partition or ""))
+    return str(newest.metadata["why"].value)
+
+
+def _times(events: Sequence[dg.DagsterEvent], seconds: float) -> Table:
+    """Where the time went, in seconds.
+
+    What the readings' run says of itself stands at each window that it read rows for; the newest always has it.
+    `gauges` and `checks` are whole steps, `telling` is the metadata with its pictures, and what no step accounts for is
+    Dagster's own.
+    """
+    steps: dict[str | None, float] = defaultdict(float)
+    for event in events:
+        if event.is_step_success:
+            steps[event.step_key] += event.step_success_data.duration_ms / 1000
+    windows = [
+        event.step_materialization_data.materialization
+        for event in events
+        if event.is_step_materialization and event.step_key == "readings"
+    ]
+    newest = max(windows, key=lambda window: window.partition or "")
+    spent = {
+        "gauges": steps["stations"] + steps["measures"],
+        "download": _value(newest, "download_seconds"),
+        "parse": _value(newest, "parse_seconds"),
+        "merge": sum(_value(window, "merge_seconds") for window in windows),
+        "write": sum(_value(window, "write_seconds") for window in windows),
+        "checks": sum(taken for step, taken in steps.items() if step not in {"stations", "measures", "readings"}),
+    }
+    spent["telling"] = max(0.0, steps["readings"] - sum(spent[of] for of in ("download", "parse", "merge", "write")))
+    dagster = max(0.0, seconds - sum(spent.values()))
+    table = _plain_table()
+    for part in ("seconds", *spent, "Dagster"):
+        table.add_column(part, justify="right", no_wrap=True)
+    table.add_row(*(f"{taken:.2f}" for taken in (seconds, *spent.values(), dagster)))
+    return table
+
+
+def _plain_table() -> Table:
+    return Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False)
 
 
 def _retention(materializations: Sequence[dg.AssetMaterialization]) -> str:

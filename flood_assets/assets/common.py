@@ -16,7 +16,7 @@ OWNERS = ["team:hydrology"]
 API_POOL = "ea_api"
 
 # The client tries each request five times by itself; this is for the run as a whole, when that was not enough.
-RETRIES = dg.RetryPolicy(max_retries=1, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+RETRIES = dg.RetryPolicy(max_retries=1, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 # A range of windows is one run and not one run a window: the API gives a day in one answer.
 # `with_attributes` takes the policy without the BetaWarning that `@asset(backfill_policy=...)` prints at each load.

@@ -5,7 +5,7 @@ It knows the lake only by what it is told of it: which windows are there, and th
 
 import logging
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -151,15 +151,19 @@ def _each(api: FloodMonitoringApi, measures: Sequence[str], now: datetime) -> tu
         answer without rows, of which the newest reading is all that can be had until a day is read; and those that
         could not be asked.
     """
-    answers, refused, unanswered = [], [], []
+    answers: list[Answer] = []
+    refused: list[str] = []
+    unanswered: list[str] = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="since") as pool:
         asked = [(measure, pool.submit(api.readings_since, measure, cutoff(now))) for measure in measures]
         for measure, waiting in asked:
-            if len(unanswered) >= GIVE_UP_AFTER and waiting.cancel():
-                unanswered.append(measure)
-                continue
+            if len(unanswered) == GIVE_UP_AFTER:
+                for _, later in asked:
+                    later.cancel()
             try:
                 answer = waiting.result()
+            except CancelledError:
+                unanswered.append(measure)
             except NotFoundError:
                 refused.append(measure)
             except SourceError as error:

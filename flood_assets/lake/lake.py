@@ -18,7 +18,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import LakeError, WrongLakeError
 from flood_assets.lake import merge as merging
 from flood_assets.lake import parquet, retention
 from flood_assets.lake.layout import IDENTITY, damaged_key, from_ms, key_of, window_of_key
@@ -166,7 +166,8 @@ class Lake:
         """Make sure that this lake holds this API's readings; the first claim decides, and is remembered.
 
         Raises:
-            LakeError: it was filled from another API, by a newer layout, or its `_lake.json` cannot be read.
+            WrongLakeError: it was filled from another API.
+            LakeError: it was filled by a newer layout, or its `_lake.json` cannot be read.
         """
         api_url = api_url.rstrip("/")
         source = self.source()
@@ -179,7 +180,7 @@ class Lake:
             except ConflictError:
                 source = self.source()
         if source != api_url:
-            raise LakeError(
+            raise WrongLakeError(
                 f"the lake {self.url} holds readings of {source} and not of {api_url}: "
                 "set FLOOD_LAKE_URL to another place, or delete the lake"
             )

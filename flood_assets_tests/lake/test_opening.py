@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from flood_assets.errors import LakeError, SettingsError
+from flood_assets.errors import LakeError, SettingsError, WrongLakeError
 from flood_assets.lake import store
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import READINGS
@@ -92,7 +92,7 @@ def test_the_first_claim_decides(lake, twin):
 def test_of_two_claims_at_once_one_wins(lake, twin, monkeypatch):
     source = lake.source
     monkeypatch.setattr(lake, "source", lambda: (monkeypatch.undo(), source(), twin.claim("http://two"))[1])
-    with pytest.raises(LakeError, match="holds readings of http://two and not of http://one"):
+    with pytest.raises(WrongLakeError, match="holds readings of http://two and not of http://one"):
         lake.claim("http://one")
 
 
