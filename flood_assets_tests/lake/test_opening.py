@@ -83,7 +83,7 @@ def test_the_first_claim_decides(lake, twin):
     lake.claim("http://one/api/")
     assert twin.source() == "http://one/api"
     twin.claim("http://one/api")
-    with pytest.raises(LakeError) as error:
+    with pytest.raises(WrongLakeError) as error:
         twin.claim("http://two/api")
     for part in (lake.url, "http://one/api", "http://two/api", "FLOOD_LAKE_URL", "delete the lake"):
         assert part in str(error.value)
