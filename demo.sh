@@ -38,5 +38,5 @@ cat <<T
 Three things to try next:
   make ui-demo      the same in the Dagster UI, filling itself every 15 minutes
   make ui           the real gauges
-  $BIN/python -c 'from flood_assets.notebook import load_readings; print(load_readings(lake="$DEMO/lake", river="River Thames"))'
+  $BIN/python -c 'from flood_assets.notebook import load_readings; print(load_readings(lake="$DEMO/lake", parameter="Tidal Level", joined=True))'
 T

@@ -1,12 +1,20 @@
 """What the assets of the API have in common: how Dagster shows them, retries, and the windows that they take."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
 from flood_assets.errors import FloodAssetsError
-from flood_assets.partitions import is_expired, partition_key, retained_windows, window_of, window_of_key
+from flood_assets.partitions import (
+    hourly_windows,
+    is_expired,
+    partition_key,
+    retained_windows,
+    window_of,
+    window_of_key,
+)
 from flood_assets.schemas import Table
 
 GROUP = "flood"
@@ -19,8 +27,13 @@ API_POOL = "ea_api"
 RETRIES = dg.RetryPolicy(max_retries=1, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 # A range of windows is one run and not one run a window: the API gives a day in one answer.
-# `with_attributes` takes the policy without the BetaWarning that `@asset(backfill_policy=...)` prints at each load.
 ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+LICENCE = (
+    "Open Government Licence v3: this uses Environment Agency flood and river level data "
+    "from the real-time data API (Beta)"
+)
 
 
 class WindowError(FloodAssetsError):
@@ -48,10 +61,28 @@ def require_retained(windows: Sequence[datetime], now: datetime) -> None:
         )
 
 
-def definition_metadata(table: Table) -> dict[str, object]:
-    """What the Dagster UI shows of a table before anything was materialized."""
-    return {
-        "dagster/column_schema": table.column_schema,
-        "licence": "Open Government Licence v3: this uses Environment Agency flood and river level data "
-        "from the real-time data API (Beta)",
-    }
+def from_the_api(table: Table, **more: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The decorator of an asset that is a table of the lake, filled from the API by hourly windows.
+
+    Args:
+        table: which; its columns are shown in the UI before anything was materialized.
+        more: what else `dagster.asset` takes.
+    """
+
+    def decorated(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        asset = dg.asset(
+            partitions_def=hourly_windows,
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={"python", "parquet"},
+            code_version="1",
+            pool=API_POOL,
+            retry_policy=RETRIES,
+            io_manager_key="lake_io",
+            metadata={"dagster/column_schema": table.column_schema, "licence": LICENCE},
+            **more,
+        )(function)
+        # `@asset(backfill_policy=...)` would do the same and print a BetaWarning each time definitions load.
+        return asset.with_attributes(backfill_policy=ONE_RUN)
+
+    return decorated

@@ -4,6 +4,7 @@ What to ask for is decided in `flood_assets.ea.plan`; how readings are merged, i
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -11,23 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from flood_assets.assets.common import (
-    API_POOL,
-    GROUP,
-    ONE_RUN,
-    OWNERS,
-    RETRIES,
-    asked_windows,
-    definition_metadata,
-    require_retained,
-)
+from flood_assets.assets.common import asked_windows, from_the_api, require_retained
 from flood_assets.assets.pictures import freshness, liveliest, table
 from flood_assets.ea.refresh import Fetched, catch_up, reread
 from flood_assets.errors import ClockError
 from flood_assets.explain import explained
 from flood_assets.lake import marks
 from flood_assets.lake.io_manager import SET_ASIDE, Batch
-from flood_assets.partitions import hourly_windows, partition_key
+from flood_assets.partitions import partition_key
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.schemas import MEASURES, READINGS
 
@@ -45,16 +37,8 @@ class ReadingsConfig(dg.Config):
     )
 
 
-@dg.asset(
-    partitions_def=hourly_windows,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"python", "parquet"},
-    code_version="1",
-    pool=API_POOL,
-    retry_policy=RETRIES,
-    io_manager_key="lake_io",
-    metadata=definition_metadata(READINGS),
+@from_the_api(
+    READINGS,
     # Not an input: only the newest snapshot is wanted, whichever window of the day behind it lies in.
     deps=[
         dg.AssetDep("measures", partition_mapping=dg.TimeWindowPartitionMapping(start_offset=-24)),
@@ -73,11 +57,10 @@ def readings(
     in `previous_value`.
     """
     windows = asked_windows(context)
-    with explained():
+    with explained(), closing(source.open(clock)) as api:
         now = clock.now()
         store = lake.open()
         store.claim(source.base_url)
-        api = source.open(clock)
         complete = marks.load(store)
         _require_clock(complete, now)
         damaged = store.set_aside_damaged(READINGS)
@@ -110,9 +93,6 @@ def readings(
         covered=fetched.covered,
         marks=fetched.marks,
     )
-
-
-readings = readings.with_attributes(backfill_policy=ONE_RUN)
 
 
 def _require_clock(complete: marks.Marks | None, now: datetime) -> None:
