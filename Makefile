@@ -49,4 +49,4 @@ lock: ## Pin the dependencies anew (needs uv)
 		--extra dev --output-file requirements.lock setup.cfg
 
 clean: ## Remove what the other targets made, but for the lake
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(DEMO) dagster_home/history dagster_home/schedules dagster_home/storage dagster_home/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -18,7 +18,7 @@ from flood_assets.partitions import RETENTION, WINDOW, cutoff
 from flood_assets.resources import Clock, LakeResource
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIME, Table
 
-# 74 % of the measures are this fresh at any time (ea_stats.md section 3, 2024-02-29); below half, something is wrong.
+# 74 % of the measures were this fresh in the whole `latest` of 2024-02-29; below half, something is wrong.
 FRESH = timedelta(hours=1)
 FRESH_SHARE = 0.5
 

@@ -116,7 +116,7 @@ def _progress(console: Console, *, show: bool) -> Iterator[Any]:
     before = package.level, package.propagate
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         console=console,
         transient=True,

@@ -1,8 +1,7 @@
 """The API over HTTP: whole, believable answers or a `SourceError`, never a shorter table.
 
 What the bytes mean is in `flood_assets.ea.parse`; what to ask for, and when, in `flood_assets.ea.plan`. What is
-known of the server, and from where, is in `ea_api.md`. What is known from reports only is checked on each answer:
-that it is whole, and that it was not limited.
+known of the server from reports only is checked on each answer: that it is whole, and that it was not limited.
 """
 
 import logging

@@ -1,7 +1,8 @@
 """The API's answers as Arrow tables: bytes in, tables out.
 
 No HTTP and no clock are in here (`flood_assets.ea.client` has them); nothing is merged and no duplicate is
-removed (`flood_assets.lake` does that). What is odd in an answer and how often is in `ea_api.md`, section 10.
+removed (`flood_assets.lake` does that). What is odd in real answers stands as a test each in
+`flood_assets_tests/ea/test_parse.py`.
 
 Two kinds of wrong are told apart. An *answer* that cannot be believed (cut short, HTML, another header, bytes
 that are not UTF-8) raises `SourceError`, and nothing of it counts. A *row* that cannot be understood goes to
