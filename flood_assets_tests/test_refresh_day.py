@@ -89,7 +89,7 @@ def api(request) -> Iterator[Api]:
             url = process.stdout.readline().split()[-1]
             yield Api(url, url.replace("/flood-monitoring", "/__replay"))
         finally:
-            process.terminate()
+            process.kill()  # SIGTERM may be ignored by what a background shell starts
 
 
 @pytest.fixture

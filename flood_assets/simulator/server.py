@@ -10,6 +10,7 @@ What is answered is decided in `api`. The control endpoints under `/__simulator`
 """
 
 import json
+import signal
 import socket
 import struct
 import sys
@@ -129,7 +130,10 @@ def run(
     *,
     host: str = "127.0.0.1",
 ) -> None:
-    """Answer requests until Ctrl-C; prints one line with the URL when it is ready."""
+    """Answer requests until Ctrl-C or SIGTERM; prints one line with the URL when it is ready."""
+    # Whoever starts it in the background may have left both signals ignored, and a child inherits that.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with serve(Simulator(stations, seed, now), port, host) as server:
         sys.stdout.write(f"simulating {stations} stations (seed {seed}) at {server.url}\n")
         sys.stdout.flush()

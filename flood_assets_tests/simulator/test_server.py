@@ -1,5 +1,6 @@
 import csv
 import io
+import signal
 import socket
 import subprocess
 import sys
@@ -147,9 +148,17 @@ def test_a_server_closes_while_clients_hold_connections():
             session.get(f"{server.url}/id/stations/0", timeout=30)
 
 
-def test_the_command_line_says_where_it_listens():
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN])
+def test_the_command_line_says_where_it_listens_and_ends_when_it_is_told_to(inherited):
+    """A shell starts what runs in the background with signals ignored."""
+    before = signal.signal(signal.SIGTERM, inherited)
     command = [sys.executable, "-m", "flood_assets.simulator", "--stations", "60", "--port", "0"]
-    with subprocess.Popen([*command, "--now", "2026-11-21T10:00:00Z"], stdout=subprocess.PIPE, text=True) as process:
+    command += ["--now", "2026-11-21T10:00:00Z"]
+    try:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with started as process:
         line = process.stdout.readline()
         url = line.split()[-1]
         about = requests.get(url.replace("/flood-monitoring", "/__simulator/about"), timeout=30).json()
