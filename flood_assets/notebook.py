@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -54,40 +54,33 @@ class NothingFoundWarning(UserWarning):
     """The answer is empty, or holds less than was asked for; the message says why and what to do."""
 
 
-@overload
-def load_readings(
-    *,
-    start: Moment | None = None,
-    end: Moment | None = None,
-    last: timedelta | None = None,
-    station: Texts | None = None,
-    river: Texts | None = None,
-    parameter: Texts | None = None,
-    measure: Texts | None = None,
-    columns: Texts | None = None,
-    joined: bool = False,
-    arrow: Literal[False] = False,
-    lake: LakePlace | None = None,
-    now: Moment | None = None,
-) -> "pd.DataFrame": ...
+class _RowsWanted(TypedDict, total=False):
+    """The keywords of all loaders but `arrow`, for type checkers: each loader spells them out for people."""
+
+    station: Texts | None
+    river: Texts | None
+    parameter: Texts | None
+    measure: Texts | None
+    columns: Texts | None
+    lake: LakePlace | None
+    now: Moment | None
+
+
+class _ReadingsWanted(_RowsWanted, total=False):
+    """Those of `load_readings`."""
+
+    start: Moment | None
+    end: Moment | None
+    last: timedelta | None
+    joined: bool
 
 
 @overload
-def load_readings(
-    *,
-    start: Moment | None = None,
-    end: Moment | None = None,
-    last: timedelta | None = None,
-    station: Texts | None = None,
-    river: Texts | None = None,
-    parameter: Texts | None = None,
-    measure: Texts | None = None,
-    columns: Texts | None = None,
-    joined: bool = False,
-    arrow: Literal[True],
-    lake: LakePlace | None = None,
-    now: Moment | None = None,
-) -> pa.Table: ...
+def load_readings(*, arrow: Literal[False] = False, **wanted: Unpack[_ReadingsWanted]) -> "pd.DataFrame": ...
+
+
+@overload
+def load_readings(*, arrow: Literal[True], **wanted: Unpack[_ReadingsWanted]) -> pa.Table: ...
 
 
 def load_readings(
@@ -144,31 +137,11 @@ def load_readings(
 
 
 @overload
-def load_stations(
-    *,
-    station: Texts | None = None,
-    river: Texts | None = None,
-    parameter: Texts | None = None,
-    measure: Texts | None = None,
-    columns: Texts | None = None,
-    arrow: Literal[False] = False,
-    lake: LakePlace | None = None,
-    now: Moment | None = None,
-) -> "pd.DataFrame": ...
+def load_stations(*, arrow: Literal[False] = False, **wanted: Unpack[_RowsWanted]) -> "pd.DataFrame": ...
 
 
 @overload
-def load_stations(
-    *,
-    station: Texts | None = None,
-    river: Texts | None = None,
-    parameter: Texts | None = None,
-    measure: Texts | None = None,
-    columns: Texts | None = None,
-    arrow: Literal[True],
-    lake: LakePlace | None = None,
-    now: Moment | None = None,
-) -> pa.Table: ...
+def load_stations(*, arrow: Literal[True], **wanted: Unpack[_RowsWanted]) -> pa.Table: ...
 
 
 def load_stations(
@@ -199,31 +172,11 @@ def load_stations(
 
 
 @overload
-def load_measures(
-    *,
-    station: Texts | None = None,
-    river: Texts | None = None,
-    parameter: Texts | None = None,
-    measure: Texts | None = None,
-    columns: Texts | None = None,
-    arrow: Literal[False] = False,
-    lake: LakePlace | None = None,
-    now: Moment | None = None,
-) -> "pd.DataFrame": ...
+def load_measures(*, arrow: Literal[False] = False, **wanted: Unpack[_RowsWanted]) -> "pd.DataFrame": ...
 
 
 @overload
-def load_measures(
-    *,
-    station: Texts | None = None,
-    river: Texts | None = None,
-    parameter: Texts | None = None,
-    measure: Texts | None = None,
-    columns: Texts | None = None,
-    arrow: Literal[True],
-    lake: LakePlace | None = None,
-    now: Moment | None = None,
-) -> pa.Table: ...
+def load_measures(*, arrow: Literal[True], **wanted: Unpack[_RowsWanted]) -> pa.Table: ...
 
 
 def load_measures(

@@ -16,17 +16,22 @@ import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
 from flood_assets import doctor
-from flood_assets.doctor import Level
+from flood_assets.doctor import dagster_setup, report, versions
+from flood_assets.doctor.api_answers import check_api
+from flood_assets.doctor.finding import Finding, Level, look
+from flood_assets.doctor.lake_access import check_lake
+from flood_assets.doctor.variables import check_settings
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import IDENTITY
 from flood_assets.lake.store import Store
 from flood_assets.simulator import Simulator, serve
 from flood_assets_tests.lake.build import put_raw
-from flood_assets_tests.test_status import bucket_of_its_own
+from flood_assets_tests.s3 import BUCKET, s3_server
+
+__all__ = ["s3_server"]
 
 REPOSITORY = Path(__file__).parents[1]
 REPLAY = Path(os.environ.get("FLOOD_REPLAY") or REPOSITORY.parent / "shared" / "replay")
-BUCKET = "doctor-lake"
 MARKER = "wJalrXUtnFEMI-do-not-show-K7MDENG"
 
 
@@ -45,12 +50,6 @@ def _nothing_of_this_machine(monkeypatch, tmp_path):
 def simulated():
     with serve(Simulator(40, 1)) as server:
         yield server.url
-
-
-@pytest.fixture(scope="module")
-def s3_server():
-    with bucket_of_its_own(BUCKET) as server:
-        yield server
 
 
 @pytest.fixture
@@ -125,7 +124,7 @@ def api(monkeypatch):
 
 
 def found(check, level=None):
-    findings = list(doctor.look(check))
+    findings = list(look(check))
     for finding in findings:
         assert finding.level in (Level.OK, Level.NOTE) or finding.remedy, finding
     return [finding.found for finding in findings if level in (None, finding.level)]
@@ -178,10 +177,10 @@ def test_what_fails_in_one_part_does_not_stop_the_others(monkeypatch, capsys):
 
 def test_a_check_that_is_itself_at_fault_is_a_finding(monkeypatch, capsys):
     def wrong(_):
-        yield doctor.Finding(Level.OK, "first")
+        yield Finding(Level.OK, "first")
         raise KeyError("a fault of the program")
 
-    monkeypatch.setattr(doctor, "CHECKS", {"Wrong": wrong, "Right": doctor.check_settings})
+    monkeypatch.setattr(report, "CHECKS", {"Wrong": wrong, "Right": check_settings})
     code, out, _ = examined(capsys)
     assert code == 1
     assert "FAILED  this could not be looked at: KeyError: 'a fault of the program'" in out
@@ -197,7 +196,7 @@ def test_no_secret_is_ever_shown(place, s3_server, api, home, monkeypatch, capsy
     monkeypatch.setenv("AWS_SESSION_TOKEN", token)
     password = "pw-do-not-show-either"
     monkeypatch.setenv("FLOOD_API_URL", api.url.replace("://", f"://someone:{password}@"))
-    monkeypatch.setattr(doctor, "_LOAD", f"raise RuntimeError('password={password}')")
+    monkeypatch.setattr(dagster_setup, "_LOAD", f"raise RuntimeError('password={password}')")
     (home / "dagster.yaml").write_text(f"storage: {{sqlite: {{base_dir: [1], password: [{password}]}}}}\n")
     if place != "folder":
         monkeypatch.setenv(
@@ -215,7 +214,7 @@ def test_no_secret_is_ever_shown(place, s3_server, api, home, monkeypatch, capsy
 
 def test_a_terminal_shows_the_same_and_a_pipe_whole_lines(simulated, monkeypatch, capsys):
     monkeypatch.setenv("FLOOD_API_URL", simulated)
-    monkeypatch.setattr(doctor, "CHECKS", {"API": doctor.check_api})
+    monkeypatch.setattr(report, "CHECKS", {"API": check_api})
     _, piped, _ = examined(capsys)
     assert "  ok      `latest` gives " in piped
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -229,28 +228,28 @@ def test_a_terminal_shows_the_same_and_a_pipe_whole_lines(simulated, monkeypatch
 
 
 def test_settings_say_where_they_come_from(monkeypatch):
-    said = "\n".join(found(doctor.check_settings))
+    said = "\n".join(found(check_settings))
     assert "environment.data.gov.uk/flood-monitoring (default: the live API)" in said
     assert "/lake (from the environment)" in said
 
 
 def test_a_pretended_time_is_noted(monkeypatch):
     monkeypatch.setenv("FLOOD_NOW", "2026-11-21T09:00:00Z")
-    assert only(doctor.check_settings, Level.NOTE) == "FLOOD_NOW pretends that it is 2026-11-21 09:00:00Z"
+    assert only(check_settings, Level.NOTE) == "FLOOD_NOW pretends that it is 2026-11-21 09:00:00Z"
 
 
 @pytest.mark.parametrize(("name", "value"), [("FLOOD_NOW", "yesterday"), ("FLOOD_API_URL", "ftp://x")])
 def test_a_setting_that_cannot_be_used_fails_and_is_told_once(name, value, monkeypatch):
     monkeypatch.setenv(name, value)
-    assert f"{name} is '{value}'" in only(doctor.check_settings, Level.FAILED)
-    assert found(doctor.check_api) == ["not asked: a setting above cannot be used"]
+    assert f"{name} is '{value}'" in only(check_settings, Level.FAILED)
+    assert found(check_api) == ["not asked: a setting above cannot be used"]
 
 
 # -- the API
 
 
 def test_a_sound_api_is_asked_a_handful_of_times_and_never_limited(api):
-    assert found(doctor.check_api, Level.FAILED) == []
+    assert found(check_api, Level.FAILED) == []
     assert len(api.asked) == 7
     assert not [path for path in api.asked if "_limit" in path and any(f in path for f in ("latest", "today", "date="))]
 
@@ -265,11 +264,11 @@ def test_the_recorded_api_is_as_assumed(monkeypatch):
     try:
         assert process.stdout.readline()
         monkeypatch.setenv("FLOOD_API_URL", f"http://127.0.0.1:{port}/flood-monitoring")
-        said = found(doctor.check_api, Level.OK)
+        said = found(check_api, Level.OK)
         assert "answers are compressed with gzip" in said
         assert any("[since] as valid for this endpoint" in line for line in said)
         assert "an unknown measure is answered with HTTP 404 'Not found'" in said
-        assert found(doctor.check_api, Level.WARNING) == found(doctor.check_api, Level.FAILED) == []
+        assert found(check_api, Level.WARNING) == found(check_api, Level.FAILED) == []
     finally:
         process.kill()
         process.communicate()
@@ -277,7 +276,7 @@ def test_the_recorded_api_is_as_assumed(monkeypatch):
 
 def test_an_api_that_cannot_be_reached_is_not_asked_again(monkeypatch):
     monkeypatch.setenv("FLOOD_API_URL", f"http://127.0.0.1:{_free_port()}/flood-monitoring")
-    (finding,) = doctor.look(doctor.check_api)
+    (finding,) = look(check_api)
     assert finding.level is Level.FAILED
     assert "Connection refused" in finding.found
     assert "proxy (none is set)" in finding.remedy
@@ -296,15 +295,15 @@ def test_an_api_that_cannot_be_reached_is_not_asked_again(monkeypatch):
 )
 def test_an_api_that_refuses_is_asked_once(api, status, text, kind, said):
     api.answer("?latest", status, text, Content_Type=kind)
-    assert said in only(doctor.check_api, Level.FAILED)
-    assert len(found(doctor.check_api)) == 1
+    assert said in only(check_api, Level.FAILED)
+    assert len(found(check_api)) == 1
     assert set(api.asked) == {"/flood-monitoring/data/readings.csv?latest"}
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])
 def test_a_wrong_clock_is_a_warning(api, minutes):
     api.answer("?latest", Date=format_datetime(datetime.now(UTC) - timedelta(minutes=minutes), usegmt=True))
-    said = [line for line in found(doctor.check_api, Level.WARNING) if "clock" in line]
+    said = [line for line in found(check_api, Level.WARNING) if "clock" in line]
     assert len(said) == 1
     assert ("ahead of" if minutes > 0 else "behind") in said[0]
 
@@ -312,23 +311,23 @@ def test_a_wrong_clock_is_a_warning(api, minutes):
 @pytest.mark.parametrize("date", ["", "soon"])
 def test_a_clock_that_cannot_be_compared_is_a_note(api, date):
     api.answer("?latest", Date=date)
-    assert any("could not be compared" in line for line in found(doctor.check_api, Level.NOTE))
+    assert any("could not be compared" in line for line in found(check_api, Level.NOTE))
 
 
 def test_a_cached_answer_is_no_wrong_clock(api):
     date = format_datetime(datetime.now(UTC) - timedelta(minutes=10), usegmt=True)
     api.answer("?latest", Date=date, Age="600", Cache_Control="public, max-age=3600")
-    warnings = found(doctor.check_api, Level.WARNING)
+    warnings = found(check_api, Level.WARNING)
     assert not [line for line in warnings if "clock" in line]
     assert "answers may be 3,600 s old when they come" in warnings
 
 
 def test_a_pretended_time_is_compared_with_the_readings(api, monkeypatch):
     monkeypatch.setenv("FLOOD_NOW", f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}")
-    assert any(line.startswith("3 of 3 newest readings are dated after now") for line in found(doctor.check_api))
-    assert "FLOOD_NOW is in force instead of it: the API must be a replay of that time" in found(doctor.check_api)
+    assert any(line.startswith("3 of 3 newest readings are dated after now") for line in found(check_api))
+    assert "FLOOD_NOW is in force instead of it: the API must be a replay of that time" in found(check_api)
     monkeypatch.setenv("FLOOD_NOW", f"{datetime.now(UTC) + timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}")
-    assert any(line.startswith("the newest reading is of") for line in found(doctor.check_api, Level.WARNING))
+    assert any(line.startswith("the newest reading is of") for line in found(check_api, Level.WARNING))
 
 
 @pytest.mark.parametrize(
@@ -353,13 +352,13 @@ def test_a_pretended_time_is_compared_with_the_readings(api, monkeypatch):
 def test_an_answer_against_the_assumptions_is_told(api, part, answer, level, said):
     answer = {"status": 200} | answer
     api.answer(part, **answer)
-    assert any(said in line for line in found(doctor.check_api, level)), found(doctor.check_api)
+    assert any(said in line for line in found(check_api, level)), found(check_api)
 
 
 def test_a_list_that_says_it_is_limited_is_a_warning(api):
     limited = json.loads(api.answers["/id/stations"][1]) | {"meta": {"limit": 500}}
     api.answer("/id/stations", text=json.dumps(limited))
-    assert "has 1 and says that it is limited to 500" in "\n".join(found(doctor.check_api, Level.WARNING))
+    assert "has 1 and says that it is limited to 500" in "\n".join(found(check_api, Level.WARNING))
 
 
 @pytest.mark.parametrize("rows", [500, 10_000])
@@ -367,20 +366,20 @@ def test_an_answer_of_just_a_limit_is_suspicious_and_the_day_is_not_asked(api, r
     row = api.csv.splitlines()[1]
     many = [row.replace("m0", f"m{i}") + "\r\n" for i in range(rows)]
     api.answer("?latest", text="dateTime,measure,value\r\n" + "".join(many))
-    assert any("exactly one of the API's limits" in line for line in found(doctor.check_api, Level.WARNING))
+    assert any("exactly one of the API's limits" in line for line in found(check_api, Level.WARNING))
     assert not [path for path in api.asked if "date=" in path]
 
 
 def test_answers_that_a_refresh_would_not_accept_fail(api):
     api.answer("?latest", Content_Encoding="br")
-    assert any("Content-Encoding 'br'" in line for line in found(doctor.check_api, Level.FAILED))
+    assert any("Content-Encoding 'br'" in line for line in found(check_api, Level.FAILED))
 
 
 # -- the lake
 
 
 def test_a_new_lake_is_made_and_not_claimed(tmp_path):
-    said = found(doctor.check_lake, Level.NOTE)
+    said = found(check_lake, Level.NOTE)
     assert f"{tmp_path / 'lake'} is not there yet" in said[0]
     assert said[1] == "the lake belongs to no API yet"
     lake = Lake.open(os.environ["FLOOD_LAKE_URL"])
@@ -392,7 +391,7 @@ def test_a_new_lake_is_made_and_not_claimed(tmp_path):
 def test_a_lake_of_another_api_fails_and_stays_as_it_is(monkeypatch):
     lake = claimed("https://other.example")
     monkeypatch.setenv("FLOOD_API_URL", "https://this.example")
-    finding = next(f for f in doctor.look(doctor.check_lake) if f.level is Level.FAILED)
+    finding = next(f for f in look(check_lake) if f.level is Level.FAILED)
     assert finding.found == "the lake is filled from https://other.example, and FLOOD_API_URL is https://this.example"
     assert "set FLOOD_API_URL=https://other.example" in finding.remedy
     assert lake.source() == "https://other.example"
@@ -400,13 +399,13 @@ def test_a_lake_of_another_api_fails_and_stays_as_it_is(monkeypatch):
 
 def test_a_claim_that_cannot_be_read_fails():
     put_raw(Lake.open(os.environ["FLOOD_LAKE_URL"]), IDENTITY, b"{")
-    assert "_lake.json cannot be understood" in only(doctor.check_lake, Level.FAILED)
+    assert "_lake.json cannot be understood" in only(check_lake, Level.FAILED)
 
 
 @pytest.mark.parametrize("url", ["x3://bucket", "lake", "file://server/lake", "file:///dev/null/lake", "s4:"])
 def test_a_wrong_lake_url_fails(url, monkeypatch):
     monkeypatch.setenv("FLOOD_LAKE_URL", url)
-    assert url in only(doctor.check_lake, Level.FAILED)
+    assert url in only(check_lake, Level.FAILED)
 
 
 @pytest.fixture
@@ -428,7 +427,7 @@ def read_only(tmp_path):
 
 def test_a_read_only_folder_fails(read_only, monkeypatch):
     monkeypatch.setenv("FLOOD_LAKE_URL", read_only.as_uri())
-    said = only(doctor.check_lake, Level.FAILED)
+    said = only(check_lake, Level.FAILED)
     assert "could not be locked" in said
     assert "(while trying to create)" in said
 
@@ -436,7 +435,7 @@ def test_a_read_only_folder_fails(read_only, monkeypatch):
 def test_a_disk_that_is_nearly_full_is_a_warning(monkeypatch):
     usage = shutil.disk_usage("/")._replace(free=999_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert only(doctor.check_lake, Level.WARNING).startswith("1.0 GB free")
+    assert only(check_lake, Level.WARNING).startswith("1.0 GB free")
 
 
 @pytest.fixture
@@ -447,7 +446,7 @@ def bucket(s3_server, monkeypatch):
 
 
 def test_a_bucket_that_can_be_used(bucket, s3_server):
-    said = found(doctor.check_lake, Level.OK)
+    said = found(check_lake, Level.OK)
     assert "AWS credentials found by the method 'env'" in said
     assert f"region eu-west-2, endpoint {s3_server.endpoint_url}" in said
     assert any("refuses stale writes: create " in line for line in said)
@@ -457,19 +456,19 @@ def test_a_bucket_that_can_be_used(bucket, s3_server):
 
 def test_a_missing_bucket_fails(bucket, monkeypatch):
     monkeypatch.setenv("FLOOD_LAKE_URL", "s3://no-such-bucket/doctor")
-    assert "there is no such bucket: create it, or correct FLOOD_LAKE_URL" in only(doctor.check_lake, Level.FAILED)
+    assert "there is no such bucket: create it, or correct FLOOD_LAKE_URL" in only(check_lake, Level.FAILED)
 
 
 def test_missing_credentials_fail(monkeypatch):
     monkeypatch.setenv("FLOOD_LAKE_URL", "s3://bucket/doctor")
-    assert found(doctor.check_lake) == ["no AWS credentials are found"]
+    assert found(check_lake) == ["no AWS credentials are found"]
     monkeypatch.setenv("AWS_PROFILE", "flood")
-    assert "The config profile (flood) could not be found" in only(doctor.check_lake, Level.FAILED)
+    assert "The config profile (flood) could not be found" in only(check_lake, Level.FAILED)
 
 
 def test_a_missing_region_is_a_note(bucket, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert any("us-east-1 is assumed" in line for line in found(doctor.check_lake, Level.NOTE))
+    assert any("us-east-1 is assumed" in line for line in found(check_lake, Level.NOTE))
 
 
 class Careless(Store):
@@ -492,7 +491,7 @@ def test_a_store_that_ignores_conditions_fails(ignored, said, tmp_path, monkeypa
     monkeypatch.setattr(Careless, "ignores", (ignored,))
     real = Lake.open((tmp_path / "lake").as_uri()).store
     monkeypatch.setattr(Lake, "open", lambda url: Lake(Careless(url, real._store, real._folder)))
-    assert said in only(doctor.check_lake, Level.FAILED)
+    assert said in only(check_lake, Level.FAILED)
     assert real.list("_doctor") == []
 
 
@@ -503,24 +502,24 @@ def test_passwords_in_dagster_yaml_are_not_repeated(home):
     (home / "dagster.yaml").write_text("telemetry: {enabled: [{password: [hunter-22]}]}\n")
     with pytest.raises(dg.DagsterInvalidConfigError, match="hunter-22"):
         dg.DagsterInstance.from_config(str(home))
-    said = only(doctor._check_home, Level.FAILED)
+    said = only(dagster_setup._check_home, Level.FAILED)
     assert "***" in said
     assert "hunter-22" not in said
 
 
 def test_no_dagster_home_is_a_note():
-    assert only(doctor._check_home, Level.NOTE).startswith("DAGSTER_HOME is not set")
+    assert only(dagster_setup._check_home, Level.NOTE).startswith("DAGSTER_HOME is not set")
 
 
 @pytest.mark.parametrize(("place", "said"), [("relative", "not an absolute path"), ("/no/such/home", "not a folder")])
 def test_a_wrong_dagster_home_fails(place, said, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", place)
-    assert said in only(doctor._check_home, Level.FAILED)
+    assert said in only(dagster_setup._check_home, Level.FAILED)
 
 
 def test_a_home_without_settings_lacks_limits(tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    said = found(doctor._check_home, Level.WARNING)
+    said = found(dagster_setup._check_home, Level.WARNING)
     assert "has no dagster.yaml" in said[0]
     assert "the pool ea_api has no limit" in said[1]
 
@@ -530,12 +529,12 @@ def test_a_home_without_settings_lacks_limits(tmp_path, monkeypatch):
 )
 def test_a_broken_dagster_yaml_fails(home, text):
     (home / "dagster.yaml").write_text(text)
-    assert "no Dagster instance can be made" in only(doctor._check_home, Level.FAILED)
+    assert "no Dagster instance can be made" in only(dagster_setup._check_home, Level.FAILED)
 
 
 def test_a_storage_that_cannot_be_reached_fails(home):
     (home / "history").write_text("not a folder")
-    said = only(doctor._check_home, Level.FAILED)
+    said = only(dagster_setup._check_home, Level.FAILED)
     assert "cannot be used" in said or "no Dagster instance can be made" in said
 
 
@@ -543,30 +542,30 @@ def test_the_daemon_is_seen_by_its_heartbeats(home):
     with dg.DagsterInstance.from_config(str(home)) as instance:
         for kind in instance.get_required_daemon_types():
             instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), kind, "1", []))
-    said = found(doctor._check_home, Level.OK)
+    said = found(dagster_setup._check_home, Level.OK)
     assert "the Dagster daemon is running" in said
     assert "the pool ea_api lets one run at the API at a time" in said
     with dg.DagsterInstance.from_config(str(home)) as instance:
         instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 86_400, "SCHEDULER", "1", []))
-    assert only(doctor._check_home, Level.WARNING).endswith("have no heartbeat: SCHEDULER")
+    assert only(dagster_setup._check_home, Level.WARNING).endswith("have no heartbeat: SCHEDULER")
 
 
 def test_definitions_that_do_not_load_fail(monkeypatch):
-    monkeypatch.setattr(doctor, "_LOAD", "import no_such_package")
-    assert "No module named 'no_such_package'" in only(doctor._check_definitions, Level.FAILED)
+    monkeypatch.setattr(dagster_setup, "_LOAD", "import no_such_package")
+    assert "No module named 'no_such_package'" in only(dagster_setup._check_definitions, Level.FAILED)
 
 
 # -- versions
 
 
 def test_versions_that_do_not_fit_together_fail(monkeypatch):
-    real = doctor._version
-    assert found(doctor.check_versions, Level.FAILED) == []
-    monkeypatch.setattr(doctor, "_version", lambda name: "1.13.26" if name == "dagster" else real(name))
-    said = found(doctor.check_versions, Level.FAILED)
+    real = versions._version
+    assert found(versions.check_versions, Level.FAILED) == []
+    monkeypatch.setattr(versions, "_version", lambda name: "1.13.26" if name == "dagster" else real(name))
+    said = found(versions.check_versions, Level.FAILED)
     assert "dagster-aws needs dagster==1.13.27, and there is 1.13.26" in said
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "obstore" else real(name))
-    assert any("and there is none" in line for line in found(doctor.check_versions, Level.FAILED))
+    monkeypatch.setattr(versions, "_version", lambda name: None if name == "obstore" else real(name))
+    assert any("and there is none" in line for line in found(versions.check_versions, Level.FAILED))
 
 
 def _free_port():

@@ -1,14 +1,11 @@
-import logging
 import re
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from flood_assets import status
 from flood_assets.lake import marks
@@ -28,26 +25,11 @@ from flood_assets_tests.lake.build import (
     snapshot,
     stations,
 )
-from flood_assets_tests.s3 import REGION, S3Server
+from flood_assets_tests.s3 import BUCKET, s3_server
+
+__all__ = ["s3_server"]
 
 API = "https://flood.example"
-
-
-@contextmanager
-def bucket_of_its_own(name):
-    """An S3 server with this bucket. moto's buckets belong to the process, so each module needs another name."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        found = S3Server(f"http://{host}:{port}")
-        client = found.client()
-        client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-        client.close()
-        yield found
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -249,13 +231,12 @@ def test_what_lies_beside_the_tables_may_be_damaged_too(lake, capsys, key, said)
     assert re.search(f"problem: .*{said}", shown(lake, capsys))
 
 
-def test_a_bucket_is_looked_at_as_a_folder_is(monkeypatch, capsys):
-    with bucket_of_its_own("status-lake") as server:
-        for name, value in server.environ.items():
-            monkeypatch.setenv(name, value)
-        lake = Lake.open("s3://status-lake/status")
-        filled(lake, "a")
-        assert re.search(r"readings +24 of 25 +93 ", shown(lake, capsys))
+def test_a_bucket_is_looked_at_as_a_folder_is(s3_server, monkeypatch, capsys):
+    for name, value in s3_server.environ.items():
+        monkeypatch.setenv(name, value)
+    lake = Lake.open(f"s3://{BUCKET}/status")
+    filled(lake, "a")
+    assert re.search(r"readings +24 of 25 +93 ", shown(lake, capsys))
 
 
 def test_a_narrow_terminal_gets_no_longer_lines(lake, capsys, monkeypatch):
