@@ -1,4 +1,4 @@
-"""The API's answers to what a refresh asks, and to what `ea_api.md` section 11 leaves open.
+"""The API's answers to what a refresh asks, and to what is known of it from reports only.
 
 It is asked seven times (`flood_assets.doctor.asking`), with half a minute's work for it at most.
 """
