@@ -54,7 +54,9 @@ def prune(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfi
     old: list[dg.RunRecord] = []
     for statuses, days in ((ENDED_WELL, config.keep_days), ([dg.DagsterRunStatus.FAILURE], config.keep_failures_days)):
         before = dg.RunsFilter(statuses=statuses, created_before=now - timedelta(days=days))
-        old += instance.get_run_records(before, limit=config.most - len(old), ascending=True)
+        # Dagster takes a limit of 0 for none.
+        if room := config.most - len(old):
+            old += instance.get_run_records(before, limit=room, ascending=True)
     for run in [record.dagster_run for record in old]:
         instance.compute_log_manager.delete_logs(prefix=[run.run_id])
         instance.delete_run(run.run_id)

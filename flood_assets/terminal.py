@@ -23,7 +23,7 @@ from flood_assets import settings
 from flood_assets.definitions import build_defs
 from flood_assets.jobs import reconcile_job, refresh_job, refresh_requests, retention_job, whole_day
 from flood_assets.resources import LakeResource
-from flood_assets.schemas import MEASURES
+from flood_assets.schemas import MEASURES, STATIONS
 
 Command = Literal["refresh", "reconcile", "expire"]
 
@@ -64,15 +64,17 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
                     raise_on_error=False,
                 )
             )
-            if not results[-1].success:
+            if not any(event.is_step_materialization for event in results[-1].all_events):
+                # Nothing could be had: the API is away. Where only the stations are, the readings still count.
                 break
     return _tell(console, command, results, time.perf_counter() - started)
 
 
 def _requests(command: Command, now: datetime, *, dry_run: bool) -> Sequence[dg.RunRequest]:
     if command == "refresh":
-        stored = LakeResource().open().windows(MEASURES)
-        return refresh_requests(now, [window.window for window in stored])
+        lake = LakeResource().open()
+        stations, measures = ({stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES))
+        return refresh_requests(now, stations & measures)
     if command == "reconcile":
         return [dg.RunRequest(tags=whole_day(now))]
     return [dg.RunRequest(run_config={"ops": {"retention": {"config": {"dry_run": dry_run}}}})]

@@ -14,7 +14,7 @@ from flood_assets.definitions import build_defs
 from flood_assets.lake.layout import key_of
 from flood_assets.partitions import retained_windows
 from flood_assets.resources import Source
-from flood_assets.schemas import MEASURES, READINGS
+from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
 
 COMMANDS = sorted(main.commands)
@@ -155,6 +155,18 @@ def test_an_api_that_is_away_is_one_message_and_exit_code_1(run, monkeypatch):
         assert re.match(r"(measures|stations) failed: http://127\.0\.0\.1:9/flood-monitoring/id/\1", line)
     assert len(result.output.splitlines()) == 2
     assert "Traceback" not in result.output
+
+
+def test_readings_are_filled_though_stations_cannot_be_had_and_stations_are_asked_for_again(place, run, monkeypatch):
+    monkeypatch.setattr(terminal, "build_defs", lambda: build_defs(source=Source(tries=1)))
+    place.server.set_faults([{"match": "id/stations", "kind": "status", "status": 400, "times": 0}])
+    result = run("refresh")
+    assert result.exit_code == 1
+    assert "stations failed" in result.output
+    assert len(place.lake.windows(READINGS)) == 25
+    place.server.set_faults([])
+    assert run("refresh").exit_code == 0
+    assert len(place.lake.windows(STATIONS)) == 25
 
 
 def test_brackets_in_a_message_are_shown_as_they_are(run, monkeypatch):

@@ -71,6 +71,14 @@ def test_the_oldest_go_first_and_no_more_than_so_many_at_once():
         assert kept(instance) == {runs[-1]}
 
 
+def test_failures_wait_when_other_runs_are_all_that_may_be_deleted_at_once():
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, 5, dg.DagsterRunStatus.SUCCESS)
+        failures = {run_of(instance, days, dg.DagsterRunStatus.FAILURE) for days in (20, 30)}
+        assert prune(instance, TODAY, HousekeepingConfig(most=1)) == 1
+        assert kept(instance) == failures
+
+
 def test_failures_that_are_still_kept_do_not_stand_in_the_way_of_what_is_due():
     with dg.DagsterInstance.ephemeral() as instance:
         failures = {run_of(instance, days, dg.DagsterRunStatus.FAILURE) for days in (10, 9, 8)}

@@ -281,6 +281,9 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
     parts = urlsplit(url)
     url = url.rstrip("/")
     wrong = f"FLOOD_LAKE_URL is '{url}': expected file://, s3://, az:// or gs://"
+    if parts.scheme in {"file", "s3", "az", "gs"} and (parts.query or parts.fragment):
+        # Left out, as URLs mean it, the lake would be filled in a folder that nobody named.
+        raise SettingsError(f"FLOOD_LAKE_URL is '{url}': write %23 for # and %3F for ? in a name")
     if parts.scheme == "file":
         return _open_folder(url, parts.netloc, unquote(parts.path))
     if parts.scheme not in {"s3", "az", "gs"}:

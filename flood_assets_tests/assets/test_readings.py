@@ -143,6 +143,14 @@ def test_windows_outside_the_day_are_refused_before_anything_is_asked(place, fir
     assert not steps(result, DagsterEventType.STEP_UP_FOR_RETRY)
 
 
+@pytest.mark.parametrize("asset", ["stations", "measures", "readings"])
+def test_a_job_that_is_launched_without_windows_says_how_to_choose_them(place, asset):
+    result = place.run("refresh_job", asset_selection=[dg.AssetKey(asset)])
+    assert failure_of(result).startswith("this run names no windows: press Materialize and choose partitions")
+    assert place.requests() == 0
+    assert not steps(result, DagsterEventType.STEP_UP_FOR_RETRY)
+
+
 @pytest.mark.parametrize("asset", ["stations", "measures"])
 def test_snapshots_outside_the_day_are_refused_too(place, asset):
     result = place.materialize(asset, window_of(NOW) - 25 * HOUR)

@@ -27,6 +27,9 @@ from flood_assets_tests.s3 import BUCKET
         ("http://bucket/x", "FLOOD_LAKE_URL is 'http://bucket/x': expected file://"),
         ("s3://", "followed by a bucket"),
         ("file://lake", "FLOOD_LAKE_URL is 'file://lake': expected an absolute path"),
+        ("file:///var/a#b", "FLOOD_LAKE_URL is 'file:///var/a#b': write %23 for # and %3F for ? in a name"),
+        ("file:///var/a?b", "FLOOD_LAKE_URL is 'file:///var/a?b': write %23 for # and %3F for ? in a name"),
+        ("s3://bucket/a?b", "FLOOD_LAKE_URL is 's3://bucket/a?b': write %23 for # and %3F for ? in a name"),
     ],
 )
 def test_a_wrong_url_is_said_with_what_was_expected(url, said):
