@@ -22,8 +22,11 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[
     for. Not by what it recorded last: a cleanup records of older windows that they hold nothing.
     """
     now = utc(context.scheduled_execution_time)
-    known = context.instance.get_materialized_partitions(dg.AssetKey("measures"))
-    return refresh_requests(now, [window for window in retained_windows(now) if partition_key(window) in known])
+    stations, measures = (
+        context.instance.get_materialized_partitions(dg.AssetKey(asset)) for asset in ("stations", "measures")
+    )
+    known = [window for window in retained_windows(now) if partition_key(window) in stations & measures]
+    return refresh_requests(now, known)
 
 
 @dg.schedule(

@@ -150,7 +150,10 @@ def _tell(console: Console, command: Command, results: Sequence[dg.ExecuteInProc
     materializations = [
         event.step_materialization_data.materialization for event in events if event.is_step_materialization
     ]
-    if materializations and not failures:
+    # Where the stations fail and the readings do not, what was filled is still worth telling.
+    if any(
+        one.asset_key == dg.AssetKey("retention" if command == "expire" else "readings") for one in materializations
+    ):
         if command == "expire":
             console.print(_retention(materializations), highlight=False)
         else:

@@ -25,6 +25,11 @@ def tick(schedule: dg.ScheduleDefinition, moment: datetime, instance: dg.Dagster
     return schedule.evaluate_tick(context).run_requests
 
 
+def snapshot(place: Place, window: datetime) -> None:
+    for asset in ("stations", "measures"):
+        assert place.materialize(asset, window).success
+
+
 def gauges(requests: list[dg.RunRequest]) -> list[str]:
     """The newest window for which a snapshot is asked for."""
     return [r.tags[RANGE[1]] for r in requests if dg.AssetKey("measures") in (r.asset_selection or [])]
@@ -73,12 +78,12 @@ def test_a_snapshot_is_taken_once_an_hour(on_disk: Place):
         due = gauges(tick(refresh_every_15_minutes, moment, place.instance))
         taken.append(len(due))
         if due:
-            assert place.at(moment + timedelta(seconds=20)).materialize("measures", window_of(moment)).success
+            snapshot(place.at(moment + timedelta(seconds=20)), window_of(moment))
     assert taken == [1, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
 def test_a_snapshot_that_was_missed_or_failed_is_made_up_for_by_the_next_tick(on_disk):
-    assert on_disk.materialize("measures", window_of(NOW)).success
+    snapshot(on_disk, window_of(NOW))
     hour = window_of(NOW) + HOUR
     for minutes in (0, 15, 30):
         due = gauges(tick(refresh_every_15_minutes, hour + timedelta(minutes=minutes), on_disk.instance))
@@ -86,19 +91,19 @@ def test_a_snapshot_that_was_missed_or_failed_is_made_up_for_by_the_next_tick(on
 
 
 def test_a_cleanup_makes_no_further_snapshot_due(on_disk):
-    assert on_disk.materialize("measures", window_of(NOW)).success
+    snapshot(on_disk, window_of(NOW))
     moment = window_of(NOW) + 25 * HOUR
     on_disk.at(moment + timedelta(seconds=20))
-    assert on_disk.materialize("measures", moment).success
+    snapshot(on_disk, moment)
     # Leaves tombstones of yesterday's snapshots, which are newer than today's snapshot.
     assert on_disk.expire().success
     assert gauges(tick(refresh_every_15_minutes, moment + QUARTER, on_disk.instance)) == []
 
 
 def test_a_snapshot_that_a_person_took_of_an_older_window_does_not_stand_for_this_hours(on_disk):
-    assert on_disk.materialize("measures", window_of(NOW)).success
+    snapshot(on_disk, window_of(NOW))
     older = window_of(NOW) - 3 * HOUR
-    assert on_disk.materialize("measures", older).success
+    snapshot(on_disk, older)
     assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15), on_disk.instance)) == []
     assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15) + HOUR, on_disk.instance)) != []
 
@@ -150,3 +155,8 @@ def test_reconcile_and_housekeeping_do_not_meet_a_tick():
         "reconcile_every_6_hours": "7",
         "housekeeping_every_hour": "41",
     }
+
+
+def test_a_snapshot_of_measures_without_stations_is_asked_for_again(on_disk):
+    assert on_disk.materialize("measures", window_of(NOW)).success
+    assert gauges(tick(refresh_every_15_minutes, NOW, on_disk.instance)) == [partition_key(window_of(NOW))]

@@ -1,7 +1,7 @@
 """What the assets of the API have in common: how Dagster shows them, retries, and the windows that they take."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -31,6 +31,10 @@ RETRIES = dg.RetryPolicy(max_retries=1, delay=10, backoff=dg.Backoff.EXPONENTIAL
 ONE_RUN = dg.BackfillPolicy.single_run()
 
 
+# A run over a range may wait this long in the queue, or for its second try, without failing for the windows that
+# expire meanwhile.
+PATIENCE = timedelta(hours=1)
+
 LICENCE = (
     "Open Government Licence v3: this uses Environment Agency flood and river level data "
     "from the real-time data API (Beta)"
@@ -53,20 +57,22 @@ def asked_windows(context: dg.AssetExecutionContext) -> list[datetime]:
     return sorted(window_of_key(key) for key in context.partition_keys)
 
 
-def require_retained(windows: Sequence[datetime], now: datetime) -> None:
-    """Refuse windows that are past or to come, saying which can be had.
+def retained_of(windows: Sequence[datetime], now: datetime) -> list[datetime]:
+    """The windows, all of which must be retained, but for those that expired while the run waited for its turn.
 
     Raises:
-        WindowError: some window holds no retained moment.
+        WindowError: some window holds no retained moment; says which can be had.
     """
-    wrong = [window for window in windows if is_expired(window, now) or window > window_of(now)]
-    if wrong:
+    outside = [window for window in windows if is_expired(window, now) or window > window_of(now)]
+    too_late = [window for window in outside if is_expired(window, now - PATIENCE) or window > window_of(now)]
+    if too_late or len(outside) == len(windows):
         can = retained_windows(now)
-        named = f"{partition_key(wrong[0])}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        named = f"{partition_key(outside[0])}" + (f" and {len(outside) - 1} more" if len(outside) > 1 else "")
         raise WindowError(
             f"window {named} cannot be had: only the last 24 hours are kept. "
             f"Choose windows from {partition_key(can[0])} to {partition_key(can[-1])}."
         )
+    return [window for window in windows if window not in outside]
 
 
 def from_the_api(table: Table, **more: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from flood_assets.assets.common import asked_windows, from_the_api, require_retained
+from flood_assets.assets.common import asked_windows, from_the_api, retained_of
 from flood_assets.assets.pictures import freshness, liveliest, table
 from flood_assets.ea.refresh import Fetched, catch_up, reread
 from flood_assets.errors import ClockError
@@ -78,8 +78,7 @@ def readings(
                 now=now,
             )
         else:
-            require_retained(windows, now)
-            fetched = reread(api, windows, now)
+            fetched = reread(api, retained_of(windows, now), now)
     _describe(context, windows, fetched, snapshot)
     for window, moved in damaged.items():
         context.log.warning("%s was damaged: it is kept as %s", partition_key(window), moved)

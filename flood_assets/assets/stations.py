@@ -10,7 +10,7 @@ from contextlib import closing
 import dagster as dg
 import pyarrow as pa
 
-from flood_assets.assets.common import asked_windows, from_the_api, require_retained
+from flood_assets.assets.common import asked_windows, from_the_api, retained_of
 from flood_assets.assets.pictures import map_of_stations
 from flood_assets.explain import explained
 from flood_assets.partitions import partition_key
@@ -26,7 +26,7 @@ def stations(context: dg.AssetExecutionContext, source: Source, lake: LakeResour
     """
     windows = asked_windows(context)
     with explained(), closing(source.open(clock)) as api:
-        require_retained(windows, clock.now())
+        retained_of(windows, clock.now())
         lake.open().claim(source.base_url)
         table = api.stations()
     placed = table.filter(table["lat"].is_valid())
@@ -43,7 +43,7 @@ def measures(context: dg.AssetExecutionContext, source: Source, lake: LakeResour
     One row a measure, keyed by `measure_id`. About 7,000 rows from one request.
     """
     with explained(), closing(source.open(clock)) as api:
-        require_retained(asked_windows(context), clock.now())
+        retained_of(asked_windows(context), clock.now())
         lake.open().claim(source.base_url)
         table = api.measures()
     parameters = Counter(table["parameter"].to_pylist())

@@ -17,7 +17,7 @@ from flood_assets import schemas
 from flood_assets.explain import explained
 from flood_assets.lake import marks
 from flood_assets.lake.lake import Lake, WindowChange
-from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key
+from flood_assets.partitions import WINDOW, is_expired, partition_key, retained_windows, window_of_key
 from flood_assets.resources import Clock, LakeResource
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
         table = schemas.TABLES[context.asset_key.path[-1]]
         windows = [window_of_key(key) for key in context.asset_partition_keys]
         with explained():
-            lake = self.lake.open()
+            lake, now = self.lake.open(), self.clock.now()
             if isinstance(obj, Batch):
-                changes = _store(context, lake, obj, self.clock.now())
+                changes = _store(context, lake, obj, now)
             else:
-                changes = [lake.put_snapshot(table, window, obj) for window in windows]
+                changes = [lake.put_snapshot(table, window, obj) for window in windows if not is_expired(window, now)]
             _record(context, lake, table, windows, changes)
 
     def load_input(self, context: dg.InputContext) -> "pa.Table | pd.DataFrame":

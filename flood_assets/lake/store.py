@@ -318,8 +318,10 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
 
 
 def _open_folder(url: str, host: str, path: str) -> Store:
-    if host not in {"", "localhost"} or not path.startswith("/"):
-        raise SettingsError(f"FLOOD_LAKE_URL is '{url}': expected an absolute path, such as file:///var/lib/flood")
+    if host not in {"", "localhost"} or not path.startswith("/") or path == "/":
+        raise SettingsError(
+            f"FLOOD_LAKE_URL is 'file://{host}{path}': expected an absolute path, such as file:///var/lib/flood"
+        )
     from obstore.store import LocalStore
 
     folder = Path(path)

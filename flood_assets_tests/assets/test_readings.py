@@ -12,7 +12,7 @@ from dagster._core.events import DagsterEventType
 from flood_assets.assets.common import RETRIES
 from flood_assets.lake import marks
 from flood_assets.partitions import partition_key, retained_windows, window_of
-from flood_assets.schemas import READINGS
+from flood_assets.schemas import READINGS, STATIONS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
 
 PICTURE = re.compile(r"^!\[[^]]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)$")
@@ -141,6 +141,16 @@ def test_windows_outside_the_day_are_refused_before_anything_is_asked(place, fir
     )
     assert place.requests() == 0
     assert not steps(result, DagsterEventType.STEP_UP_FOR_RETRY)
+
+
+def test_a_day_that_was_asked_for_before_the_hour_and_read_after_it_lacks_only_what_expired(place):
+    assert place.materialize("stations", window_of(NOW) - 25 * HOUR, window_of(NOW) - HOUR).success
+    assert place.materialize("readings", window_of(NOW) - 25 * HOUR, window_of(NOW) - HOUR).success
+    expected = retained_windows(NOW)[:-1]
+    assert [found.window for found in place.lake.windows(READINGS)] == expected
+    assert [found.window for found in place.lake.windows(STATIONS)] == expected
+    shown = {key for key in truth(place) if key[1] < window_of(NOW)}
+    assert stored(place).keys() == shown
 
 
 @pytest.mark.parametrize("asset", ["stations", "measures", "readings"])

@@ -26,6 +26,7 @@ from flood_assets_tests.s3 import BUCKET
         ("", "FLOOD_LAKE_URL is '': expected file://"),
         ("http://bucket/x", "FLOOD_LAKE_URL is 'http://bucket/x': expected file://"),
         ("s3://", "followed by a bucket"),
+        ("file:///", "FLOOD_LAKE_URL is 'file:///': expected an absolute path"),
         ("file://lake", "FLOOD_LAKE_URL is 'file://lake': expected an absolute path"),
         ("file:///var/a#b", "FLOOD_LAKE_URL is 'file:///var/a#b': write %23 for # and %3F for ? in a name"),
         ("file:///var/a?b", "FLOOD_LAKE_URL is 'file:///var/a?b': write %23 for # and %3F for ? in a name"),
