@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.explain import explained
+from flood_assets.lake import marks
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.partitions import RETENTION, WINDOW, cutoff
 from flood_assets.resources import Clock, LakeResource
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIME, Table
@@ -29,6 +31,7 @@ CLEANUP_GRACE = timedelta(hours=1)
 KNOWN_SHARE = 0.9
 
 READINGS_CHECKS = (
+    ("windows_can_be_read", "Each stored window can be decoded; one that cannot is set aside and filled again."),
     ("unique_keys", "No reading is there twice."),
     ("times_inside_their_window", "Each reading lies in the window of its own time."),
     ("known_measures", f"At least {KNOWN_SHARE:.0%} of the measures are in the newest snapshot."),
@@ -47,12 +50,23 @@ def readings_checks(lake: LakeResource, clock: Clock) -> Iterator[dg.AssetCheckR
     now = clock.now()
     with explained():
         store = lake.open()
-        tables = {stored.window: _rows(store, stored.key) for stored in store.windows(READINGS)}
+        tables: dict[datetime, pa.Table] = {}
+        aside: list[str] = []
+        for stored in store.windows(READINGS):
+            try:
+                tables[stored.window] = _rows(store, stored.key)
+            except DamagedWindowError:
+                # Nothing else decodes a window that no reading comes for: left alone, it would stay damaged until the
+                # next reconcile. Without marks the next tick reads the whole day.
+                aside.append(store.set_aside(READINGS, stored.window) or stored.key)
+                marks.forget(store)
+    found = {"windows": len(tables), "damaged": len(aside), "kept_as": ", ".join(aside) or "none"}
+    yield _result("windows_can_be_read", not aside, found)
     yield from judge(tables, now)
 
 
 def judge(windows: dict[datetime, pa.Table], now: datetime) -> Iterator[dg.AssetCheckResult]:
-    """The results of the checks of `readings`.
+    """The results of the checks of `readings` that look at rows.
 
     Args:
         windows: for each stored window measure_id, date_time and station_id of its rows.
