@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from pydantic import Field
 
 from flood_assets.assets.retention import ASSETS
@@ -57,14 +59,29 @@ def prune(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfi
         # Dagster takes a limit of 0 for none.
         if room := config.most - len(old):
             old += instance.get_run_records(before, limit=room, ascending=True)
-    for run in [record.dagster_run for record in old]:
-        instance.compute_log_manager.delete_logs(prefix=[run.run_id])
-        instance.delete_run(run.run_id)
-        _remove_shard(instance, run.run_id)
+    runs = [record.dagster_run.run_id for record in old]
+    # First, because nothing would lead to them once their runs are gone.
+    _forget_checks(instance, runs)
+    for run in runs:
+        instance.compute_log_manager.delete_logs(prefix=[run])
+        instance.delete_run(run)
+        _remove_shard(instance, run)
     if old:
         # Dagster caches which partitions are materialized and does not notice that the events are gone (#18369).
         instance.wipe_asset_cached_status([dg.AssetKey(asset.name) for asset in ASSETS])
     return len(old)
+
+
+def _forget_checks(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
+    """Remove the results of the runs' checks, which `delete_run` leaves behind and no public API removes.
+
+    The table is the same in SQLite and Postgres; another kind of storage keeps its results.
+    """
+    storage = instance.event_log_storage
+    if isinstance(storage, SqlEventLogStorage):
+        results = AssetCheckExecutionsTable
+        with storage.index_transaction() as connection:
+            connection.execute(results.delete().where(results.c.run_id.in_(run_ids)))
 
 
 def _remove_shard(instance: dg.DagsterInstance, run_id: str) -> None:

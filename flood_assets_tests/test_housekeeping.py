@@ -25,6 +25,11 @@ def kept(instance: dg.DagsterInstance) -> set[str]:
     return {run.run_id for run in instance.get_runs()}
 
 
+def check_results(instance: dg.DagsterInstance) -> list:
+    key = dg.AssetCheckKey(dg.AssetKey("measures"), "measures_are_sound")
+    return instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+
+
 def shown_as_materialized(place: Place, asset: str) -> set[str]:
     """What the UI shows, which comes from Dagster's cache."""
     value = get_and_update_asset_status_cache_value(place.instance, dg.AssetKey(asset), hourly_windows)
@@ -99,11 +104,13 @@ def test_nothing_is_left_of_a_pruned_run_and_the_status_of_windows_is_right(on_d
     shard = Path(instance.event_log_storage.path_for_shard(old))
     assert shard.exists()
     assert shown_as_materialized(place, "measures") == {partition_key(first), partition_key(second)}
+    assert {result.run_id for result in check_results(instance)} == {old, new}
 
     created = instance.get_run_record_by_id(new).create_timestamp
     assert prune(instance, created, HousekeepingConfig(keep_days=0)) == 1
 
     assert kept(instance) == {new}
+    assert {result.run_id for result in check_results(instance)} == {new}
     assert not place.materializations("measures", first)
     assert not list(Path(log).parents[1].glob("*"))
     assert not list(shard.parent.glob(f"{old}*"))
