@@ -1,4 +1,4 @@
-"""Readings, stations and measures as tables, in one line: for notebooks and scripts.
+"""Readings, what changed of them, stations and measures as tables, in one line: for notebooks and scripts.
 
     from flood_assets.notebook import load_readings
     load_readings(river="River Thames", parameter="level", last=timedelta(hours=3), joined=True)
@@ -8,7 +8,7 @@ columns, hours and row groups that were asked for. How they are read is in `floo
 same tables are loaded by `flood_assets.lake.io_manager`.
 
 An answer that is empty, or less than was asked for, is no error: it has its columns, and a `NothingFoundWarning` says
-why it is so and what to do. Wrong arguments are errors.
+why it is so and what to do. Only that nothing changed is no reason to warn. Wrong arguments are errors.
 """
 
 import difflib
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Required, TypedDict, Unpack, overload
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -35,7 +35,7 @@ from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NothingFoundWarning", "load_measures", "load_readings", "load_stations"]
+__all__ = ["NothingFoundWarning", "load_changes", "load_measures", "load_readings", "load_stations"]
 
 Moment = datetime | str
 Texts = str | Iterable[str]
@@ -44,6 +44,10 @@ LakePlace = str | os.PathLike[str] | LakeResource
 # What `joined` adds to readings, under the names that it has in its own table.
 _OF_STATION = ("label", "river", "lat", "long")
 _OF_MEASURE = ("parameter", "qualifier", "unit")
+
+# What `load_changes` adds to readings, and the order in which it gives them.
+_CHANGE = pa.field("change", pa.string(), nullable=False)
+_BY_CHANGE = ("changed_at", *READINGS.key)
 
 # How many unknown names are told one by one, and how many similar ones are shown of each.
 _TOLD = 5
@@ -72,6 +76,13 @@ class _ReadingsWanted(_RowsWanted, total=False):
     start: Moment | None
     end: Moment | None
     last: timedelta | None
+    joined: bool
+
+
+class _ChangesWanted(_RowsWanted, total=False):
+    """Those of `load_changes`."""
+
+    since: Required[Moment | timedelta]
     joined: bool
 
 
@@ -127,11 +138,63 @@ def load_readings(
         TypeError: an argument of another type than said here.
         LakeError: the lake could not be read.
     """
-    names = _column_names(columns, _readings_schema(joined=joined), "" if joined else " (others come with joined=True)")
+    names = _column_names(columns, _readings_schema(joined=joined), _remark(joined=joined))
     moment = _now(now)
     span = _Span.of(start, end, last, moment)
     notes: list[str] = []
     rows = _readings(_Place.of(lake, moment), _Wanted.of(station, river, parameter, measure), span, names, notes)
+    _warn(notes)
+    return rows if arrow else to_pandas(rows)
+
+
+@overload
+def load_changes(*, arrow: Literal[False] = False, **wanted: Unpack[_ChangesWanted]) -> "pd.DataFrame": ...
+
+
+@overload
+def load_changes(*, arrow: Literal[True], **wanted: Unpack[_ChangesWanted]) -> pa.Table: ...
+
+
+def load_changes(
+    *,
+    since: Moment | timedelta,
+    station: Texts | None = None,
+    river: Texts | None = None,
+    parameter: Texts | None = None,
+    measure: Texts | None = None,
+    columns: Texts | None = None,
+    joined: bool = False,
+    arrow: bool = False,
+    lake: LakePlace | None = None,
+    now: Moment | None = None,
+) -> "pd.DataFrame | pa.Table":
+    """The readings that were first seen or corrected after `since`, by changed_at, measure_id and date_time.
+
+    `since` is an aware datetime, a pandas Timestamp, or ISO text with a zone; a change at that very moment is not
+    given. Or it is a timedelta: this long before now. All other arguments, and what is raised, are those of
+    `load_readings`.
+
+    One row a reading, as it is now. `change` is "new" when the reading was first seen after `since`, though it may have
+    been corrected after that too (then `revision` is above 0), else "revised". A correction that came back to the old
+    value is two revisions, and is given though `value` is what it was. `previous_value` is the value before the latest
+    correction, which is the value at `since` only if there was one correction after it; it is null where the API had
+    given no value then, or several. That a reading was given its station is no change.
+
+    Only readings of the last 24 hours are kept: what changed of older ones is gone with them. That nothing changed
+    is usual and brings no warning, also when nobody has refreshed the lake since.
+
+    `changed_at` is when the API was asked; the reading is in the lake only once it has been stored, window by window,
+    which may be minutes later. Who asks again and again should therefore let `since` reach back over the longest run,
+    and pass over what is known by measure_id, date_time and changed_at.
+
+    Returns:
+        The columns of `flood_assets.schemas.READINGS`, then `change` (text), then those of `joined`.
+    """
+    names = _column_names(columns, _changes_schema(joined=joined), _remark(joined=joined))
+    moment = _now(now)
+    after = _since(since, moment)
+    notes: list[str] = []
+    rows = _changes(_Place.of(lake, moment), _Wanted.of(station, river, parameter, measure), after, names, notes)
     _warn(notes)
     return rows if arrow else to_pandas(rows)
 
@@ -260,9 +323,7 @@ class _Span:
                 raise ValueError("start and last both say where to begin: give one of them")
             if not isinstance(last, timedelta):
                 raise TypeError(f"last is {last!r}: expected a timedelta, such as timedelta(hours=3)")
-            if last < timedelta(0):
-                raise ValueError(f"last is {last}: it counts back, so it must not be negative")
-            first = (until or now) - last
+            first = _before("last", last, until or now)
         if first is not None and until is not None and until < first:
             raise ValueError(f"start {_shown(first)} is after end {_shown(until)}")
         return cls(first, until)
@@ -270,6 +331,16 @@ class _Span:
 
 def _now(now: Moment | None) -> datetime:
     return settings.now() if now is None else _moment("now", now)
+
+
+def _since(since: Moment | timedelta, now: datetime) -> datetime:
+    return _before("since", since, now) if isinstance(since, timedelta) else _moment("since", since)
+
+
+def _before(name: str, ago: timedelta, moment: datetime) -> datetime:
+    if ago < timedelta(0):
+        raise ValueError(f"{name} is {ago}: it counts back, so it must not be negative")
+    return moment - ago
 
 
 def _moment(name: str, given: Moment) -> datetime:
@@ -311,10 +382,19 @@ def _texts(name: str, given: Texts | None) -> tuple[str, ...] | None:
 
 
 def _readings_schema(*, joined: bool) -> pa.Schema:
-    if not joined:
-        return READINGS.schema
-    added = [STATIONS.schema.field(name) for name in _OF_STATION] + [MEASURES.schema.field(n) for n in _OF_MEASURE]
-    return pa.schema([*READINGS.schema, *added])
+    return pa.schema([*READINGS.schema, *(_joined_fields() if joined else [])])
+
+
+def _changes_schema(*, joined: bool) -> pa.Schema:
+    return pa.schema([*READINGS.schema, _CHANGE, *(_joined_fields() if joined else [])])
+
+
+def _joined_fields() -> list[pa.Field]:
+    return [STATIONS.schema.field(name) for name in _OF_STATION] + [MEASURES.schema.field(n) for n in _OF_MEASURE]
+
+
+def _remark(*, joined: bool) -> str:
+    return "" if joined else " (others come with joined=True)"
 
 
 def _column_names(columns: Texts | None, schema: pa.Schema, remark: str = "") -> list[str]:
@@ -388,30 +468,62 @@ def _url(lake: str | os.PathLike[str] | None) -> str:
 
 def _readings(place: _Place, wanted: _Wanted, span: _Span, names: list[str], notes: list[str]) -> pa.Table:
     """The readings that were asked for, with columns of the stations and measures where `names` has such."""
-    nothing = _readings_schema(joined=True).empty_table().select(names)
+    rows = _own_columns(place, wanted, span, names, notes)
+    if rows is None:
+        return _readings_schema(joined=True).empty_table().select(names)
+    if _joins(names):
+        rows = _with_gauges(place, rows, notes)
+    _note_missing_time(place, span, wanted, rows, notes)
+    return rows.select(names)
+
+
+def _changes(place: _Place, wanted: _Wanted, since: datetime, names: list[str], notes: list[str]) -> pa.Table:
+    """Of the readings that were asked for, those that changed after `since`, likewise."""
+    needed = [*names, *_BY_CHANGE, *(["first_seen_at"] if _CHANGE.name in names else [])]
+    # A reading of any hour may have been corrected just now: every retained window has to be looked at.
+    kept = _own_columns(place, wanted, _Span(None, None), needed, notes)
+    if kept is None:
+        return _changes_schema(joined=True).empty_table().select(names)
+    rows = kept.filter(pc.greater(kept["changed_at"], since))
+    rows = rows.sort_by([(name, "ascending") for name in _BY_CHANGE])
+    if _CHANGE.name in names:
+        rows = rows.append_column(_CHANGE, pc.if_else(pc.greater(rows["first_seen_at"], since), "new", "revised"))
+    if _joins(names):
+        rows = _with_gauges(place, rows, notes)
+    _note_missing_changes(place, since, kept, notes)
+    return rows.select(names)
+
+
+def _joins(names: Iterable[str]) -> bool:
+    return not {*_OF_STATION, *_OF_MEASURE}.isdisjoint(names)
+
+
+def _own_columns(
+    place: _Place, wanted: _Wanted, span: _Span, names: Sequence[str], notes: list[str]
+) -> pa.Table | None:
+    """Of the readings that were asked for, those of `names` that are stored, and what it takes to join the others.
+
+    None when there is no lake or no such gauge, which the notes then tell.
+    """
     if place.lake is None:
         notes.append(place.why_nothing(READINGS))
-        return nothing
+        return None
 
     ids: Sequence[str] | None = wanted.measure
     if wanted.of_stations or wanted.parameter is not None:
         chosen = _snapshot(place, MEASURES, wanted, notes)
         if not len(chosen):
-            return nothing
+            return None
         ids = chosen["measure_id"].to_pylist()
 
     own = [name for name in names if name in READINGS.schema.names]
-    joins = len(own) < len(names)
-    needed = [*own, *(["measure_id", "station_id"] if joins else ["measure_id"] if ids is not None else [])]
+    needed = [*own, *(["measure_id", "station_id"] if _joins(names) else ["measure_id"] if ids is not None else [])]
     rows = place.lake.read(
         READINGS, span.start, span.end, now=place.now, columns=list(dict.fromkeys(needed)), measure_ids=ids
     )
     if ids is not None and ids is wanted.measure:
         _note_unknown_measures(place, wanted.measure, rows, notes)
-    if joins:
-        rows = _with_gauges(place, rows, notes)
-    _note_missing_time(place, span, wanted, rows, notes)
-    return rows.select(names)
+    return rows
 
 
 def _with_gauges(place: _Place, rows: pa.Table, notes: list[str]) -> pa.Table:
@@ -574,6 +686,20 @@ def _note_missing_time(place: _Place, span: _Span, wanted: _Wanted, rows: pa.Tab
     of = f" for {wanted}" if str(wanted) else ""
     first, until = span.start or edge, span.end or place.now
     notes.append(f"no readings{of} from {_shown(first)} to {_shown(until)}: the gauges may be late or silent")
+
+
+def _note_missing_changes(place: _Place, since: datetime, kept: pa.Table, notes: list[str]) -> None:
+    """A note when changes were asked for that are not kept, or when there was nothing that could have changed."""
+    if not len(kept) and not notes and (why := place.why_nothing(READINGS)):
+        notes.append(why)
+    edge = cutoff(place.now)
+    if since > place.now:
+        notes.append(f"since {_shown(since)} is after now, which is {_shown(place.now)}")
+    elif since < edge:
+        notes.append(
+            f"since {_shown(since)} is over a day ago: only the last 24 hours are kept, "
+            f"and readings up to {_shown(edge)} are deleted with their changes"
+        )
 
 
 def _warn(notes: Sequence[str]) -> None:
