@@ -16,7 +16,7 @@ import dagster as dg
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flood_assets import settings
@@ -117,7 +117,8 @@ def _progress(console: Console, *, show: bool) -> Iterator[Any]:
     package = logging.getLogger("flood_assets")
     before = package.level, package.propagate
     with Progress(
-        SpinnerColumn(),
+        # How much is to come nobody says beforehand: the bar pulses, and the text beside it counts.
+        BarColumn(bar_width=16),
         TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         console=console,
@@ -127,7 +128,7 @@ def _progress(console: Console, *, show: bool) -> Iterator[Any]:
         task = progress.add_task("", total=None)
 
         def doing(what: str) -> None:
-            progress.update(task, description=what[: max(20, console.width - 20)])
+            progress.update(task, description=what[: max(20, console.width - 32)])
 
         listener = _Listener(doing)
         package.addHandler(listener)
