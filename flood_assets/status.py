@@ -213,13 +213,10 @@ def look(lake: Lake, now: datetime) -> Status:
 
 def _window(lake: Lake, table: Table, stored: StoredWindow) -> _Window:
     try:
-        if table is READINGS:
-            opened = lake.load(table, stored.key)
-            file = opened.file if opened else None
-        else:
-            file = lake.open_footer(table, stored.key)
-        if file is None:  # deleted since it was listed
+        opened = lake.load(table, stored.key) if table is READINGS else lake.open_footer(table, stored.key)
+        if opened is None:  # deleted since it was listed
             return _Window()
+        file = opened.file
         times = tuple(moment for moment in (file.oldest(), file.newest()) if moment is not None)
         # Ids as codes: half a million strings would take most of the time.
         # All columns although two are needed: damage in any of them would stop a reader.

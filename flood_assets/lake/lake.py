@@ -301,7 +301,7 @@ class Lake:
         """Set aside each window that is not one of this table by its footer: where each was moved to.
 
         Left in its place, a damaged window counts as one that is there, and nobody asks for its readings again.
-        Damage inside is found by whoever decodes the rows: a merge, which does the same.
+        Damage inside is found by whoever decodes the rows, a merge or the checks, which do the same.
         """
         windows = [stored.window for stored in self.windows(table)]
         with ThreadPoolExecutor(READERS) as pool:
@@ -393,8 +393,8 @@ class Lake:
 
     def oldest_row(self, table: Table, window: datetime) -> datetime | None:
         """The oldest time in a window, from the Parquet footer alone; None without rows, a window, or a time column."""
-        file = self.open_footer(table, key_of(table, window_of(window)))
-        return None if file is None else file.oldest()
+        found = self.open_footer(table, key_of(table, window_of(window)))
+        return None if found is None else found.file.oldest()
 
     # -- retention
 
@@ -419,14 +419,14 @@ class Lake:
             return None
         return Stored(blob.meta, WindowFile(table, f"{self.url}/{key}", blob.data))
 
-    def open_footer(self, table: Table, key: str) -> WindowFile | None:
+    def open_footer(self, table: Table, key: str) -> Stored | None:
         """A window of which only the footer is transferred; None without an object."""
         for _ in self.attempts(key):
             meta = self.store.head(key)
             if meta is None:
                 return None
             try:
-                return self._ranged(table, meta)
+                return Stored(meta, self._ranged(table, meta))
             except ConflictError:
                 continue
         return None
@@ -523,12 +523,10 @@ class Lake:
         return None
 
     def _content(self, table: Table, window: datetime) -> Content:
-        key = key_of(table, window_of(window))
-        meta = self.store.head(key)
-        if meta is None:
+        found = self.open_footer(table, key_of(table, window_of(window)))
+        if found is None:
             return Content(0, 0, None, None)
-        file = self.open_footer(table, key)
-        return Content(file.rows, meta.size, file.oldest(), file.newest()) if file else Content(0, 0, None, None)
+        return Content(found.file.rows, found.meta.size, found.file.oldest(), found.file.newest())
 
     def _ranged(self, table: Table, meta: Meta) -> WindowFile:
         source = pa.PythonFile(RangedFile(meta.size, partial(self.store.get_range, meta)), mode="r")

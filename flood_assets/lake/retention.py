@@ -120,10 +120,10 @@ def _due_damaged(lake: "Lake", table: Table, now: datetime) -> list[tuple[dateti
 
 def _rows(lake: "Lake", table: Table, window: "StoredWindow") -> int | None:
     try:
-        file = lake.open_footer(table, window.key)
+        found = lake.open_footer(table, window.key)
     except DamagedWindowError:
         return None
-    return None if file is None else file.rows
+    return None if found is None else found.file.rows
 
 
 def _trim(lake: "Lake", table: Table, window: "StoredWindow", now: datetime, *, dry_run: bool) -> Expiry | None:
