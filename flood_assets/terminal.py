@@ -22,6 +22,7 @@ from rich.table import Table
 from flood_assets import settings
 from flood_assets.definitions import build_defs
 from flood_assets.jobs import reconcile_job, refresh_job, refresh_requests, retention_job, whole_day
+from flood_assets.lake.lake import Lake
 from flood_assets.resources import LakeResource
 from flood_assets.schemas import MEASURES, STATIONS
 
@@ -45,14 +46,14 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     if command != "expire":
         # A wrong setting is told at once, and not as the failure of a run.
         settings.api_url()
-    LakeResource().open()
+    lake = LakeResource().open()
     definitions = build_defs()
     job = definitions.resolve_job_def(_JOBS[command])
     console = Console()
     started = time.perf_counter()
     results: list[dg.ExecuteInProcessResult] = []
     with _instance() as instance, _progress(console, show=not verbose) as doing:
-        for request in _requests(command, now, dry_run=dry_run):
+        for request in _requests(command, lake, now, dry_run=dry_run):
             doing(f"{command}: starting")
             results.append(
                 job.execute_in_process(
@@ -70,9 +71,8 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     return _tell(console, command, results, time.perf_counter() - started)
 
 
-def _requests(command: Command, now: datetime, *, dry_run: bool) -> Sequence[dg.RunRequest]:
+def _requests(command: Command, lake: Lake, now: datetime, *, dry_run: bool) -> Sequence[dg.RunRequest]:
     if command == "refresh":
-        lake = LakeResource().open()
         stations, measures = ({stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES))
         return refresh_requests(now, stations & measures)
     if command == "reconcile":
@@ -115,7 +115,7 @@ class _Listener(logging.Handler):
 def _progress(console: Console, *, show: bool) -> Iterator[Any]:
     """A line that says what is being done, with the time that it takes; silent where nobody looks at it."""
     package = logging.getLogger("flood_assets")
-    before = package.level, package.propagate
+    before = package.level
     with Progress(
         # How much is to come nobody says beforehand: the bar pulses, and the text beside it counts.
         BarColumn(bar_width=16),
@@ -137,7 +137,7 @@ def _progress(console: Console, *, show: bool) -> Iterator[Any]:
             yield doing
         finally:
             package.removeHandler(listener)
-            package.setLevel(before[0])
+            package.setLevel(before)
 
 
 def _tell(console: Console, command: Command, results: Sequence[dg.ExecuteInProcessResult], seconds: float) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 
 from flood_assets.errors import FloodAssetsError
-from flood_assets.explain import explained
 from flood_assets.partitions import (
     hourly_windows,
     is_expired,
@@ -46,14 +45,17 @@ class WindowError(FloodAssetsError):
 
 
 def asked_windows(context: dg.AssetExecutionContext) -> list[datetime]:
-    """The windows of this run, oldest first; a failure that says what to do when a run names none."""
+    """The windows of this run, oldest first.
+
+    Raises:
+        WindowError: the run names none; says what to do.
+    """
     if not context.has_partition_key and not context.has_partition_key_range:
         # What the Launchpad's Launch button and `dagster job execute` give.
-        with explained():
-            raise WindowError(
-                "this run names no windows: press Materialize and choose partitions, or run `flood-assets refresh` or "
-                "`flood-assets reconcile`, which choose the last 24 hours"
-            )
+        raise WindowError(
+            "this run names no windows: press Materialize and choose partitions, or run `flood-assets refresh` or "
+            "`flood-assets reconcile`, which choose the last 24 hours"
+        )
     return sorted(window_of_key(key) for key in context.partition_keys)
 
 

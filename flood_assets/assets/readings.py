@@ -56,8 +56,8 @@ def readings(
     Keyed by (`measure_id`, `date_time`). A late reading lands in its own window; a corrected one keeps the old value
     in `previous_value`.
     """
-    windows = asked_windows(context)
     with explained(), closing(source.open(clock)) as api:
+        windows = asked_windows(context)
         now = clock.now()
         store = lake.open()
         store.claim(source.base_url)

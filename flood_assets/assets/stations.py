@@ -24,8 +24,8 @@ def stations(context: dg.AssetExecutionContext, source: Source, lake: LakeResour
 
     One row a station, keyed by `station_id`; `station_reference` is not unique. About 5,500 rows from one request.
     """
-    windows = asked_windows(context)
     with explained(), closing(source.open(clock)) as api:
+        windows = asked_windows(context)
         retained_of(windows, clock.now())
         lake.open().claim(source.base_url)
         table = api.stations()

@@ -67,13 +67,13 @@ def reread(api: FloodMonitoringApi, windows: Sequence[datetime], now: datetime) 
     chosen = plan.reread(windows)
     answers = _days(api, chosen.days)
     rows = pa.concat_tables([answer.rows for answer in answers])
-    retained = retained_windows(now)
-    whole = set(windows) >= set(retained)
+    retained = set(retained_windows(now))
+    whole = retained <= set(windows)
     if not whole:
         rows = _between(rows, windows[0], windows[-1] + WINDOW)
     # A part of the day says nothing of what came before it: only the whole day moves the marks.
     marks = plan.marks_of(rows, now) if whole else MARKS.empty_table()
-    covered = [window for window in windows if window in set(retained)]
+    covered = [window for window in windows if window in retained]
     return _fetched(rows, answers, covered, marks, chosen.reason)
 
 

@@ -435,14 +435,17 @@ def catch_up(readings: Sequence[Reading], marked: dict[str, datetime], run: Run,
     rows = [{"measure_id": name, "newest": newest, "step_s": 900} for name, newest in marked.items()]
     api = Api(readings, now, run)
     with patch.object(plan, "ROWS_PER_S", 10):  # one gauge costs less than a day
-        fetched = refresh.catch_up(
-            api,
-            stored=retained_windows(now),
-            marks=pa.Table.from_pylist(rows, schema=MARKS),
-            measures=LISTED,
-            now=now,
-        )
-    return api, fetched
+        return api, caught_up(api, rows, now)
+
+
+def caught_up(api: Api, marks_before: list[dict], now: datetime) -> refresh.Fetched:
+    return refresh.catch_up(
+        api,
+        stored=retained_windows(now),
+        marks=pa.Table.from_pylist(marks_before, schema=MARKS),
+        measures=LISTED,
+        now=now,
+    )
 
 
 def marked(fetched: refresh.Fetched) -> dict[str, datetime]:
@@ -525,13 +528,7 @@ def test_todays_answer_does_not_move_the_mark_of_an_event_gauge_that_could_not_b
     rows = [{"measure_id": name, "newest": newest, "step_s": 900} for name, newest in marks_before.items()]
     rows.append({"measure_id": "m3", "newest": midnight - HOUR, "step_s": 3600})
     api = Api([*others, *events], now, Run(failing=frozenset({3})))
-    fetched = refresh.catch_up(
-        api,
-        stored=retained_windows(now),
-        marks=pa.Table.from_pylist(rows, schema=MARKS),
-        measures=LISTED,
-        now=now,
-    )
+    fetched = caught_up(api, rows, now)
     assert [what for what, _ in api.asked] == ["latest", "m3", "2026-11-21"]
     assert marked(fetched) == {f"m{i}": midnight + 15 * MINUTE for i in range(3)}
 
