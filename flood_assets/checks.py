@@ -1,6 +1,7 @@
 """What is judged after each materialization. A check says what it found; it does not stop what was stored.
 
-All checks of `readings` look at the lake once, in one step: a step for each would cost more than the looking.
+All checks of `readings` look at the lake once, in one step: a step for each would cost more than the looking. Those of
+`completeness` are judged where the ledger is counted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,9 @@ from flood_assets.explain import explained
 from flood_assets.lake import marks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.partitions import RETENTION, WINDOW, cutoff
+from flood_assets.ledger.account import Account
+from flood_assets.ledger.delays import JITTER
+from flood_assets.partitions import RETENTION, WINDOW, cutoff, utc
 from flood_assets.resources import Clock, LakeResource
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIME, Table
 
@@ -37,6 +40,24 @@ READINGS_CHECKS = (
     ("known_measures", f"At least {KNOWN_SHARE:.0%} of the measures are in the newest snapshot."),
     ("fresh_measures", f"At least {FRESH_SHARE:.0%} of the measures have a reading of the last hour."),
     ("nothing_past_its_day", "No stored reading is older than 24 hours, but for the hour that cleaning up may take."),
+)
+
+# Of the readings that are expected; more than this not fetched is no longer a gauge or two that the API refused.
+UNFETCHED_SHARE = 0.01
+
+# Gauges that are overdue, of those that were heard today: one in twenty always is, by the definition of being due.
+# When a poll brought nothing at all, fewer are enough to tell that it is the source that stands still.
+STILL_SHARE, STILL_SHARE_WITHOUT_NEWS = 0.5, 0.25
+
+# As long as nobody knows when gauges are due: the newest reading of a country is always minutes old.
+STILL_AFTER = timedelta(hours=2)
+
+COMPLETENESS_CHECKS = (
+    ("everything_fetched", "No reading is missing because the API was not asked for it, or could not be."),
+    (
+        "source_moves",
+        "The API shows new readings when gauges are due: a tick that runs well and brings nothing is none.",
+    ),
 )
 
 
@@ -129,6 +150,66 @@ def judge(windows: dict[datetime, pa.Table], now: datetime) -> Iterator[dg.Asset
             "rows_past_24_hours": past,
             "oldest_reading": dg.MetadataValue.timestamp(oldest),
             "cutoff": dg.MetadataValue.timestamp(cutoff(now)),
+        },
+    )
+
+
+def judge_account(account: Account, now: datetime) -> Iterator[dg.AssetCheckResult]:
+    """The results of the checks of `completeness`.
+
+    Args:
+        account: what the ledger says.
+        now: the time to judge by.
+    """
+    totals = account.totals()
+    gone = totals["not_fetched"]
+    yield dg.AssetCheckResult(
+        check_name="everything_fetched",
+        passed=gone == 0,
+        severity=(
+            dg.AssetCheckSeverity.ERROR if gone > UNFETCHED_SHARE * totals["expected"] else dg.AssetCheckSeverity.WARN
+        ),
+        metadata=totals,
+    )
+    yield _moves(account, now)
+
+
+def _moves(account: Account, now: datetime) -> dg.AssetCheckResult:
+    """Whether the source stands still: it answers, and most of what is due does not come."""
+    name = "source_moves"
+    if not account.asked.polls:
+        return dg.AssetCheckResult(check_name=name, passed=True, description="The API was not asked yet.")
+    polled, gauges = account.asked.polls[-1], account.timeliness
+    heard = gauges.filter(pc.greater(gauges["newest_at"], pa.scalar(cutoff(now), TIME)))
+    if not len(heard):
+        silent = f"The API was asked at {polled:%Y-%m-%d %H:%MZ} and shows no reading of the last 24 hours."
+        return dg.AssetCheckResult(
+            check_name=name, passed=not len(gauges), description=silent, metadata={"gauges": len(gauges)}
+        )
+    newest, moved = utc(pc.max(heard["newest_at"]).as_py()), utc(pc.max(heard["newest_seen_at"]).as_py())
+    due = heard["next_due_at"].drop_null()
+    overdue = pc.sum(pc.less_equal(due, pa.scalar(polled + JITTER, TIME))).as_py() or 0
+    share = overdue / len(due) if len(due) else 0.0
+    still = share >= (STILL_SHARE_WITHOUT_NEWS if moved < polled else STILL_SHARE) if len(due) else False
+    still = still or (not len(due) and polled - newest >= STILL_AFTER)
+    hours = round((polled - moved) / timedelta(hours=1), 2)
+    said = f"last moved at {moved:%Y-%m-%d %H:%MZ}, {hours} hours before it was asked last"
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not still,
+        description=(
+            f"The source stands still: it answers, but {overdue:,} of {len(due):,} gauges are overdue; it {said}. "
+            "Look at the API's status page; nothing is lost on our side."
+            if still
+            else f"The source {said}."
+        ),
+        metadata={
+            "source_last_moved": dg.MetadataValue.timestamp(moved),
+            "hours_since_it_moved": hours,
+            "newest_reading": dg.MetadataValue.timestamp(newest),
+            "asked_last": dg.MetadataValue.timestamp(polled),
+            "gauges_heard_today": len(heard),
+            "overdue": overdue,
         },
     )
 

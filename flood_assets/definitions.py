@@ -5,6 +5,7 @@
 
 import dagster as dg
 
+from flood_assets.assets.completeness import completeness
 from flood_assets.assets.readings import readings
 from flood_assets.assets.retention import retention
 from flood_assets.assets.stations import measures, stations
@@ -23,7 +24,7 @@ def build_defs(
     lake = lake or LakeResource()
     clock = clock or Clock()
     return dg.Definitions(
-        assets=[stations, measures, readings, retention],
+        assets=[stations, measures, readings, completeness, retention],
         asset_checks=[stations_are_sound, measures_are_sound, readings_checks],
         jobs=[refresh_job, reconcile_job, retention_job, housekeeping_job],
         schedules=[refresh_every_15_minutes, reconcile_every_6_hours, housekeeping_every_hour],

@@ -21,12 +21,12 @@ __all__ = [
 # In-process: a run takes seconds, and a process for each step would take longer than the step.
 refresh_job = dg.define_asset_job(
     "refresh_job",
-    selection=["stations", "measures", "readings"],
-    description="Fill what is missing: ask for the newest readings, and for more where a gauge jumped.",
+    selection=["stations", "measures", "readings", "completeness"],
+    description="Fill what is missing: ask for the newest readings, and for more where a gauge jumped. Then count.",
 )
 reconcile_job = dg.define_asset_job(
     "reconcile_job",
-    selection=["readings"],
+    selection=["readings", "completeness"],
     description="Read the last 24 hours whole, which finds corrections and readings that came out of order.",
 )
 retention_job = dg.define_asset_job(
@@ -63,7 +63,7 @@ def refresh_requests(now: datetime, gauges_known: Collection[datetime]) -> list[
     requests.append(
         dg.RunRequest(
             run_key=f"readings {now.isoformat()}",
-            asset_selection=[dg.AssetKey("readings")],
+            asset_selection=[dg.AssetKey("readings"), dg.AssetKey("completeness")],
             tags=_over(retained),
             run_config={"ops": {"readings": {"config": {"incremental": True}}}},
         )

@@ -1,4 +1,4 @@
-"""Readings, what changed of them, stations and measures as tables, in one line: for notebooks and scripts.
+"""Readings, what changed and what is missing of them, stations and measures as tables, in one line: for notebooks.
 
     from flood_assets.notebook import load_readings
     load_readings(river="River Thames", parameter="level", last=timedelta(hours=3), joined=True)
@@ -28,14 +28,23 @@ import pyarrow.compute as pc
 from flood_assets import settings
 from flood_assets.lake.io_manager import to_pandas
 from flood_assets.lake.lake import Lake
-from flood_assets.partitions import cutoff, is_expired, utc
+from flood_assets.ledger.account import Account, take
+from flood_assets.partitions import WINDOW, cutoff, is_expired, utc
 from flood_assets.resources import LakeResource
-from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
+from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TIMELINESS, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NothingFoundWarning", "load_changes", "load_measures", "load_readings", "load_stations"]
+__all__ = [
+    "NothingFoundWarning",
+    "load_changes",
+    "load_completeness",
+    "load_measures",
+    "load_readings",
+    "load_stations",
+    "load_timeliness",
+]
 
 Moment = datetime | str
 Texts = str | Iterable[str]
@@ -76,6 +85,21 @@ class _ReadingsWanted(_RowsWanted, total=False):
     start: Moment | None
     end: Moment | None
     last: timedelta | None
+    joined: bool
+
+
+class _CountsWanted(_RowsWanted, total=False):
+    """Those of `load_completeness`."""
+
+    start: Moment | None
+    end: Moment | None
+    last: timedelta | None
+    joined: bool
+
+
+class _LatenessWanted(_RowsWanted, total=False):
+    """Those of `load_timeliness`."""
+
     joined: bool
 
 
@@ -195,6 +219,84 @@ def load_changes(
     after = _since(since, moment)
     notes: list[str] = []
     rows = _changes(_Place.of(lake, moment), _Wanted.of(station, river, parameter, measure), after, names, notes)
+    _warn(notes)
+    return rows if arrow else to_pandas(rows)
+
+
+@overload
+def load_completeness(*, arrow: Literal[False] = False, **wanted: Unpack[_CountsWanted]) -> "pd.DataFrame": ...
+
+
+@overload
+def load_completeness(*, arrow: Literal[True], **wanted: Unpack[_CountsWanted]) -> pa.Table: ...
+
+
+def load_completeness(
+    *,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    last: timedelta | None = None,
+    station: Texts | None = None,
+    river: Texts | None = None,
+    parameter: Texts | None = None,
+    measure: Texts | None = None,
+    columns: Texts | None = None,
+    joined: bool = False,
+    arrow: bool = False,
+    lake: LakePlace | None = None,
+    now: Moment | None = None,
+) -> "pd.DataFrame | pa.Table":
+    """How complete the readings are: one row a measure and hour, by window and then by measure_id.
+
+    Readings expected, received, late, with several values, without one, and missing; and of the missing, how many the
+    gauge did not send (`silent`), how many usually come later (`not_due`), and how many nobody asked for
+    (`not_fetched`). It is counted from the readings as they are now, not read from the table `completeness`, which is
+    as old as the last refresh. `start`, `end` and `last` choose the hours that they touch; all other arguments, and
+    what is raised, are those of `load_readings`.
+
+    Returns:
+        The columns of `flood_assets.schemas.COMPLETENESS`, then those of `joined`.
+    """
+    names = _column_names(columns, _ledger_schema(COMPLETENESS, joined=joined), _remark(joined=joined))
+    moment = _now(now)
+    span = _Span.of(start, end, last, moment)
+    notes: list[str] = []
+    rows = _completeness(_Place.of(lake, moment), _Wanted.of(station, river, parameter, measure), span, names, notes)
+    _warn(notes)
+    return rows if arrow else to_pandas(rows)
+
+
+@overload
+def load_timeliness(*, arrow: Literal[False] = False, **wanted: Unpack[_LatenessWanted]) -> "pd.DataFrame": ...
+
+
+@overload
+def load_timeliness(*, arrow: Literal[True], **wanted: Unpack[_LatenessWanted]) -> pa.Table: ...
+
+
+def load_timeliness(
+    *,
+    station: Texts | None = None,
+    river: Texts | None = None,
+    parameter: Texts | None = None,
+    measure: Texts | None = None,
+    columns: Texts | None = None,
+    joined: bool = False,
+    arrow: bool = False,
+    lake: LakePlace | None = None,
+    now: Moment | None = None,
+) -> "pd.DataFrame | pa.Table":
+    """How late each measure's readings usually show, its newest one and when the next is due: one row a measure.
+
+    It is learnt from the readings as they are now, and remembered from the table `timeliness` where the day tells
+    nothing. All arguments, and what is raised, are those of `load_readings`.
+
+    Returns:
+        The columns of `flood_assets.schemas.TIMELINESS`, then those of `joined`; by measure_id.
+    """
+    names = _column_names(columns, _ledger_schema(TIMELINESS, joined=joined), _remark(joined=joined))
+    notes: list[str] = []
+    rows = _timeliness(_Place.of(lake, _now(now)), _Wanted.of(station, river, parameter, measure), names, notes)
     _warn(notes)
     return rows if arrow else to_pandas(rows)
 
@@ -389,6 +491,10 @@ def _changes_schema(*, joined: bool) -> pa.Schema:
     return pa.schema([*READINGS.schema, _CHANGE, *(_joined_fields() if joined else [])])
 
 
+def _ledger_schema(table: Table, *, joined: bool) -> pa.Schema:
+    return pa.schema([*table.schema, *(_joined_fields() if joined else [])])
+
+
 def _joined_fields() -> list[pa.Field]:
     return [STATIONS.schema.field(name) for name in _OF_STATION] + [MEASURES.schema.field(n) for n in _OF_MEASURE]
 
@@ -505,17 +611,9 @@ def _own_columns(
 
     None when there is no lake or no such gauge, which the notes then tell.
     """
-    if place.lake is None:
-        notes.append(place.why_nothing(READINGS))
+    ids = _ids(place, wanted, notes)
+    if place.lake is None or (ids is not None and not ids and wanted.measure != ()):
         return None
-
-    ids: Sequence[str] | None = wanted.measure
-    if wanted.of_stations or wanted.parameter is not None:
-        chosen = _snapshot(place, MEASURES, wanted, notes)
-        if not len(chosen):
-            return None
-        ids = chosen["measure_id"].to_pylist()
-
     own = [name for name in names if name in READINGS.schema.names]
     needed = [*own, *(["measure_id", "station_id"] if _joins(names) else ["measure_id"] if ids is not None else [])]
     rows = place.lake.read(
@@ -524,6 +622,53 @@ def _own_columns(
     if ids is not None and ids is wanted.measure:
         _note_unknown_measures(place, wanted.measure, rows, notes)
     return rows
+
+
+def _ids(place: _Place, wanted: _Wanted, notes: list[str]) -> Sequence[str] | None:
+    """The measures that were asked for, None for all; the notes tell when there is no lake or no such gauge."""
+    if place.lake is None:
+        notes.append(place.why_nothing(READINGS))
+        return ()
+    if wanted.of_stations or wanted.parameter is not None:
+        chosen: list[str] = _snapshot(place, MEASURES, wanted, notes)["measure_id"].to_pylist()
+        return chosen
+    return wanted.measure
+
+
+def _completeness(place: _Place, wanted: _Wanted, span: _Span, names: list[str], notes: list[str]) -> pa.Table:
+    """The counts of the hours that the span touches."""
+    account = _account(place, wanted, notes)
+    windows = [] if account is None else list(account.windows)
+    chosen = [
+        account.windows[window]
+        for window in windows
+        if account and (not span.start or window + WINDOW > span.start) and (not span.end or window < span.end)
+    ]
+    rows = pa.concat_tables([COMPLETENESS.schema.empty_table(), *chosen])
+    _note_missing_time(place, span, wanted, rows, notes)
+    return _joined_to(place, rows, names, notes)
+
+
+def _timeliness(place: _Place, wanted: _Wanted, names: list[str], notes: list[str]) -> pa.Table:
+    account = _account(place, wanted, notes)
+    return _joined_to(place, TIMELINESS.schema.empty_table() if account is None else account.timeliness, names, notes)
+
+
+def _account(place: _Place, wanted: _Wanted, notes: list[str]) -> Account | None:
+    """The ledger of the gauges that were asked for; None when there is none, which the notes then tell."""
+    ids = _ids(place, wanted, notes)
+    if place.lake is None or (ids is not None and not ids):
+        return None
+    account = take(place.lake, place.now, measure_ids=ids)
+    if account.lost:
+        notes.append(f"{len(account.lost)} windows of readings are damaged and count as not fetched: run doctor")
+    if ids is wanted.measure and wanted.measure is not None:
+        _note_unknown_measures(place, wanted.measure, account.timeliness, notes)
+    return account
+
+
+def _joined_to(place: _Place, rows: pa.Table, names: list[str], notes: list[str]) -> pa.Table:
+    return (_with_gauges(place, rows, notes) if _joins(names) else rows).select(names)
 
 
 def _with_gauges(place: _Place, rows: pa.Table, notes: list[str]) -> pa.Table:

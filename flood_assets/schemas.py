@@ -140,6 +140,44 @@ READINGS = Table(
     ),
 )
 
+COMPLETENESS = Table(
+    name="completeness",
+    key=("measure_id",),
+    columns=(
+        Column("measure_id", pa.string(), "The measure that was counted", nullable=False),
+        Column("window_start", TIME, "Start of the hour that was counted; only its moments of the last 24 hours count", nullable=False),
+        Column("station_id", pa.string(), "The measure's station; null where no snapshot of measures knows the measure"),
+        Column("step_s", pa.int32(), "Time between readings that was counted by: the nominal one, or the gauge's own where that differs; null for event gauges", "s"),
+        Column("expected", pa.int32(), "Readings that the step lets expect; 0 for event gauges", nullable=False),
+        Column("received", pa.int32(), "Readings that are stored; more than expected where some lie between the steps", nullable=False),
+        Column("late", pa.int32(), "Of the received, those that the API did not show yet when it was asked after they were due", nullable=False),
+        Column("several", pa.int32(), "Of the received, those with more than one value", nullable=False),
+        Column("without_value", pa.int32(), "Of the received, those without a value", nullable=False),
+        Column("missing", pa.int32(), "Of the expected, those that are not stored: silent + not_due + not_fetched", nullable=False),
+        Column("silent", pa.int32(), "Missing because the API had none when it was asked, and one was due: the gauge said nothing", nullable=False),
+        Column("not_due", pa.int32(), "Missing because this gauge usually reports later", nullable=False),
+        Column("not_fetched", pa.int32(), "Missing because the API was not asked since it was due, or could not be: our fault", nullable=False),
+        Column("observed_at", TIME, "When it was counted; a later count that found the same is not stored", nullable=False),
+    ),
+)
+
+TIMELINESS = Table(
+    name="timeliness",
+    key=("measure_id",),
+    columns=(
+        Column("measure_id", pa.string(), "The measure", nullable=False),
+        Column("station_id", pa.string(), "Its station; null where no snapshot of measures knows the measure"),
+        Column("step_s", pa.int32(), "Time between its readings, as in completeness; null for event gauges", "s"),
+        Column("usual_delay_s", pa.int32(), "Median time from a reading to its first appearance, as far as our asking shows it; null until one was observed", "s"),
+        Column("due_after_s", pa.int32(), "Time after which a reading has come if it comes: of 20 uploads 19 brought their first reading by then; null until one was observed", "s"),
+        Column("uploads", pa.int32(), "Uploads of the last day from which both were learnt; 0 where they are remembered from before", nullable=False),
+        Column("newest_at", TIME, "Time of the newest reading; remembered as long as there is a snapshot of each day"),
+        Column("newest_seen_at", TIME, "When the API was asked and first showed that reading"),
+        Column("next_due_at", TIME, "When the next reading is due: newest_at + step_s + due_after_s; null where one of them is"),
+        Column("observed_at", TIME, "When this was judged", nullable=False),
+    ),
+)
+
 REJECTS = Table(
     name="rejects",
     key=("line",),
@@ -153,5 +191,6 @@ REJECTS = Table(
 
 # fmt: on
 
-# The tables that people read are Dagster assets; rejects are written beside readings.
-TABLES = {table.name: table for table in (STATIONS, MEASURES, READINGS, REJECTS)}
+# Stations, measures, readings and completeness are Dagster assets; rejects are written beside readings, and timeliness
+# beside completeness.
+TABLES = {table.name: table for table in (STATIONS, MEASURES, READINGS, COMPLETENESS, TIMELINESS, REJECTS)}

@@ -25,6 +25,7 @@ from flood_assets.lake import marks as marking
 from flood_assets.lake.lake import READERS, Lake, StoredWindow
 from flood_assets.lake.layout import DAMAGED, MARKS_KEY
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
+from flood_assets.ledger.account import Account, take
 from flood_assets.partitions import cutoff, is_expired, retained_windows, utc
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, TABLES, TIME, Table
 
@@ -81,25 +82,19 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Completeness:
-    """The readings of the retained day against those that each measure's own rhythm lets expect.
-
-    The rhythm is the mark's `step_s`: how far apart the measure's readings usually lie. A reading is expected at each
-    step from the measure's newest reading back to the cutoff, and at each step from there on until now. Left out are
-    measures without a retained reading (they are silent), without a known rhythm, and event gauges, which have none.
+    """What the ledger says of the retained day, over all measures that have a rhythm (see `flood_assets.ledger`).
 
     Attributes:
-        measures: that were judged.
-        expected: readings of them in 24 hours.
-        held: of these, stored. More than expected of one measure does not make up for a gap in another.
-        gaps: of these, missing before the measure's newest reading: the gauge left them out, or they were lost.
-        awaited: of these, after the measure's newest reading: most are still at the gauge.
+        measures: that have a rhythm.
+        counts: of each count of `schemas.COMPLETENESS` the sum.
+        idle: measures without any reading of the day.
+        idle_missing: readings that these let expect.
     """
 
     measures: int
-    expected: int
-    held: int
-    gaps: int
-    awaited: int
+    counts: Mapping[str, int]
+    idle: int
+    idle_missing: int
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ class Status:
         measures: that the stored readings are of, retained or not.
         as_of: when the API was asked last, as far as the marks tell.
         freshness: None without a retained reading.
-        completeness: None when no measure's rhythm is known.
+        completeness: None when no measure has a rhythm.
         set_aside: damaged objects below `_damaged/`.
         problems: what else could not be read, and what to do.
     """
@@ -205,7 +200,7 @@ def look(lake: Lake, now: datetime) -> Status:
         past=pc.sum(pc.less_equal(rows["date_time"], pa.scalar(cutoff(now), TIME))).as_py() or 0,
         as_of=marks.as_of if marks else None,
         freshness=_freshness(newest, snapshot, now) if len(newest) else None,
-        completeness=_completeness(newest, marks.rows, snapshot, now) if marks and len(newest) else None,
+        completeness=_completeness(take(lake, now)),
         set_aside=[meta.key for meta in lake.store.list(DAMAGED)],
         problems=problems,
     )
@@ -285,26 +280,16 @@ def _freshness(newest: pa.Table, snapshot: pa.Table | None, now: datetime) -> Fr
     )
 
 
-def _completeness(newest: pa.Table, marks: pa.Table, snapshot: pa.Table | None, now: datetime) -> Completeness | None:
-    ids, at = newest["measure_id"], _milliseconds(newest["newest"])
-    mark = pc.index_in(ids, value_set=marks["measure_id"].combine_chunks())
-    step = marks["step_s"].take(mark).cast(pa.float64()).to_numpy() * 1000
-    judged = np.isfinite(step) & (step > 0)
-    if snapshot is not None:
-        events = snapshot["measure_id"].filter(pc.is_null(snapshot["period_s"])).combine_chunks()
-        judged &= ~pc.is_in(ids, value_set=events).to_numpy()
-    if not judged.any():
+def _completeness(account: Account) -> Completeness | None:
+    expected, received, missing = (account.of_each(name) for name in ("expected", "received", "missing"))
+    idle = (expected > 0) & (received == 0)
+    if not expected.any():
         return None
-    at, step, count = at[judged], step[judged], newest["count"].to_numpy()[judged]
-    due = np.ceil((at - _ms(cutoff(now))) / step).astype(np.int64)
-    awaited = np.floor((_ms(now) - at) / step).astype(np.int64)
-    held = np.minimum(count, due)
     return Completeness(
-        measures=int(judged.sum()),
-        expected=int((due + awaited).sum()),
-        held=int(held.sum()),
-        gaps=int((due - held).sum()),
-        awaited=int(awaited.sum()),
+        measures=int((expected > 0).sum()),
+        counts=account.totals(),
+        idle=int(idle.sum()),
+        idle_missing=int(missing[idle].sum()),
     )
 
 
@@ -366,14 +351,8 @@ def _print_readings(console: Console, status: Status) -> None:
     if readings.rows:
         _say(console, f"size: {readings.size / readings.rows:.1f} bytes a reading")
     _print_freshness(console, status)
-    if whole := status.completeness:
-        _say(
-            console,
-            f"completeness: {_percent(whole.held, whole.expected)} of the {whole.expected:,} readings that the rhythm "
-            f"of {whole.measures:,} measures lets expect in 24 hours; "
-            f"{_percent(whole.gaps, whole.expected)} are gaps before a measure's newest reading, "
-            f"{_percent(whole.awaited, whole.expected)} would be after it and were not shown by the API yet",
-        )
+    if status.completeness:
+        _print_completeness(console, status.completeness)
     if status.missing:
         _say(
             console,
@@ -389,6 +368,25 @@ def _print_readings(console: Console, status: Status) -> None:
         )
     if rejects.rows:
         _say(console, f"rejects: {rejects.rows:,} rows of the API could not be understood, see the table `rejects`")
+
+
+def _print_completeness(console: Console, whole: Completeness) -> None:
+    counts = whole.counts
+    there = counts["expected"] - counts["missing"]
+    _say(
+        console,
+        f"completeness: {_percent(there, counts['expected'])} of the {counts['expected']:,} readings that the rhythm "
+        f"of {whole.measures:,} measures lets expect in 24 hours; {counts['late']:,} came late, "
+        f"{counts['several']:,} have several values, {counts['without_value']:,} none",
+    )
+    if counts["missing"]:
+        _say(
+            console,
+            f"missing: {counts['missing']:,} readings: {counts['silent']:,} because the gauge was silent "
+            f"({whole.idle_missing:,} of all missing are of {whole.idle:,} measures without any reading today), "
+            f"{counts['not_due']:,} are not due yet, {counts['not_fetched']:,} were not fetched"
+            + (": the next `flood-assets refresh` asks for them" if counts["not_fetched"] else ""),
+        )
 
 
 def _print_freshness(console: Console, status: Status) -> None:

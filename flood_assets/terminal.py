@@ -24,7 +24,7 @@ from flood_assets.definitions import build_defs
 from flood_assets.jobs import reconcile_job, refresh_job, refresh_requests, retention_job, whole_day
 from flood_assets.lake.lake import Lake
 from flood_assets.resources import LakeResource
-from flood_assets.schemas import MEASURES, STATIONS
+from flood_assets.schemas import MEASURES, STATIONS, TABLES
 
 Command = Literal["refresh", "reconcile", "expire"]
 
@@ -222,8 +222,8 @@ def _times(events: Sequence[dg.DagsterEvent], seconds: float) -> Table:
     """Where the time went, in seconds.
 
     What the readings' run says of itself stands at each window that it read rows for; the newest always has it.
-    `gauges` and `checks` are whole steps, `telling` is the metadata with its pictures, and what no step accounts for is
-    Dagster's own.
+    `gauges`, `ledger` and `checks` are whole steps, `telling` is the metadata with its pictures, and what no step
+    accounts for is Dagster's own.
     """
     steps: dict[str | None, float] = defaultdict(float)
     for event in events:
@@ -241,7 +241,8 @@ def _times(events: Sequence[dg.DagsterEvent], seconds: float) -> Table:
         "parse": _value(newest, "parse_seconds"),
         "merge": sum(_value(window, "merge_seconds") for window in windows),
         "write": sum(_value(window, "write_seconds") for window in windows),
-        "checks": sum(taken for step, taken in steps.items() if step not in {"stations", "measures", "readings"}),
+        "ledger": steps["completeness"],
+        "checks": sum(taken for step, taken in steps.items() if step not in TABLES),
     }
     spent["telling"] = max(0.0, steps["readings"] - sum(spent[of] for of in ("download", "parse", "merge", "write")))
     dagster = max(0.0, seconds - sum(spent.values()))

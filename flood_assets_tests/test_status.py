@@ -139,39 +139,48 @@ def test_a_whole_day_is_complete(lake, capsys):
     filled(lake, "a", "b")
     # From 09:07:30 on there are 96 quarters; `a_day` begins at 10:00.
     whole = status.look(lake, NOW).completeness
-    assert (whole.measures, whole.expected, whole.awaited) == (2, 192, 0)
-    assert (whole.held, whole.gaps) == (2 * 93, 2 * 3)
-    assert "96.8 % of the 192 readings" in shown(lake, capsys)
+    assert (whole.measures, whole.idle) == (2, 0)
+    assert (whole.counts["expected"], whole.counts["received"], whole.counts["silent"]) == (192, 2 * 93, 2 * 3)
+    printed = shown(lake, capsys)
+    assert "96.8 % of the 192 readings that the rhythm of 2 measures lets expect" in printed
+    assert "missing: 6 readings: 6 because the gauge was silent (0 of all missing are of 0 measures" in printed
+    assert "0 were not fetched\n" in printed
 
 
-def test_a_gap_is_told_apart_from_what_the_gauge_has_still_to_send(lake):
+def test_what_the_gauge_has_still_to_send_and_what_nobody_asked_for_are_told_apart(lake, capsys):
     hours = [NOW - i * HOUR for i in range(24)]
     lake.merge_readings(fetched(*[("gap", t) for t in hours if t != hours[5]]), NOW, NOW)
     lake.merge_readings(fetched(*[("late", t) for t in hours[8:]]), NOW, NOW)
-    marked(lake, gap=3600, late=3600)
+    known(lake, gap=3600, late=3600, dead=3600)
+    newest = [{"measure_id": "gap", "newest": NOW, "step_s": 3600}, {"measure_id": "late", "newest": hours[8]}]
+    asked = marks.Asked.once(NOW, polled=True)
+    marks.advance(lake, pa.Table.from_pylist(newest, schema=MARKS), NOW, asked)
     whole = status.look(lake, NOW).completeness
-    assert (whole.measures, whole.expected) == (2, 48)
-    assert (whole.held, whole.gaps, whole.awaited) == (23 + 16, 1, 8)
+    counts = whole.counts
+    assert (whole.measures, whole.idle, whole.idle_missing) == (3, 1, 24)
+    assert (counts["expected"], counts["received"]) == (72, 23 + 16)
+    assert (counts["silent"], counts["not_due"], counts["not_fetched"]) == (1 + 24, 8, 0)
+    # Nobody has watched how late they are, so each is given 12 hours, but for the one that has not said anything.
+    later = status.look(lake, NOW + 14 * HOUR).completeness.counts
+    assert later["not_fetched"] == 1 + 9 + 13
+    assert "23 were not fetched: the next `flood-assets refresh` asks" in shown(lake, capsys, NOW + 14 * HOUR)
 
 
 def test_more_readings_of_one_measure_do_not_make_up_for_another(lake):
-    lake.merge_readings(fetched(*[("eager", NOW - i * QUARTER) for i in range(96)], ("poor", NOW)), NOW, NOW)
-    marked(lake, eager=3600, poor=3600)
-    whole = status.look(lake, NOW).completeness
-    assert (whole.expected, whole.held, whole.gaps) == (48, 25, 23)
+    eager = [("eager", NOW - i * QUARTER) for i in range(96)]
+    lake.merge_readings(fetched(*eager, ("poor", NOW)), NOW, NOW)
+    known(lake, eager=900, poor=3600)
+    counts = status.look(lake, NOW).completeness.counts
+    assert (counts["expected"], counts["received"], counts["missing"]) == (96 + 24, 97, 23)
 
 
-def test_event_gauges_silent_ones_and_those_without_a_rhythm_are_not_judged(lake):
-    lake.merge_readings(fetched(("event", NOW), ("new", NOW), ("steady", NOW)), NOW, NOW)
-    known(lake, event=None, new=900, steady=3600, silent=3600)
-    marked(lake, event=900, new=None, steady=3600, silent=3600)
+def test_event_gauges_are_not_judged(lake):
+    lake.merge_readings(fetched(("event", NOW), ("steady", NOW)), NOW, NOW)
+    known(lake, event=None, steady=3600)
     assert status.look(lake, NOW).completeness.measures == 1
-    lake.merge_readings(fetched(("stranger", NOW)), NOW, NOW)
-    marked(lake, stranger=3600)
-    assert status.look(lake, NOW).completeness.measures == 2
 
 
-def test_without_marks_completeness_is_not_told(lake, capsys):
+def test_without_marks_nobody_knows_when_the_api_was_asked(lake, capsys):
     lake.merge_readings(fetched(("a", NOW)), NOW, NOW)
     found = status.look(lake, NOW)
     assert (found.as_of, found.completeness) == (None, None)

@@ -1,1 +1,1 @@
-"""The assets, one file a subject: stations (with measures), readings, retention."""
+"""The assets, one file a subject: stations (with measures), readings, completeness, retention."""

@@ -84,6 +84,11 @@ def from_the_api(table: Table, **more: Any) -> Callable[[Callable[..., Any]], dg
         table: which; its columns are shown in the UI before anything was materialized.
         more: what else `dagster.asset` takes.
     """
+    return in_the_lake(table, pool=API_POOL, retry_policy=RETRIES, **more)
+
+
+def in_the_lake(table: Table, **more: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The decorator of an asset that is a table of the lake, stored by hourly windows; arguments as `from_the_api`."""
 
     def decorated(function: Callable[..., Any]) -> dg.AssetsDefinition:
         asset = dg.asset(
@@ -92,8 +97,6 @@ def from_the_api(table: Table, **more: Any) -> Callable[[Callable[..., Any]], dg
             owners=OWNERS,
             kinds={"python", "parquet"},
             code_version="1",
-            pool=API_POOL,
-            retry_policy=RETRIES,
             io_manager_key="lake_io",
             metadata={"dagster/column_schema": table.column_schema, "licence": LICENCE},
             **more,

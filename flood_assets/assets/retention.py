@@ -21,7 +21,7 @@ from flood_assets.partitions import cutoff, is_expired, partition_key, window_of
 from flood_assets.resources import Clock, LakeResource
 
 # Partitions of assets; the lake's other tables expire likewise but are unknown to Dagster.
-ASSETS = (schemas.STATIONS, schemas.MEASURES, schemas.READINGS)
+ASSETS = (schemas.STATIONS, schemas.MEASURES, schemas.READINGS, schemas.COMPLETENESS)
 
 
 class RetentionConfig(dg.Config):

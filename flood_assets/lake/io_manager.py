@@ -17,7 +17,8 @@ from flood_assets import schemas
 from flood_assets.explain import explained
 from flood_assets.lake import marks
 from flood_assets.lake.lake import Lake, WindowChange
-from flood_assets.partitions import WINDOW, is_expired, partition_key, retained_windows, window_of_key
+from flood_assets.ledger.account import Account
+from flood_assets.partitions import WINDOW, is_expired, partition_key, retained_windows, window_of, window_of_key
 from flood_assets.resources import Clock, LakeResource
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ class Batch:
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
-    """Stores `stations`, `measures` and `readings` in the lake and loads them as pyarrow or pandas tables."""
+    """Stores the assets that are tables in the lake and loads them as pyarrow or pandas tables."""
 
     lake: dg.ResourceDependency[LakeResource]
     clock: dg.ResourceDependency[Clock]
 
-    def handle_output(self, context: dg.OutputContext, obj: Batch | pa.Table) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Batch | Account | pa.Table) -> None:
         """Store what the asset returned, and record for each window of the run what became of it."""
         table = schemas.TABLES[context.asset_key.path[-1]]
         windows = [window_of_key(key) for key in context.asset_partition_keys]
@@ -65,6 +66,10 @@ class LakeIOManager(dg.ConfigurableIOManager):
             lake, now = self.lake.open(), self.clock.now()
             if isinstance(obj, Batch):
                 changes = _store(context, lake, obj, now)
+            elif isinstance(obj, Account):
+                counted = {window: obj.windows[window] for window in windows if window in obj.windows}
+                changes = [lake.put_snapshot(table, window, rows) for window, rows in counted.items()]
+                lake.put_snapshot(schemas.TIMELINESS, window_of(now), obj.timeliness)
             else:
                 changes = [lake.put_snapshot(table, window, obj) for window in windows if not is_expired(window, now)]
             _record(context, lake, table, windows, changes)
