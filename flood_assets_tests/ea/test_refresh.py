@@ -477,6 +477,7 @@ def test_a_country_that_moved_by_one_step_is_one_request():
     assert marked(fetched) == {f"m{i}": NOON - 5 * MINUTE for i in range(3)}
     assert len(fetched.rows) - 1 == 3  # one is repeated by an overlapping page
     assert list(fetched.covered) == retained_windows(NOON)[-1:]
+    assert (fetched.polled, list(fetched.read), fetched.behind) == (True, [], {})
     assert fetched.ages_minutes.tolist() == [5] * 4
 
 
@@ -484,6 +485,7 @@ def test_a_measure_that_could_not_be_asked_stays_behind_with_its_newest_row():
     readings = series("m0", NOON - 5 * HOUR - 5 * MINUTE, NOON - 5 * MINUTE)
     _, fetched = catch_up(readings, {"m0": NOON - 2 * HOUR}, Run(failing=frozenset({0})))
     assert (list(fetched.unanswered), marked(fetched), len(fetched.rows)) == (["m0"], {}, 0)
+    assert (fetched.polled, fetched.behind) == (True, {"m0": NOON - 5 * MINUTE})
 
 
 def test_an_api_in_trouble_is_not_asked_for_each_of_a_hundred_measures():
@@ -514,6 +516,7 @@ def test_of_a_measure_that_the_api_does_not_know_the_newest_row_is_stored_and_no
     readings = series("m0", NOON - 5 * HOUR - 5 * MINUTE, NOON - 5 * MINUTE)
     _, fetched = catch_up(readings, {"m0": NOON - 2 * HOUR}, Run(unknown=frozenset({0})))
     assert (list(fetched.unanswered), marked(fetched)) == ([], {})
+    assert (fetched.polled, fetched.behind) == (True, {"m0": NOON - 5 * MINUTE})
     assert set(fetched.rows["date_time"].to_pylist()) == {NOON - 5 * MINUTE}
 
 
@@ -538,6 +541,7 @@ def test_part_of_a_day_read_again_moves_no_mark_and_gives_nothing_else():
     windows = retained_windows(NOON)[-3:-1]
     fetched = refresh.reread(Api(readings, NOON, Run()), windows, NOON)
     assert (marked(fetched), list(fetched.covered)) == ({}, windows)
+    assert (fetched.polled, list(fetched.read)) == (False, windows)
     assert set(fetched.rows["date_time"].to_pylist()) == {
         r.at for r in readings if windows[0] <= r.at < NOON - 5 * MINUTE
     }
