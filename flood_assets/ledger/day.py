@@ -45,12 +45,14 @@ class Day:
     def of(cls, readings: pa.Table, listed: pa.Table) -> "Day":
         """The day of readings with the columns `READ` (measure_id coded) and measures with the columns `LISTED`."""
         coded = readings["measure_id"].unify_dictionaries().combine_chunks()
-        text = coded.dictionary.cast(pa.string())
+        text, index = coded.dictionary.cast(pa.string()), coded.indices.to_numpy(zero_copy_only=False)
         known = listed["measure_id"].combine_chunks()
-        measures = pc.unique(pa.concat_arrays([known, text]))
+        # A dictionary may hold measures of which no row is left.
+        used = text.take(pa.array(np.flatnonzero(np.bincount(index, minlength=len(text)))))
+        measures = pc.unique(pa.concat_arrays([known, used]))
         measures = measures.take(pc.sort_indices(measures))
-        code = pc.index_in(text, value_set=measures).to_numpy(zero_copy_only=False).astype(np.int64)
-        measure = code[coded.indices.to_numpy(zero_copy_only=False)] if len(coded) else np.zeros(0, np.int64)
+        code = pc.index_in(text, value_set=measures).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        measure = code[index] if len(index) else np.zeros(0, np.int64)
         at = milliseconds(readings["date_time"])
         order = np.lexsort((at, measure))
         several = pc.fill_null(pc.match_substring(readings["raw_value"].cast(pa.string()), "|"), False).to_numpy()
