@@ -7,7 +7,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from flood_assets.checks import READINGS_CHECKS
+from flood_assets.checks import COMPLETENESS_CHECKS, READINGS_CHECKS
 from flood_assets.lake.layout import key_of
 from flood_assets.partitions import window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
@@ -83,7 +83,8 @@ def test_damage_to_a_window_that_no_tick_touches_is_found_and_filled_again(fille
 def test_a_tick_runs_them(filled):
     filled.at(NOW + HOUR)
     result = filled.tick()
-    assert {found.check_name for found in result.get_asset_check_evaluations()} == {name for name, _ in READINGS_CHECKS}
+    expected = {name for name, _ in (*READINGS_CHECKS, *COMPLETENESS_CHECKS)}
+    assert {found.check_name for found in result.get_asset_check_evaluations()} == expected
 
 
 def test_an_empty_lake_is_no_fault_but_a_warning(place):

@@ -80,18 +80,19 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     header, rule, *rows = result.output.splitlines()
     assert header.split() == ["table", "windows", "rows", "new", "revised", "same", "written", "bytes"]
     assert set(rule.strip()) == {"─"}
-    assert [row.split()[:2] for row in rows[:3]] == [["measures", "25"], ["stations", "25"], ["readings", "25"]]
+    names = ["measures", "stations", "readings", "completeness"]
+    assert [row.split()[:2] for row in rows[:4]] == [[name, "25"] for name in names]
     held = len(place.lake.read(READINGS, now=NOW))
     assert rows[2].split()[2:] == [
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
-    assert rows[3] == "nothing to compare `latest` with: read the whole day"
-    parts = ["seconds", "gauges", "download", "parse", "merge", "write", "checks", "telling", "Dagster"]
-    assert rows[4].split() == parts
-    spent = [float(part) for part in rows[6].split()]
+    assert rows[4] == "nothing to compare `latest` with: read the whole day"
+    parts = ["seconds", "gauges", "download", "parse", "merge", "write", "ledger", "checks", "telling", "Dagster"]
+    assert rows[5].split() == parts
+    spent = [float(part) for part in rows[7].split()]
     assert len(spent) == len(parts)
     assert spent[0] == pytest.approx(sum(spent[1:]), abs=0.06), "each second is somebody's"
-    assert rows[7:] == ["8 of 8 checks passed"]
+    assert rows[8:] == ["10 of 10 checks passed"]
 
 
 def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(place, run):
@@ -99,9 +100,9 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     place.at(NOW + QUARTER)
     result = run("refresh")
     assert "measures " not in result.output.split("readings")[0]
-    assert "6 of 6 checks passed" in result.output
+    assert "8 of 8 checks passed" in result.output
     place.at(NOW + HOUR)
-    assert "8 of 8 checks passed" in run("refresh").output
+    assert "10 of 10 checks passed" in run("refresh").output
     # The first one stands for the whole day, the second for its hour.
     assert len(place.lake.windows(MEASURES)) == 26
 
@@ -121,8 +122,8 @@ def test_expire_tells_and_a_dry_run_only_tells(place, run):
     place.at(NOW + 3 * HOUR)
     dry, wet, again = run("expire", "--dry-run"), run("expire"), run("expire")
     assert [result.exit_code for result in (dry, wet, again)] == [0, 0, 0]
-    assert re.fullmatch(r"9 windows would be deleted, 1 would be trimmed: [\d,]+ rows, [\d,]+ bytes\n", dry.output)
-    assert re.fullmatch(r"9 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n", wet.output)
+    assert re.fullmatch(r"12 windows would be deleted, 1 would be trimmed: [\d,]+ rows, [\d,]+ bytes\n", dry.output)
+    assert re.fullmatch(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n", wet.output)
     assert again.output == "0 windows deleted, 0 trimmed: 0 rows, 0 bytes\n"
     assert [found.window for found in place.lake.windows(READINGS)] == retained_windows(place.now)[:-3]
 
@@ -210,7 +211,7 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     result = run("refresh")
     assert result.exit_code == 1
     assert "check unique_keys of readings failed: rows " in result.output
-    assert "5 of 6 checks passed" in result.output
+    assert "7 of 8 checks passed" in result.output
 
 
 def test_a_warning_of_a_check_is_told_and_is_no_failure(place, run):

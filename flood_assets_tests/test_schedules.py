@@ -51,7 +51,7 @@ def gauges(requests: list[dg.RunRequest]) -> list[str]:
 )
 def test_a_tick_asks_for_the_readings_of_the_25_windows_of_the_day(moment, first, last, instance):
     *_, request = tick(refresh_every_15_minutes, utc(moment), instance)
-    assert request.asset_selection == [dg.AssetKey("readings")]
+    assert request.asset_selection == [dg.AssetKey("readings"), dg.AssetKey("completeness")]
     assert tuple(request.tags[name] for name in RANGE) == (first, last)
     assert request.run_config == {"ops": {"readings": {"config": {"incremental": True}}}}
     assert request.partition_key is None
