@@ -91,6 +91,7 @@ def readings(
         observed_at=fetched.observed_at,
         covered=fetched.covered,
         marks=fetched.marks,
+        asked=marks.Asked.once(fetched.observed_at, polled=fetched.polled, read=fetched.read, behind=fetched.behind),
     )
 
 

@@ -4,7 +4,7 @@ It knows the lake only by what it is told of it: which windows are there, and th
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -41,6 +41,9 @@ class Fetched:
         marks: how far the past of each measure is complete once the rows are stored, schema `MARKS`.
         reason: why this was asked for.
         answers: the answers, for what they cost.
+        polled: whether it was asked where every measure stands, and for what is new of each.
+        read: windows that were read whole.
+        behind: measures that have more than could be had, and the newest time that the API showed of each.
         unanswered: measures that jumped and could not be asked; the next tick sees them jump again.
         ages_minutes: how old the newest reading of each measure in `latest` is; None when that was not asked.
     """
@@ -52,6 +55,9 @@ class Fetched:
     marks: pa.Table
     reason: str
     answers: Sequence[Answer] = field(repr=False)
+    polled: bool
+    read: Sequence[datetime]
+    behind: Mapping[str, datetime] = field(default_factory=dict)
     unanswered: Sequence[str] = ()
     ages_minutes: npt.NDArray[np.float64] | None = None
 
@@ -74,7 +80,7 @@ def reread(api: FloodMonitoringApi, windows: Sequence[datetime], now: datetime) 
     # A part of the day says nothing of what came before it: only the whole day moves the marks.
     marks = plan.marks_of(rows, now) if whole else MARKS.empty_table()
     covered = [window for window in windows if window in retained]
-    return _fetched(rows, answers, covered, marks, chosen.reason)
+    return _fetched(rows, answers, covered, marks, chosen.reason, polled=whole, read=covered)
 
 
 def catch_up(
@@ -104,7 +110,9 @@ def catch_up(
         answers = _days(api, first.days)
         rows = pa.concat_tables([answer.rows for answer in answers])
         complete = plan.credible(plan.marks_of(rows, now), known, measures, first.days[0], now)
-        return _fetched(rows, answers, _of_days(first.days, now), complete, first.reason)
+        windows = _of_days(first.days, now)
+        whole = windows.issuperset(retained_windows(now))
+        return _fetched(rows, answers, windows, complete, first.reason, polled=whole, read=windows)
 
     latest = api.latest()
     second = plan.after_latest(latest.rows, known, measures, now)
@@ -113,7 +121,8 @@ def catch_up(
     days = _days(api, second.days)
     taken = latest.rows.filter(pa.array(second.take))
     # Stored, so that the newest reading is there, but no mark moves: what came before it could not be had.
-    shown = latest.rows.filter(pc.is_in(latest.rows["measure_id"].cast(pa.string()), pa.array(refused, pa.string())))
+    shown = _of_measures(latest.rows, refused)
+    left = _of_measures(latest.rows, [*refused, *unanswered])
     newer = [_marks_of_taken(taken)]
     if singles:
         newer.append(plan.marks_of(pa.concat_tables([answer.rows for answer in singles]), now))
@@ -126,6 +135,9 @@ def catch_up(
         {*_of_days(second.days, now), retained_windows(now)[-1]},
         pa.concat_tables(newer),
         second.reason,
+        polled=True,
+        read=_of_days(second.days, now),
+        behind=dict(zip(left["measure_id"].to_pylist(), left["date_time"].to_pylist(), strict=True)),
         unanswered=unanswered,
         ages_minutes=(now.timestamp() - latest.rows["date_time"].cast(pa.int64()).to_numpy() / 1000) / 60,
     )
@@ -182,6 +194,10 @@ def _marks_of_taken(taken: pa.Table) -> pa.Table:
     return pa.table([ids, newest, pa.nulls(len(taken), pa.int32())], schema=MARKS)
 
 
+def _of_measures(rows: pa.Table, measures: Sequence[str]) -> pa.Table:
+    return rows.filter(pc.is_in(rows["measure_id"].cast(pa.string()), pa.array(measures, pa.string())))
+
+
 def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     at = rows["date_time"]
     return rows.filter(pc.and_(pc.greater_equal(at, pa.scalar(start, TIME)), pc.less(at, pa.scalar(end, TIME))))
@@ -199,6 +215,9 @@ def _fetched(
     marks: pa.Table,
     reason: str,
     *,
+    polled: bool,
+    read: Iterable[datetime],
+    behind: Mapping[str, datetime] | None = None,
     unanswered: Sequence[str] = (),
     ages_minutes: npt.NDArray[np.float64] | None = None,
 ) -> Fetched:
@@ -210,6 +229,9 @@ def _fetched(
         marks=marks,
         reason=reason,
         answers=answers,
+        polled=polled,
+        read=sorted(read),
+        behind=behind or {},
         unanswered=unanswered,
         ages_minutes=ages_minutes,
     )

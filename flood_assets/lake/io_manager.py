@@ -6,7 +6,7 @@ which is what a tick is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class Batch:
         observed_at: when the API was asked; of two writers, the one that asked later is right.
         covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
         marks: how far the lake is complete once the rows are stored, schema `MARKS`.
+        asked: what the API was asked for.
     """
 
     rows: pa.Table
@@ -47,6 +48,7 @@ class Batch:
     observed_at: datetime
     covered: Sequence[datetime]
     marks: pa.Table
+    asked: marks.Asked = field(default_factory=marks.Asked)
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
@@ -95,9 +97,9 @@ def to_pandas(rows: pa.Table) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - a run of the assets never needs it
 
     frame: pd.DataFrame = rows.to_pandas(date_as_object=False)
-    for field in rows.schema:
-        if field.type == pa.int32() and field.nullable:
-            frame[field.name] = rows[field.name].to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
+    for column in rows.schema:
+        if column.type == pa.int32() and column.nullable:
+            frame[column.name] = rows[column.name].to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
     return frame
 
 
@@ -120,7 +122,7 @@ def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -
         # Of a damaged window only what this batch has of it is there now.
         marks.forget(lake)
     else:
-        marks.advance(lake, batch.marks, batch.observed_at)
+        marks.advance(lake, batch.marks, batch.observed_at, batch.asked)
     if merge.future:
         context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
     return merge.windows

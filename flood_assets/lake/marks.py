@@ -3,10 +3,15 @@
 Kept as one small object beside the tables and written after the windows: a run that is killed leaves the marks
 behind what is stored, and the next one asks again for what is there already, which changes nothing. What a mark
 means for the next request is in `flood_assets.ea.plan`.
+
+Beside the marks stands when the API was asked for what (`Asked`): without it, a reading that is not there tells nothing
+about who is to blame. What follows from it is in `flood_assets.ledger`.
 """
 
+import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +21,7 @@ import pyarrow.parquet as pq
 
 from flood_assets.lake.layout import MARKS_KEY, from_ms, to_ms
 from flood_assets.lake.store import Blob, ConflictError
-from flood_assets.partitions import cutoff
+from flood_assets.partitions import cutoff, is_expired
 from flood_assets.schemas import MARKS, TIME
 
 if TYPE_CHECKING:
@@ -24,7 +29,42 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flood_assets.lake")
 
-_AS_OF = b"as_of_ms"
+_AS_OF, _ASKED = b"as_of_ms", b"asked"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """When the API was asked for what, over the retained day.
+
+    Attributes:
+        polls: moments at which it was asked where every measure stands, and for all that was new of those that could be
+            asked; oldest first.
+        read: windows that were read whole, and when that was last begun.
+        behind: measures that the latest poll showed to have more than could be had, and the newest time that it showed.
+    """
+
+    polls: tuple[datetime, ...] = ()
+    read: Mapping[datetime, datetime] = field(default_factory=dict)
+    behind: Mapping[str, datetime] = field(default_factory=dict)
+
+    @classmethod
+    def once(
+        cls, at: datetime, *, polled: bool, read: Iterable[datetime] = (), behind: Mapping[str, datetime] | None = None
+    ) -> "Asked":
+        """What one fetch asked for, which began at `at`."""
+        at = from_ms(to_ms(at))
+        return cls((at,) if polled else (), dict.fromkeys(read, at), behind or {})
+
+    def then(self, later: "Asked", now: datetime) -> "Asked":
+        """Both, without what is older than a day."""
+        polls = sorted({poll for poll in (*self.polls, *later.polls) if poll > cutoff(now)})
+        read = {
+            window: max(asked.read[window] for asked in (self, later) if window in asked.read)
+            for window in sorted({*self.read, *later.read})
+            if not is_expired(window, now)
+        }
+        newer = later.polls and (not self.polls or later.polls[-1] >= self.polls[-1])
+        return Asked(tuple(polls), read, later.behind if newer else self.behind)
 
 
 @dataclass(frozen=True)
@@ -34,10 +74,12 @@ class Marks:
     Attributes:
         rows: schema `MARKS`, one row a measure, sorted.
         as_of: when the API was asked last.
+        asked: what for.
     """
 
     rows: pa.Table
     as_of: datetime
+    asked: Asked = field(default_factory=Asked)
 
 
 def load(lake: "Lake") -> Marks | None:
@@ -46,13 +88,14 @@ def load(lake: "Lake") -> Marks | None:
     return _decoded(lake, blob) if isinstance(blob, Blob) else None
 
 
-def advance(lake: "Lake", newer: pa.Table, as_of: datetime) -> None:
+def advance(lake: "Lake", newer: pa.Table, as_of: datetime, asked: Asked | None = None) -> None:
     """Move the marks of the measures in `newer` forward, never back, whoever else does so meanwhile.
 
     Args:
         lake: whose.
         newer: schema `MARKS`. A null `step_s` leaves the one that is known.
         as_of: when the API was asked for what `newer` follows from.
+        asked: what it was asked for then.
     """
     for _ in lake.attempts(MARKS_KEY):
         with lake.store.guard(MARKS_KEY):
@@ -64,10 +107,11 @@ def advance(lake: "Lake", newer: pa.Table, as_of: datetime) -> None:
             rows = united(stored.rows if stored else MARKS.empty_table(), newer)
             # A mark that has left the day says as much as none: gauges come and go, and this object shall not grow.
             rows = rows.filter(pc.greater(rows["newest"], pa.scalar(cutoff(as_of), TIME)))
-            if stored is not None and stored.as_of == as_of and stored.rows.equals(rows):
+            both = (stored.asked if stored else Asked()).then(asked or Asked(), as_of)
+            if stored is not None and stored == Marks(rows, as_of, both):
                 return
             try:
-                lake.store.put(MARKS_KEY, _encoded(Marks(rows, as_of)), replaces=blob.meta if blob else None)
+                lake.store.put(MARKS_KEY, _encoded(Marks(rows, as_of, both)), replaces=blob.meta if blob else None)
             except ConflictError:
                 continue
             return
@@ -90,7 +134,7 @@ def _decoded(lake: "Lake", blob: Blob) -> Marks | None:
     try:
         rows = pq.read_table(pa.BufferReader(blob.data))
         as_of = from_ms(int(rows.schema.metadata[_AS_OF]))
-        return Marks(rows.replace_schema_metadata(None).cast(MARKS), as_of)
+        return Marks(rows.replace_schema_metadata(None).cast(MARKS), as_of, _asked(rows.schema.metadata.get(_ASKED)))
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
         logger.error("%s/%s is damaged (%s): the day will be read again", lake.url, MARKS_KEY, error)  # noqa: TRY400
         return None
@@ -98,7 +142,24 @@ def _decoded(lake: "Lake", blob: Blob) -> Marks | None:
 
 def _encoded(marks: Marks) -> bytes:
     sink = pa.BufferOutputStream()
-    rows = marks.rows.replace_schema_metadata({_AS_OF: str(to_ms(marks.as_of)).encode()})
-    pq.write_table(rows, sink, compression="zstd")
+    asked = {
+        "polls": [to_ms(poll) for poll in marks.asked.polls],
+        "read": [[to_ms(window), to_ms(at)] for window, at in marks.asked.read.items()],
+        "behind": {measure: to_ms(shown) for measure, shown in marks.asked.behind.items()},
+    }
+    said = {_AS_OF: str(to_ms(marks.as_of)).encode(), _ASKED: json.dumps(asked).encode()}
+    pq.write_table(marks.rows.replace_schema_metadata(said), sink, compression="zstd")
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
+
+
+def _asked(said: bytes | None) -> Asked:
+    """What a lake of an older version does not say counts as not asked."""
+    if said is None:
+        return Asked()
+    asked = json.loads(said)
+    return Asked(
+        polls=tuple(from_ms(poll) for poll in asked["polls"]),
+        read={from_ms(window): from_ms(at) for window, at in asked["read"]},
+        behind={measure: from_ms(shown) for measure, shown in asked["behind"].items()},
+    )

@@ -1,9 +1,10 @@
 """How far the lake is complete: marks move forward only, whoever moves them."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,3 +128,34 @@ def test_united_marks_are_the_newest_time_and_the_last_step_of_each_measure(old,
         expected[name] = (max(before, newest), step if step is not None else known_step)
     assert [tuple(r.values()) for r in united.to_pylist()] == [(n, *expected[n]) for n in sorted(expected)]
     assert marks.united(united, table(*new)).equals(united)
+
+
+def test_what_the_api_was_asked_for_is_kept_for_a_day(lake):
+    marks.advance(lake, MARKS.empty_table(), NOW, marks.Asked.once(NOW, polled=True, read=[at(8), at(9)]))
+    later = NOW + 20 * HOUR
+    marks.advance(lake, MARKS.empty_table(), later, marks.Asked.once(later, polled=False, read=[at(9)]))
+    assert marks.load(lake).asked == marks.Asked((NOW,), {at(8): NOW, at(9): later})
+    next_day = NOW + 24 * HOUR
+    marks.advance(lake, MARKS.empty_table(), next_day, marks.Asked.once(next_day, polled=True))
+    assert marks.load(lake).asked == marks.Asked((next_day,), {at(9): later})
+
+
+def test_what_is_left_behind_is_what_the_latest_poll_says(lake):
+    def poll(moment: datetime, **behind: datetime) -> dict:
+        marks.advance(lake, MARKS.empty_table(), moment, marks.Asked.once(moment, polled=True, behind=behind))
+        return dict(marks.load(lake).asked.behind)
+
+    assert poll(NOW, a=at(8), b=at(9)) == {"a": at(8), "b": at(9)}
+    assert poll(NOW - QUARTER, c=at(7)) == {"a": at(8), "b": at(9)}, "an older poll that ended later"
+    assert poll(NOW + QUARTER, b=at(9)) == {"b": at(9)}
+    read = marks.Asked.once(NOW + HOUR, polled=False, read=[at(9)])
+    marks.advance(lake, MARKS.empty_table(), NOW + HOUR, read)
+    assert marks.load(lake).asked.behind == {"b": at(9)}, "a single window says nothing of it"
+
+
+def test_marks_of_a_version_that_did_not_say_what_was_asked_are_kept(lake):
+    rows = table(("a", at(8), 900))
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.replace_schema_metadata({b"as_of_ms": b"1000"}), sink)
+    put_raw(lake, MARKS_KEY, sink.getvalue().to_pybytes())
+    assert marks.load(lake) == marks.Marks(rows, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
