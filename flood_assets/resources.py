@@ -13,6 +13,7 @@ from pydantic import Field
 from flood_assets import settings
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.store import Patience
 
 
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -57,6 +58,10 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     region_name: str | None = Field(default=None, description="S3 only: region")
     endpoint_url: str | None = Field(default=None, description="S3 only: endpoint of a store that is not AWS's")
     profile_name: str | None = Field(default=None, description="S3 only: profile of the shared configuration")
+    connect_timeout_s: float = Field(default=4, description="Buckets: seconds to wait for a connection")
+    answer_timeout_s: float = Field(default=9, description="Buckets: seconds to wait for the next bytes of an answer")
+    retry_timeout_s: float = Field(default=18, description="Buckets: seconds after which no request is tried again")
+    tries: int = Field(default=5, description="Buckets: how often a request is tried before it is given up")
 
     @property
     def lake_url(self) -> str:
@@ -65,10 +70,16 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def open(self) -> Lake:
         """The lake, ready to read and write; the folder of a local one is made."""
+        patience = Patience(self.connect_timeout_s, self.answer_timeout_s, self.retry_timeout_s, self.tries)
         if not self.lake_url.startswith("s3://"):
-            return Lake.open(self.lake_url)
+            return Lake.open(self.lake_url, patience=patience)
         # dagster-aws takes half a second to import and brings boto3: only those who use S3 pay for it.
         from dagster_aws.s3 import S3Resource  # noqa: PLC0415
 
-        s3 = S3Resource(region_name=self.region_name, endpoint_url=self.endpoint_url, profile_name=self.profile_name)
-        return Lake.open(self.lake_url, s3=s3)
+        s3 = S3Resource(
+            region_name=self.region_name,
+            endpoint_url=self.endpoint_url,
+            profile_name=self.profile_name,
+            max_attempts=self.tries,
+        )
+        return Lake.open(self.lake_url, s3=s3, patience=patience)

@@ -187,6 +187,8 @@ def look(lake: Lake, now: datetime) -> Status:
     marks = marking.load(lake)
     if marks is None and lake.store.head(MARKS_KEY) is not None:
         problems.append(f"{lake.url}/{MARKS_KEY} is damaged: the next refresh reads the day whole and writes it anew")
+    if marks is not None and marks.forgotten:
+        problems.append("a damaged window of readings was set aside: the next refresh reads the day whole")
     snapshot = _snapshot(lake, tables[MEASURES.name], now)
     newest = _newest(rows, now)
     stored = tables[READINGS.name]
@@ -198,7 +200,7 @@ def look(lake: Lake, now: datetime) -> Status:
         # As `plan.before_latest` sees it: the first and the last window of the day need not be there.
         missing=sorted(set(retained_windows(now)[1:-1]) - set(stored.windows) - set(stored.damaged)),
         past=pc.sum(pc.less_equal(rows["date_time"], pa.scalar(cutoff(now), TIME))).as_py() or 0,
-        as_of=marks.as_of if marks else None,
+        as_of=marks.as_of if marks and not marks.forgotten else None,
         freshness=_freshness(newest, snapshot, now) if len(newest) else None,
         completeness=_completeness(take(lake, now)),
         set_aside=[meta.key for meta in lake.store.list(DAMAGED)],

@@ -211,7 +211,7 @@ def test_a_damaged_window_is_shown_and_the_rest_is_counted(lake, capsys, table):
     assert found.tables["readings"].rows == (93 if table is not READINGS else 92)
     printed = shown(lake, capsys)
     assert f"damaged: {table.name} 2026-11-21 09:00Z:" in printed
-    assert "Delete it or move it away" in printed
+    assert "The next refreshes set it aside" in printed
 
 
 @pytest.mark.parametrize("column", READINGS.schema.names)
@@ -227,6 +227,7 @@ def test_pages_damaged_behind_a_sound_footer_are_found(lake, column):
 
 def test_what_was_set_aside_is_listed(lake, capsys):
     filled(lake, "a")
+    put_raw(lake, key_of(READINGS, at(9)), b"not parquet")
     aside = lake.set_aside(READINGS, at(9))
     assert status.look(lake, NOW).set_aside == [aside]
     assert f"set aside: 1 damaged objects, which expire with their windows: {aside}" in shown(lake, capsys)
@@ -250,6 +251,7 @@ def test_a_bucket_is_looked_at_as_a_folder_is(s3_server, monkeypatch, capsys):
 
 def test_a_narrow_terminal_gets_no_longer_lines(lake, capsys, monkeypatch):
     filled(lake, "a", "b")
+    put_raw(lake, key_of(READINGS, at(9)), b"not parquet")
     lake.set_aside(READINGS, at(9))
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "50")

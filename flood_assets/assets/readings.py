@@ -65,15 +65,14 @@ def readings(
         _require_clock(complete, now)
         damaged = store.set_aside_damaged(READINGS)
         if damaged:
-            marks.forget(store)
-            complete = None
+            complete = marks.load(store)
         known = store.newest_snapshot(MEASURES, now)
         snapshot = known if known is not None else MEASURES.schema.empty_table()
         if config.incremental:
             fetched = catch_up(
                 api,
                 stored=[window.window for window in store.windows(READINGS)],
-                marks=complete.rows if complete is not None else None,
+                marks=complete.rows if complete is not None and not complete.forgotten else None,
                 measures=snapshot,
                 now=now,
             )
@@ -92,6 +91,7 @@ def readings(
         covered=fetched.covered,
         marks=fetched.marks,
         asked=marks.Asked.once(fetched.observed_at, polled=fetched.polled, read=fetched.read, behind=fetched.behind),
+        loss=complete.loss if complete is not None else "",
     )
 
 

@@ -41,6 +41,7 @@ class Batch:
         covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
         marks: how far the lake is complete once the rows are stored, schema `MARKS`.
         asked: what the API was asked for.
+        loss: which loss of stored readings the marks followed before.
     """
 
     rows: pa.Table
@@ -50,6 +51,7 @@ class Batch:
     covered: Sequence[datetime]
     marks: pa.Table
     asked: marks.Asked = field(default_factory=marks.Asked)
+    loss: str = ""
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
@@ -71,7 +73,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 changes = [lake.put_snapshot(table, window, rows) for window, rows in counted.items()]
                 lake.put_snapshot(schemas.TIMELINESS, window_of(now), obj.timeliness)
             else:
-                changes = [lake.put_snapshot(table, window, obj) for window in windows if not is_expired(window, now)]
+                changes = _put_snapshots(context, lake, table, windows, obj, now)
             _record(context, lake, table, windows, changes)
 
     def load_input(self, context: dg.InputContext) -> "pa.Table | pd.DataFrame":
@@ -123,14 +125,30 @@ def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -
     if len(batch.rejects):
         lake.add_rejects(batch.rejects)
         context.log.warning("%d rows could not be understood: kept in the table `rejects`", len(batch.rejects))
-    if any(change.set_aside for change in merge.windows):
-        # Of a damaged window only what this batch has of it is there now.
-        marks.forget(lake)
-    else:
-        marks.advance(lake, batch.marks, batch.observed_at, batch.asked)
+    if not marks.advance(lake, batch.marks, batch.observed_at, batch.asked, loss=batch.loss):
+        context.log.warning("a window was damaged and set aside meanwhile: the next refresh reads the whole day")
     if merge.future:
         context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
     return merge.windows
+
+
+def _put_snapshots(
+    context: dg.OutputContext,
+    lake: Lake,
+    table: schemas.Table,
+    windows: Sequence[datetime],
+    rows: pa.Table,
+    now: datetime,
+) -> list[WindowChange]:
+    """Store a snapshot in its windows, and in those of others that are damaged: there is no second way to fill them."""
+    damaged = lake.damaged(table)
+    retained = [window for window in sorted({*windows, *damaged}) if not is_expired(window, now)]
+    changes = [lake.put_snapshot(table, window, rows) for window in retained]
+    kept = [change.set_aside for change in changes if change.set_aside]
+    if kept:
+        context.log.warning("%d windows of %s were damaged and hold this snapshot now", len(kept), table.name)
+        context.add_output_metadata({SET_ASIDE: ", ".join(kept)})
+    return changes
 
 
 def _record(

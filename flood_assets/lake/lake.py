@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError, WrongLakeError
+from flood_assets.lake import marks, parquet, retention
 from flood_assets.lake import merge as merging
-from flood_assets.lake import parquet, retention
 from flood_assets.lake.layout import IDENTITY, damaged_key, from_ms, key_of, window_of_key
 from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, schema_of
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
-from flood_assets.lake.store import Blob, ConflictError, Meta, Store, open_store
+from flood_assets.lake.store import Blob, ConflictError, Meta, Patience, Store, open_store
 from flood_assets.partitions import WINDOW, cutoff, is_expired, utc, window_of, windows_between
 from flood_assets.schemas import READINGS, REJECTS, TABLES, Table
 
@@ -142,18 +142,19 @@ class Lake:
         self.store = store
 
     @classmethod
-    def open(cls, url: str, *, s3: S3Settings | None = None) -> "Lake":
+    def open(cls, url: str, *, s3: S3Settings | None = None, patience: Patience | None = None) -> "Lake":
         """The lake at a URL; a folder is made if need be, a bucket must exist.
 
         Args:
             url: `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
             s3: an object shaped like `dagster_aws.s3.S3Resource`; without it the usual AWS configuration applies.
+            patience: how long a bucket is waited for.
 
         Raises:
             SettingsError: another kind of URL.
             LakeError: no credentials, or a folder that cannot be made.
         """
-        return cls(open_store(url, s3))
+        return cls(open_store(url, s3, patience))
 
     @property
     def url(self) -> str:
@@ -287,31 +288,55 @@ class Lake:
         ]
 
     def set_aside(self, table: Table, window: datetime) -> str | None:
-        """Move a window's object below `_damaged/`, where no reader looks; its new name, or None without an object."""
+        """Keep a damaged window's object below `_damaged/`, where no reader looks, and put an empty one in its place.
+
+        Exactly the version that was found damaged is replaced, in one write: of two runs that find it at once one does
+        it, and what a third has written there meanwhile stays. The marks forget before that what the window held, so
+        that the next refresh reads the day whole, whatever becomes of this run.
+
+        Returns:
+            The name under which it is kept; None when the window is sound, or there is none.
+
+        Raises:
+            LakeError: the lake could not be read or written.
+        """
         key = key_of(table, window_of(window))
-        with self.store.guard(key):
-            meta = self.store.head(key)
-            if meta is None:
-                return None
-            aside = self._copied_aside(meta)
-            self.store.delete([key])
-        return aside
+        for _ in self.attempts(key):
+            with self.store.guard(key):
+                blob = _whole(self.store.get(key))
+                damage = None if blob is None else self._damage(table, key, blob)
+                if blob is None or damage is None:
+                    return None
+                aside = self._kept_aside(table, blob)
+                try:
+                    self.store.put(key, self.encode(table, table.schema.empty_table()), replaces=blob.meta)
+                except ConflictError:
+                    continue
+                logger.error("%s. It is kept as %s, and an empty window is in its place", damage, aside)
+                return aside
+        raise AssertionError("attempts() ends with an error")
 
     def set_aside_damaged(self, table: Table) -> dict[datetime, str]:
         """Set aside each window that is not one of this table by its footer: where each was moved to.
 
-        Left in its place, a damaged window counts as one that is there, and nobody asks for its readings again.
         Damage inside is found by whoever decodes the rows, a merge or the checks, which do the same.
         """
         windows = [stored.window for stored in self.windows(table)]
         with ThreadPoolExecutor(READERS) as pool:
-            damaged = [window for window in pool.map(partial(self._damage, table), windows) if window is not None]
-        aside = {}
-        for window in damaged:
-            if moved := self.set_aside(table, window):
-                logger.error("%s of %s was damaged: it is kept as %s", table.name, window, moved)
-                aside[window] = moved
-        return aside
+            damaged = [window for window in pool.map(partial(self._without_footer, table), windows) if window]
+        return {window: moved for window in damaged if (moved := self.set_aside(table, window))}
+
+    def damaged(self, table: Table) -> list[datetime]:
+        """The windows of a table that cannot be read, oldest first; each is decoded whole."""
+
+        def is_damaged(window: datetime) -> bool:
+            key = key_of(table, window)
+            blob = _whole(self.store.get(key))
+            return blob is not None and self._damage(table, key, blob) is not None
+
+        windows = [stored.window for stored in self.windows(table)]
+        with ThreadPoolExecutor(READERS) as pool:
+            return [window for window, bad in zip(windows, pool.map(is_damaged, windows), strict=True) if bad]
 
     # -- reading
 
@@ -374,13 +399,16 @@ class Lake:
         )
 
     def newest_snapshot(self, table: Table, now: datetime) -> pa.Table | None:
-        """The rows of a snapshot's newest window; None when none is retained. A damaged one is logged and skipped."""
+        """The rows of a snapshot's newest window; None when none is retained.
+
+        A damaged one is logged and skipped, and so is an empty one, which stands where a damaged one was.
+        """
         for stored in reversed(self.windows(table)):
             if stored.window > utc(now) or is_expired(stored.window, now):
                 continue
             try:
                 opened = self.load(table, stored.key)
-                if opened is not None:
+                if opened is not None and opened.file.rows:
                     return opened.file.read()
             except DamagedWindowError as error:
                 logger.error("%s; an older snapshot is used", error)  # noqa: TRY400 - the message says it all
@@ -448,14 +476,10 @@ class Lake:
     def _update(self, table: Table, window: datetime, revise: Callable[[pa.Table | None], _Outcome]) -> WindowChange:
         """Read a window, let `revise` say what it shall hold, and write that if nobody else wrote meanwhile."""
         key = key_of(table, window)
-        lost: tuple[bytes, WindowChange] | None = None
         for _ in self.attempts(key):
             with self.store.guard(key):
                 started = time.perf_counter()
                 blob = _whole(self.store.get(key))
-                if lost is not None and blob is not None and blob.data.to_pybytes() == lost[0]:
-                    # The PUT had succeeded and only its answer was lost: the retry met our own work.
-                    return lost[1]
                 aside = None
                 try:
                     rows = None if blob is None else self._decoded(table, key, blob)
@@ -464,7 +488,7 @@ class Lake:
                 except DamagedWindowError as error:
                     if blob is None:
                         raise
-                    aside = self._copied_aside(blob.meta)
+                    aside = self._kept_aside(table, blob)
                     logger.error("%s. It is kept as %s and the window is written anew", error, aside)  # noqa: TRY400
                     rows, read = None, time.perf_counter()
                     outcome = revise(None)
@@ -496,7 +520,6 @@ class Lake:
                 try:
                     self.store.put(key, data, replaces=None if blob is None else blob.meta)
                 except ConflictError:
-                    lost = data, change
                     continue
                 return replace(change, seconds_write=time.perf_counter() - merged)
         raise AssertionError("attempts() ends with an error")
@@ -509,13 +532,24 @@ class Lake:
             raise DamagedWindowError(place, disorder)
         return rows
 
-    def _copied_aside(self, meta: Meta) -> str:
-        aside = damaged_key(meta.key, meta.modified)
-        self.store.copy(meta.key, aside)
+    def _kept_aside(self, table: Table, blob: Blob) -> str:
+        """Keep a copy of a damaged object that is about to be replaced, and let the marks forget what it held."""
+        aside = damaged_key(blob.meta.key, blob.meta.modified, blob.data)
+        self.store.put(aside, blob.data.to_pybytes(), replaces=None)
+        if table is READINGS:
+            marks.forget(self)
         return aside
 
-    def _damage(self, table: Table, window: datetime) -> datetime | None:
-        """The window, if it is damaged."""
+    def _damage(self, table: Table, key: str, blob: Blob) -> DamagedWindowError | None:
+        """What is wrong with the window of a table, if anything is."""
+        try:
+            self._decoded(table, key, blob)
+        except DamagedWindowError as error:
+            return error
+        return None
+
+    def _without_footer(self, table: Table, window: datetime) -> datetime | None:
+        """The window, if it is none of this table by its footer."""
         try:
             self.open_footer(table, key_of(table, window))
         except DamagedWindowError:

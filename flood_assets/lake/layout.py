@@ -5,7 +5,10 @@ is not data starts with `_` or `.`, which all of them skip.
 """
 
 import re
+import zlib
 from datetime import UTC, datetime, timedelta
+
+from pyarrow import Buffer
 
 from flood_assets.partitions import utc
 from flood_assets.schemas import Table
@@ -35,9 +38,12 @@ def window_of_damaged(table: Table, key: str) -> datetime | None:
     return _window(match, table)
 
 
-def damaged_key(key: str, modified: datetime) -> str:
-    """Where a damaged object is kept: its name and the moment it was written, so that a second one finds room."""
-    return f"{DAMAGED}/{key}.{modified:%Y%m%dT%H%M%S.%f}"
+def damaged_key(key: str, modified: datetime, data: Buffer) -> str:
+    """Where a damaged object is kept: its name, the moment it was written and a sum of its bytes.
+
+    The same object has the same name, whoever keeps it, and another one never has.
+    """
+    return f"{DAMAGED}/{key}.{modified:%Y%m%dT%H%M%S}-{zlib.crc32(data):08x}"
 
 
 def lock_of(key: str) -> str:

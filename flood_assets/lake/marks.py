@@ -10,6 +10,7 @@ about who is to blame. What follows from it is in `flood_assets.ledger`.
 
 import json
 import logging
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flood_assets.lake.layout import MARKS_KEY, from_ms, to_ms
+from flood_assets.lake.layout import EPOCH, MARKS_KEY, from_ms, to_ms
 from flood_assets.lake.store import Blob, ConflictError
 from flood_assets.partitions import cutoff, is_expired
 from flood_assets.schemas import MARKS, TIME
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flood_assets.lake")
 
-_AS_OF, _ASKED = b"as_of_ms", b"asked"
+_AS_OF, _ASKED, _LOSS, _FORGOTTEN = b"as_of_ms", b"asked", b"loss", b"forgotten"
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,15 @@ class Marks:
         rows: schema `MARKS`, one row a measure, sorted.
         as_of: when the API was asked last.
         asked: what for.
+        loss: which loss of stored readings they follow; empty before the first.
+        forgotten: whether nothing was read whole since that loss: there are no marks to compare anything with.
     """
 
     rows: pa.Table
     as_of: datetime
     asked: Asked = field(default_factory=Asked)
+    loss: str = ""
+    forgotten: bool = False
 
 
 def load(lake: "Lake") -> Marks | None:
@@ -88,38 +93,67 @@ def load(lake: "Lake") -> Marks | None:
     return _decoded(lake, blob) if isinstance(blob, Blob) else None
 
 
-def advance(lake: "Lake", newer: pa.Table, as_of: datetime, asked: Asked | None = None) -> None:
+def advance(lake: "Lake", newer: pa.Table, as_of: datetime, asked: Asked | None = None, *, loss: str = "") -> bool:
     """Move the marks of the measures in `newer` forward, never back, whoever else does so meanwhile.
+
+    After a loss they move once the whole day was read again, which is when `newer` has rows.
 
     Args:
         lake: whose.
         newer: schema `MARKS`. A null `step_s` leaves the one that is known.
         as_of: when the API was asked for what `newer` follows from.
         asked: what it was asked for then.
+        loss: which loss the marks followed before the API was asked.
+
+    Returns:
+        False when stored readings were lost since: what was asked for and stored before may be among them, so nothing
+        is marked.
     """
     for _ in lake.attempts(MARKS_KEY):
         with lake.store.guard(MARKS_KEY):
             blob = lake.store.get(MARKS_KEY)
             blob = blob if isinstance(blob, Blob) else None
             stored = _decoded(lake, blob) if blob else None
+            if (stored.loss if stored else "") != loss:
+                return False
+            if stored is not None and stored.forgotten and not len(newer):
+                return True
             if stored is not None:
                 as_of = max(as_of, stored.as_of)
             rows = united(stored.rows if stored else MARKS.empty_table(), newer)
             # A mark that has left the day says as much as none: gauges come and go, and this object shall not grow.
             rows = rows.filter(pc.greater(rows["newest"], pa.scalar(cutoff(as_of), TIME)))
             both = (stored.asked if stored else Asked()).then(asked or Asked(), as_of)
-            if stored is not None and stored == Marks(rows, as_of, both):
-                return
+            moved = Marks(rows, as_of, both, loss)
+            if stored == moved:
+                return True
             try:
-                lake.store.put(MARKS_KEY, _encoded(Marks(rows, as_of, both)), replaces=blob.meta if blob else None)
+                lake.store.put(MARKS_KEY, _encoded(moved), replaces=blob.meta if blob else None)
             except ConflictError:
                 continue
-            return
+            return True
+    raise AssertionError("attempts() ends with an error")
 
 
 def forget(lake: "Lake") -> None:
-    """Let the lake no longer count as complete: the next refresh reads the whole day."""
-    lake.store.delete([MARKS_KEY])
+    """Let the lake no longer count as complete: the next refresh reads the whole day.
+
+    To be called before stored readings are taken away. The marks of a run that is under way, which may have stored some
+    of them, count no longer, whenever it comes to `advance`: they follow another loss.
+    """
+    for _ in lake.attempts(MARKS_KEY):
+        with lake.store.guard(MARKS_KEY):
+            blob = lake.store.get(MARKS_KEY)
+            blob = blob if isinstance(blob, Blob) else None
+            stored = _decoded(lake, blob) if blob else None
+            nothing = Marks(
+                MARKS.empty_table(), stored.as_of if stored else EPOCH, loss=uuid.uuid4().hex, forgotten=True
+            )
+            try:
+                lake.store.put(MARKS_KEY, _encoded(nothing), replaces=blob.meta if blob else None)
+            except ConflictError:
+                continue
+            return
 
 
 def united(marks: pa.Table, newer: pa.Table) -> pa.Table:
@@ -133,8 +167,14 @@ def united(marks: pa.Table, newer: pa.Table) -> pa.Table:
 def _decoded(lake: "Lake", blob: Blob) -> Marks | None:
     try:
         rows = pq.read_table(pa.BufferReader(blob.data))
-        as_of = from_ms(int(rows.schema.metadata[_AS_OF]))
-        return Marks(rows.replace_schema_metadata(None).cast(MARKS), as_of, _asked(rows.schema.metadata.get(_ASKED)))
+        said = rows.schema.metadata
+        return Marks(
+            rows=rows.replace_schema_metadata(None).cast(MARKS),
+            as_of=from_ms(int(said[_AS_OF])),
+            asked=_asked(said.get(_ASKED)),
+            loss=said.get(_LOSS, b"").decode(),
+            forgotten=_FORGOTTEN in said,
+        )
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
         logger.error("%s/%s is damaged (%s): the day will be read again", lake.url, MARKS_KEY, error)  # noqa: TRY400
         return None
@@ -147,7 +187,9 @@ def _encoded(marks: Marks) -> bytes:
         "read": [[to_ms(window), to_ms(at)] for window, at in marks.asked.read.items()],
         "behind": {measure: to_ms(shown) for measure, shown in marks.asked.behind.items()},
     }
-    said = {_AS_OF: str(to_ms(marks.as_of)).encode(), _ASKED: json.dumps(asked).encode()}
+    said = {_AS_OF: str(to_ms(marks.as_of)).encode(), _ASKED: json.dumps(asked).encode(), _LOSS: marks.loss.encode()}
+    if marks.forgotten:
+        said[_FORGOTTEN] = b""
     pq.write_table(marks.rows.replace_schema_metadata(said), sink, compression="zstd")
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded

@@ -34,8 +34,8 @@ class DamagedWindowError(LakeError):
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(
-            f"{place} cannot be read: {reason}. Delete it or move it away (Lake.set_aside); "
-            "the next refresh then fills the window from the API, as long as the API has it"
+            f"{place} cannot be read: {reason}. The next refreshes set it aside below _damaged/ and fill the window "
+            "again, as long as the API has it; `flood-assets reconcile` does so now for readings"
         )
 
 

@@ -35,14 +35,15 @@ class Expiry:
         window: its start.
         rows: rows that went; None where that was not looked up, or where the window is damaged.
         bytes_freed: bytes that went; None where that is not known before it is done.
-        action: "deleted" for a whole object, "trimmed" for a window that keeps its newer rows.
+        action: "deleted" for a whole object, "trimmed" for a window that keeps its newer rows, "set aside" for one that
+            could not be trimmed because it is damaged.
     """
 
     table: str
     window: datetime
     rows: int | None
     bytes_freed: int | None
-    action: Literal["deleted", "trimmed"]
+    action: Literal["deleted", "trimmed", "set aside"]
 
 
 def expired(lake: "Lake", now: datetime, tables: Iterable[Table]) -> list[Expiry]:
@@ -90,8 +91,14 @@ def _expire_table(lake: "Lake", table: Table, now: datetime, *, dry_run: bool) -
     done += [Expiry(table.name, window, None, meta.size, "deleted") for window, meta in damaged]
     if not dry_run:
         lake.store.delete([w.key for w in whole] + [meta.key for _, meta in damaged])
-    if crossing is not None and (trimmed := _trim(lake, table, crossing, now, dry_run=dry_run)) is not None:
-        done.append(trimmed)
+    if crossing is not None:
+        try:
+            trimmed = _trim(lake, table, crossing, now, dry_run=dry_run)
+        except DamagedWindowError:
+            if not dry_run:
+                lake.set_aside(table, crossing.window)
+            trimmed = Expiry(table.name, crossing.window, None, None, "set aside")
+        done += [trimmed] if trimmed else []
     return done
 
 

@@ -36,7 +36,7 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
         prefix: the folder in it; may be empty.
         s3: an object shaped like `dagster_aws.s3.S3Resource`, or None for the usual AWS configuration.
         client: obstore's client options, which get what `s3` says about TLS.
-        retry: obstore's retry configuration, which gets what `s3` says about attempts.
+        retry: obstore's retry configuration.
 
     Raises:
         LakeError: the profile does not exist, or there are no credentials.
@@ -68,8 +68,6 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
         config["virtual_hosted_style_request"] = False
         client["allow_http"] = endpoint.startswith("http://")
     _trust(client, s3.verify if s3 else None)
-    if s3:
-        retry["max_retries"] = max(0, s3.max_attempts - 1)
 
     if s3 and s3.use_unsigned_session:
         config["skip_signature"] = True

@@ -7,13 +7,15 @@ What the bytes mean is in `parquet`, which credentials are used in `s3`.
 
 # ruff: noqa: PLC0415 - definitions are loaded far more often than the lake is opened: obstore is imported with the latter
 
+import random
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -31,14 +33,13 @@ if TYPE_CHECKING:
 # A lock is held for one window's read, merge and write: milliseconds. A minute means that its holder is stuck.
 LOCK_TIMEOUT_S = 60
 
-# An endpoint that cannot be reached, or that takes the connection and says nothing, is given up within half a minute:
-# no attempt begins after RETRY_TIMEOUT, and none waits longer for the next byte than ANSWER_TIMEOUT.
-CONNECT_TIMEOUT = timedelta(seconds=4)
-ANSWER_TIMEOUT = timedelta(seconds=9)
-RETRY_TIMEOUT = timedelta(seconds=18)
-
 # obstore writes a new file under this name first and then renames it; a killed process leaves it behind.
 _TEMPORARY = re.compile(r"#\d+$")
+
+# A request without an answer, or with half of one. obstore tries again only what it takes to be harmless to do twice,
+# and says how often.
+_UNANSWERED = re.compile(r"HTTP error: (error sending request|request or response body error)")
+_TRIED_AGAIN = re.compile(r"after \d+ retries")
 
 # What a store's message contains, and what to tell the person. The first that fits is said.
 _REMEDIES = (
@@ -63,10 +64,37 @@ _REMEDIES = (
     (r"os error 30\b", "the folder is read-only: set FLOOD_LAKE_URL to one that can be written"),
     (r"os error (1|13)\b", "this user may not read or write there: change the folder's owner or FLOOD_LAKE_URL"),
     (
+        r"SlowDown|ServiceUnavailable|InternalError|status code: (429|5\d\d)",
+        "the store is overloaded or in trouble: nothing is wrong here, and the next run tries again",
+    ),
+    (
         r"error sending request|timed out|timeout|onnect|dns",
         "the store does not answer: check the network and the endpoint (AWS_ENDPOINT_URL)",
     ),
 )
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a bucket is waited for.
+
+    An endpoint that cannot be reached, or that takes the connection and says nothing, is given up within half a minute:
+    no attempt begins after `retry_s`, and none waits longer for the next byte than `answer_s`.
+
+    Attributes:
+        connect_s: seconds to wait for a connection.
+        answer_s: seconds to wait for the next bytes of an answer.
+        retry_s: seconds after which a request is not tried again.
+        tries: how often a request is tried; for S3, what `S3Settings` says goes before it.
+    """
+
+    connect_s: float = 4
+    answer_s: float = 9
+    retry_s: float = 18
+    tries: int = 5
 
 
 class ConflictError(Exception):
@@ -95,8 +123,9 @@ class Blob:
 class Store:
     """One folder or bucket prefix, whatever it is made of. Safe to use from several threads."""
 
-    def __init__(self, url: str, store: "ObjectStore", folder: Path | None) -> None:
+    def __init__(self, url: str, store: "ObjectStore", folder: Path | None, patience: Patience) -> None:
         self.url = url
+        self._patience = patience
         self._store = store
         self._folder = folder
         self._quoted = not url.startswith("s3://")
@@ -126,7 +155,7 @@ class Store:
 
     def get_range(self, meta: Meta, start: int, end: int) -> bytes:
         """The bytes `[start, end)` of exactly that version; ConflictError when it has been replaced or deleted."""
-        with self._explained(meta.key, "read"):
+        with self._explained(meta.key, "read", conditional=True):
             try:
                 result = self._store.get(meta.key, options={"range": (start, end), "if_match": self._match(meta.e_tag)})
                 return bytes(result.bytes())
@@ -145,19 +174,25 @@ class Store:
 
     def list(self, prefix: str) -> list[Meta]:
         """All objects below a folder, in order of their names."""
+
+        def pages() -> list[Meta]:
+            return [_meta(entry) for entries in self._store.list(prefix, chunk_size=1000) for entry in entries]
+
         with self._explained(prefix, "listed"):
-            found = [_meta(entry) for entries in self._store.list(prefix, chunk_size=1000) for entry in entries]
-        return sorted(found, key=lambda meta: meta.key)
+            return sorted(self._until_answered(pages), key=lambda meta: meta.key)
 
     def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
         """Write an object whole, if it still is the version that was read (None: if there still is none).
 
-        In a folder the caller holds `guard(key)`.
+        In a folder the caller holds `guard(key)`. A write whose answer is lost is written again: its condition sees to
+        it that nobody else's is replaced. That the very same bytes are there already is no conflict but success.
 
         Raises:
             ConflictError: somebody else wrote it meanwhile; nothing has been written.
         """
-        with self._explained(key, "written"):
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        with self._explained(key, "written", conditional=True):
             if replaces is None:
                 mode: PutMode = "create"
             elif self.local:
@@ -169,12 +204,12 @@ class Store:
                 version = {"e_tag": self._match(replaces.e_tag), "version": replaces.version}
                 # obstore takes a version or none, but not None.
                 mode = cast("UpdateVersion", {name: given for name, given in version.items() if given is not None})
-            self._store.put(key, data, mode=mode, use_multipart=False)
-
-    def copy(self, key: str, to: str) -> None:
-        """Copy an object inside the lake, over whatever is there."""
-        with self._explained(key, "copied"):
-            self._store.copy(key, to)
+            try:
+                self._until_answered(lambda: self._store.put(key, data, mode=mode, use_multipart=False))
+            except (AlreadyExistsError, PreconditionError):
+                there = self.get(key)
+                if not isinstance(there, Blob) or there.data.to_pybytes() != data:
+                    raise
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, in batches where the store can; those that are gone already are no error."""
@@ -182,7 +217,7 @@ class Store:
             return
         with self._explained(keys[0], "deleted"):
             if not self.local:
-                self._store.delete(keys)
+                self._until_answered(lambda: self._store.delete(keys))
                 return
             for key in keys:
                 try:
@@ -238,6 +273,22 @@ class Store:
         finally:
             lock.release()
 
+    def _until_answered(self, request: Callable[[], T]) -> T:
+        """Make a request, again and again while it gets no answer and patience lasts: it must do no harm twice."""
+        from obstore.exceptions import GenericError
+
+        started = time.monotonic()
+        for attempt in range(1, self._patience.tries):
+            try:
+                return request()
+            except GenericError as error:
+                pause = random.uniform(0.5, 1) * min(3.0, 0.1 * 2**attempt)
+                late = time.monotonic() + pause - started > self._patience.retry_s
+                if late or not _UNANSWERED.search(str(error)) or _TRIED_AGAIN.search(str(error)):
+                    raise
+                time.sleep(pause)
+        return request()
+
     def _match(self, e_tag: str | None) -> str | None:
         # Ceph's gateway compares the ETag without its quotes; AWS takes both, Azure only the quoted one.
         return e_tag if self._quoted or e_tag is None else e_tag.strip('"')
@@ -248,14 +299,14 @@ class Store:
             raise LakeError(self._message("", "read", str(error))) from error
 
     @contextmanager
-    def _explained(self, key: str, done: str) -> Iterator[None]:
+    def _explained(self, key: str, done: str, *, conditional: bool = False) -> Iterator[None]:
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         try:
             yield
         except (AlreadyExistsError, PreconditionError) as error:
             # S3 answers 404 to a conditional PUT both when the object and when the bucket is gone.
-            if re.search(_REMEDIES[0][0], str(error)):
+            if not conditional or re.search(_REMEDIES[0][0], str(error)):
                 raise LakeError(self._message(key, done, str(error))) from error
             raise ConflictError(key) from error
         except (BaseError, OSError, NotImplementedError) as error:
@@ -268,7 +319,7 @@ class Store:
         return f"{place} could not be {done}: {remedy} ({brief})" if remedy else f"{place} could not be {done}: {brief}"
 
 
-def open_store(url: str, s3: S3Settings | None = None) -> Store:
+def open_store(url: str, s3: S3Settings | None = None, patience: Patience | None = None) -> Store:
     """The store of a URL: `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
 
     A folder is made if need be. Azure's account comes from AZURE_STORAGE_ACCOUNT_NAME; its keys and Google's from
@@ -294,14 +345,17 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore
 
+    patience = patience or Patience()
+    if s3 is not None:
+        patience = replace(patience, tries=max(1, s3.max_attempts))
     client: ClientConfig = {
-        "connect_timeout": CONNECT_TIMEOUT,
-        "read_timeout": ANSWER_TIMEOUT,
+        "connect_timeout": timedelta(seconds=patience.connect_s),
+        "read_timeout": timedelta(seconds=patience.answer_s),
         "timeout": timedelta(seconds=60),
     }
     retry: RetryConfig = {
-        "max_retries": 4,
-        "retry_timeout": RETRY_TIMEOUT,
+        "max_retries": patience.tries - 1,
+        "retry_timeout": timedelta(seconds=patience.retry_s),
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2},
     }
     try:
@@ -314,7 +368,7 @@ def open_store(url: str, s3: S3Settings | None = None) -> Store:
             store = GCSStore(parts.netloc, prefix=prefix or None, client_options=client, retry_config=retry)
     except (BaseError, ValueError) as error:
         raise LakeError(f"{url} cannot be opened: {_brief(str(error))}") from error
-    return Store(url, store, None)
+    return Store(url, store, None, patience)
 
 
 def _open_folder(url: str, host: str, path: str) -> Store:
@@ -331,7 +385,7 @@ def _open_folder(url: str, host: str, path: str) -> Store:
         raise LakeError(
             f"{url} cannot be made: {error.strerror}. Make the folder, or correct FLOOD_LAKE_URL"
         ) from error
-    return Store(url, LocalStore(folder, automatic_cleanup=True), folder)
+    return Store(url, LocalStore(folder, automatic_cleanup=True), folder, Patience())
 
 
 def _meta(entry: Any) -> Meta:

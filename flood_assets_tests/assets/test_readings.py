@@ -259,7 +259,7 @@ def test_damage_that_only_a_merge_sees_is_healed_by_the_next_tick(filled):
         filled.lake.store.put(found.key, bytes(data), replaces=whole.meta)
     filled.at(NOW + QUARTER)
     assert filled.tick().success
-    assert marks.load(filled.lake) is None
+    assert marks.load(filled.lake).forgotten
     filled.at(NOW + 2 * QUARTER)
     assert filled.tick().success
     assert stored(filled).keys() == truth(filled).keys()

@@ -13,7 +13,7 @@ import pytest
 from flood_assets.errors import LakeError
 from flood_assets.lake import lake as module
 from flood_assets.lake.lake import Content
-from flood_assets.lake.layout import key_of
+from flood_assets.lake.layout import MARKS_KEY, key_of
 from flood_assets.lake.parquet import ROW_GROUP_ROWS, DamagedWindowError, encode
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TABLES
@@ -282,7 +282,7 @@ def test_a_damaged_window_is_named_to_readers_and_written_anew_by_a_merge(lake, 
     data, said = DAMAGE[damage]
     lake.merge_readings(fetched(("m", at(8), 1.0)), NOW, NOW)
     put_raw(lake, _KEY, data)
-    with pytest.raises(DamagedWindowError, match=f"{_KEY} cannot be read: .*{said}.*Lake.set_aside"):
+    with pytest.raises(DamagedWindowError, match=f"{_KEY} cannot be read: .*{said}.*set it aside below _damaged"):
         lake.read(READINGS, now=NOW)
     (change,) = lake.merge_readings(fetched(("m", at(9), 2.0)), NOW, NOW).windows
     assert change.set_aside.startswith(f"_damaged/{_KEY}.2")
@@ -300,12 +300,13 @@ def test_rows_out_of_order_are_damage_to_a_merge(lake):
     assert len(stored(lake)) == 1
 
 
-def test_a_damaged_window_is_set_aside_by_hand(lake):
+def test_a_damaged_window_is_set_aside_by_hand_and_leaves_an_empty_one(lake):
     assert lake.set_aside(READINGS, at(9)) is None
     put_raw(lake, _KEY, b"x")
     aside = lake.set_aside(READINGS, at(9, 30))
-    assert keys(lake) == [aside]
+    assert keys(lake) == [aside, MARKS_KEY, _KEY]
     assert stored(lake) == []
+    assert lake.set_aside(READINGS, at(9)) is None
 
 
 def test_a_damaged_snapshot_is_passed_over_and_replaced(lake, caplog):

@@ -47,19 +47,6 @@ def test_a_writer_that_never_wins_says_so(bucket, monkeypatch):
         bucket.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
 
 
-def test_a_put_whose_answer_is_lost_is_recognised_as_done(bucket, monkeypatch):
-    put = bucket.store.put
-
-    def answer_lost(key, data, *, replaces):
-        put(key, data, replaces=replaces)
-        monkeypatch.undo()
-        raise ConflictError(key)
-
-    monkeypatch.setattr(bucket.store, "put", answer_lost)
-    (change,) = bucket.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW).windows
-    assert (change.added, change.written) == (1, True)
-
-
 def test_a_put_on_an_old_version_writes_nothing(lake):
     key = key_of(READINGS, at(9))
     with lake.store.guard(key):
