@@ -4,15 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 DEMO_PORT ?= 8765
+# Debian's packages for a real S3, each named as the program in it.
+CEPH := ceph-mon ceph-osd radosgw
 
 # Dagster prefers `dg dev`, which needs another package and does the same; its notice would be the first thing to see.
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint ui ui-demo lock clean
+.PHONY: help setup demo test test-fast test-s3 ceph lint ui ui-demo lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.done ## Make .venv with what requirements.lock pins
 
@@ -32,6 +34,17 @@ test: setup ## Run all tests
 
 test-fast: setup ## Run the tests that take less than some seconds each
 	$(BIN)/python -m pytest -m "not slow"
+
+test-s3: setup ## Run the tests on a real S3, Ceph's gateway: Debian's packages are installed if need be
+	@for program in $(CEPH); do command -v $$program > /dev/null || exec $(MAKE) --no-print-directory ceph; done
+	$(BIN)/python -m pytest -m s3
+
+ceph:
+	@command -v apt-get > /dev/null || { echo "No apt-get here: install $(CEPH) in this system's own way" >&2; exit 1; }
+	@echo "Installing $(CEPH): some 60 packages, 200 MB"
+	@as=; [ "$$(id -u)" = 0 ] || as=sudo; \
+		[ -z "$$as" ] || command -v sudo > /dev/null || { echo "Needs root: apt-get install $(CEPH)" >&2; exit 1; }; \
+		$$as apt-get update -q && $$as apt-get install -y -q --no-install-recommends $(CEPH)
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

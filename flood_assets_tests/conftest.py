@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
@@ -21,6 +22,9 @@ from flood_assets.partitions import partition_key, window_of
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.simulator import Server, Simulator, serve
 
+if TYPE_CHECKING:
+    from flood_assets_tests.s3 import S3Server
+
 # After the first window and in the past of every machine that runs these tests: Dagster's own partitions end at the
 # machine's clock.
 NOW = datetime(2026, 10, 15, 9, 7, 30, tzinfo=UTC)
@@ -28,7 +32,35 @@ HOUR = timedelta(hours=1)
 QUARTER = timedelta(minutes=15)
 
 _OURS = ("FLOOD_API_URL", "FLOOD_LAKE_URL", "FLOOD_NOW", "DAGSTER_HOME", "COLUMNS")
+_LEFT_OUT = pytest.StashKey[int]()
 _numbers = itertools.count()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a real S3, unless `-m` speaks of it: the suite is the same on every machine."""
+    if "s3" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("s3")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        config.stash[_LEFT_OUT] = len(left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if count := config.stash.get(_LEFT_OUT, 0):
+        terminalreporter.line(f"{count} tests on a real S3 were left out: `make test-s3`, or -m s3, runs them")
+
+
+@pytest.fixture(scope="session")
+def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
+    """A real S3 server; see `flood_assets_tests.ceph`."""
+    from flood_assets_tests import ceph  # noqa: PLC0415 - few tests need what it imports
+
+    if missing := ceph.missing():
+        pytest.skip(f"not installed: `apt-get install {' '.join(missing)}`, or `make test-s3`")
+    with ceph.running(tmp_path_factory.mktemp("ceph")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session", autouse=True)

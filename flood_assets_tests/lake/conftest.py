@@ -25,21 +25,40 @@ def folder(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def bucket(s3_server: S3Server) -> Lake:
-    return Lake.open(f"s3://{BUCKET}/{uuid.uuid4().hex}/lake", s3=s3_server)
+def opened_with() -> dict[str, S3Server]:
+    """Which server each bucket's lake is on, by the lake's URL."""
+    return {}
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture
+def bucket(s3_server: S3Server, opened_with: dict[str, S3Server]) -> Lake:
+    """A lake in moto's server."""
+    return _in_a_bucket(s3_server, opened_with)
+
+
+@pytest.fixture
+def ceph(ceph_server: S3Server, opened_with: dict[str, S3Server]) -> Lake:
+    """A lake in a real S3 server; tests that need it are marked `s3`."""
+    return _in_a_bucket(ceph_server, opened_with)
+
+
+@pytest.fixture(params=["folder", "bucket", pytest.param("ceph", marks=pytest.mark.s3)])
 def lake(request: pytest.FixtureRequest) -> Lake:
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
-def twin_of(s3_server: S3Server):
+def twin_of(opened_with: dict[str, S3Server]):
     """Opens the same lake a second time."""
-    return lambda lake: Lake.open(lake.url, s3=s3_server if lake.url.startswith("s3") else None)
+    return lambda lake: Lake.open(lake.url, s3=opened_with.get(lake.url))
 
 
 @pytest.fixture
 def twin(lake: Lake, twin_of) -> Lake:
     return twin_of(lake)
+
+
+def _in_a_bucket(server: S3Server, opened_with: dict[str, S3Server]) -> Lake:
+    url = f"s3://{BUCKET}/{uuid.uuid4().hex}/lake"
+    opened_with[url] = server
+    return Lake.open(url, s3=server)
