@@ -92,6 +92,7 @@ def readings(
         covered=fetched.covered,
         marks=fetched.marks,
         asked=marks.Asked.once(fetched.observed_at, polled=fetched.polled, read=fetched.read, behind=fetched.behind),
+        since=complete,
     )
 
 

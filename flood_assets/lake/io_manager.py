@@ -33,13 +33,14 @@ class Batch:
     """What a run fetched of `readings`, to be merged into the lake.
 
     Attributes:
-        rows: measure_id (dictionary), date_time, value, raw_value.
+        rows: measure_id (dictionary), date_time, value, raw_value, and observed_at: when the API was asked for it.
         rejects: rows that could not be understood, schema `REJECTS`.
         stations: measure_id and station_id of the measures that are known.
-        observed_at: when the API was asked; of two writers, the one that asked later is right.
+        observed_at: when the API was asked first.
         covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
         marks: how far the lake is complete once the rows are stored, schema `MARKS`.
         asked: what the API was asked for.
+        since: the marks that the run began from; None when there were none, and everything was asked for.
     """
 
     rows: pa.Table
@@ -49,6 +50,7 @@ class Batch:
     covered: Sequence[datetime]
     marks: pa.Table
     asked: marks.Asked = field(default_factory=marks.Asked)
+    since: marks.Marks | None = None
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
@@ -122,7 +124,7 @@ def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -
         # Of a damaged window only what this batch has of it is there now.
         marks.forget(lake)
     else:
-        marks.advance(lake, batch.marks, batch.observed_at, batch.asked)
+        marks.advance(lake, batch.marks, batch.observed_at, batch.asked, since=batch.since)
     if merge.future:
         context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
     return merge.windows

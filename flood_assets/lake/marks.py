@@ -10,6 +10,7 @@ about who is to blame. What follows from it is in `flood_assets.ledger`.
 
 import json
 import logging
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flood_assets.lake")
 
-_AS_OF, _ASKED = b"as_of_ms", b"asked"
+_AS_OF, _ASKED, _LINEAGE = b"as_of_ms", b"asked", b"lineage"
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,13 @@ class Marks:
         rows: schema `MARKS`, one row a measure, sorted.
         as_of: when the API was asked last.
         asked: what for.
+        lineage: the same as long as they only moved forward; another one after they were forgotten.
     """
 
     rows: pa.Table
     as_of: datetime
     asked: Asked = field(default_factory=Asked)
+    lineage: str = ""
 
 
 def load(lake: "Lake") -> Marks | None:
@@ -88,30 +91,41 @@ def load(lake: "Lake") -> Marks | None:
     return _decoded(lake, blob) if isinstance(blob, Blob) else None
 
 
-def advance(lake: "Lake", newer: pa.Table, as_of: datetime, asked: Asked | None = None) -> None:
+def advance(
+    lake: "Lake", newer: pa.Table, as_of: datetime, asked: Asked | None = None, *, since: Marks | None = None
+) -> None:
     """Move the marks of the measures in `newer` forward, never back, whoever else does so meanwhile.
+
+    Where the marks that the run began from were forgotten meanwhile, they stay so: it knows nothing of what was lost,
+    and took much for stored that it did not ask for.
 
     Args:
         lake: whose.
         newer: schema `MARKS`. A null `step_s` leaves the one that is known.
         as_of: when the API was asked for what `newer` follows from.
         asked: what it was asked for then.
+        since: the marks that the run began from; None when there were none, and everything was asked for.
     """
     for _ in lake.attempts(MARKS_KEY):
         with lake.store.guard(MARKS_KEY):
             blob = lake.store.get(MARKS_KEY)
             blob = blob if isinstance(blob, Blob) else None
             stored = _decoded(lake, blob) if blob else None
+            if since is not None and (stored is None or stored.lineage != since.lineage):
+                logger.warning("the lake was found incomplete during this run: the next one reads the whole day")
+                return
+            lineage = stored.lineage if stored else secrets.token_hex(8)
             if stored is not None:
                 as_of = max(as_of, stored.as_of)
             rows = united(stored.rows if stored else MARKS.empty_table(), newer)
             # A mark that has left the day says as much as none: gauges come and go, and this object shall not grow.
             rows = rows.filter(pc.greater(rows["newest"], pa.scalar(cutoff(as_of), TIME)))
             both = (stored.asked if stored else Asked()).then(asked or Asked(), as_of)
-            if stored is not None and stored == Marks(rows, as_of, both):
+            marks = Marks(rows, as_of, both, lineage)
+            if stored == marks:
                 return
             try:
-                lake.store.put(MARKS_KEY, _encoded(Marks(rows, as_of, both)), replaces=blob.meta if blob else None)
+                lake.store.put(MARKS_KEY, _encoded(marks), replaces=blob.meta if blob else None)
             except ConflictError:
                 continue
             return
@@ -134,7 +148,9 @@ def _decoded(lake: "Lake", blob: Blob) -> Marks | None:
     try:
         rows = pq.read_table(pa.BufferReader(blob.data))
         as_of = from_ms(int(rows.schema.metadata[_AS_OF]))
-        return Marks(rows.replace_schema_metadata(None).cast(MARKS), as_of, _asked(rows.schema.metadata.get(_ASKED)))
+        said = rows.schema.metadata
+        lineage = said.get(_LINEAGE, b"").decode()
+        return Marks(rows.replace_schema_metadata(None).cast(MARKS), as_of, _asked(said.get(_ASKED)), lineage)
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
         logger.error("%s/%s is damaged (%s): the day will be read again", lake.url, MARKS_KEY, error)  # noqa: TRY400
         return None
@@ -147,7 +163,11 @@ def _encoded(marks: Marks) -> bytes:
         "read": [[to_ms(window), to_ms(at)] for window, at in marks.asked.read.items()],
         "behind": {measure: to_ms(shown) for measure, shown in marks.asked.behind.items()},
     }
-    said = {_AS_OF: str(to_ms(marks.as_of)).encode(), _ASKED: json.dumps(asked).encode()}
+    said = {
+        _AS_OF: str(to_ms(marks.as_of)).encode(),
+        _ASKED: json.dumps(asked).encode(),
+        _LINEAGE: marks.lineage.encode(),
+    }
     pq.write_table(marks.rows.replace_schema_metadata(said), sink, compression="zstd")
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
