@@ -37,9 +37,6 @@ CONNECT_TIMEOUT = timedelta(seconds=4)
 ANSWER_TIMEOUT = timedelta(seconds=9)
 RETRY_TIMEOUT = timedelta(seconds=18)
 
-# obstore writes a new file under this name first and then renames it; a killed process leaves it behind.
-_TEMPORARY = re.compile(r"#\d+$")
-
 # What a store's message contains, and what to tell the person. The first that fits is said.
 _REMEDIES = (
     (
@@ -204,12 +201,14 @@ class Store:
         """
         if self._folder is None:
             return 0
+        from flood_assets.lake.folder import finished
+
         swept = 0
-        for path in self._folder.rglob("*#*"):
-            if not _TEMPORARY.search(path.name):
+        for path in [path for pattern in (".*.part", "*#*") for path in self._folder.rglob(pattern)]:
+            if (place := finished(path)) is None:
                 continue
             try:
-                with self.guard(path.relative_to(self._folder).as_posix(), timeout=0):
+                with self.guard(place.relative_to(self._folder).as_posix(), timeout=0):
                     path.unlink(missing_ok=True)
                     swept += 1
             except LakeError:
@@ -258,7 +257,10 @@ class Store:
             if re.search(_REMEDIES[0][0], str(error)):
                 raise LakeError(self._message(key, done, str(error))) from error
             raise ConflictError(key) from error
-        except (BaseError, OSError, NotImplementedError) as error:
+        except OSError as error:
+            number = f" (os error {error.errno})" if error.errno is not None else ""
+            raise LakeError(self._message(key, done, f"{error}{number}")) from error
+        except (BaseError, NotImplementedError) as error:
             raise LakeError(self._message(key, done, str(error))) from error
 
     def _message(self, key: str, done: str, text: str) -> str:
@@ -322,7 +324,7 @@ def _open_folder(url: str, host: str, path: str) -> Store:
         raise SettingsError(
             f"FLOOD_LAKE_URL is 'file://{host}{path}': expected an absolute path, such as file:///var/lib/flood"
         )
-    from obstore.store import LocalStore
+    from flood_assets.lake.folder import FolderStore
 
     folder = Path(path)
     try:
@@ -331,7 +333,7 @@ def _open_folder(url: str, host: str, path: str) -> Store:
         raise LakeError(
             f"{url} cannot be made: {error.strerror}. Make the folder, or correct FLOOD_LAKE_URL"
         ) from error
-    return Store(url, LocalStore(folder, automatic_cleanup=True), folder)
+    return Store(url, FolderStore(folder, automatic_cleanup=True), folder)
 
 
 def _meta(entry: Any) -> Meta:
