@@ -15,9 +15,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flood_assets.lake import marks
+from flood_assets.lake.store import Blob
+from flood_assets.schemas import READINGS
 from flood_assets.simulator import Server
 from flood_assets_tests import proof
 from flood_assets_tests.forked import READERS, Ended, Forker, Order, Pace, forker
+from flood_assets_tests.lake.build import put_raw
 from flood_assets_tests.proof import Held, Key, Store, Witness
 from flood_assets_tests.s3 import S3Server
 from flood_assets_tests.s3_process import s3_process
@@ -71,7 +74,7 @@ class Crowd:
         return ended
 
     def together(self, start: datetime, *orders: tuple[str, float]) -> tuple[list[Ended], datetime]:
-        """All at once from a moment on, each with a clock that is wrong by some seconds; and when the last has ended."""
+        """All at once from a moment on, each with a clock wrong by some seconds; and the moment when all have ended."""
         pace = Pace(start, time.monotonic(), SPEED)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(self.server.simulator, "_now", pace.now)
@@ -180,3 +183,43 @@ def test_runs_at_once_on_a_bucket_lose_nothing_and_its_readers_never_see_less_th
 @pytest.mark.s3
 def test_runs_at_once_on_a_real_s3_lose_nothing_and_its_readers_never_see_less_than_before(crowd, ceph_server):
     meet(crowd(proof.a_bucket(ceph_server)), ["read the lake", "read in a notebook"])
+
+
+def survive_damage(crowd: Crowd) -> None:
+    """Two windows are damaged, one as a whole and one inside; many runs meet that at once."""
+    now = START - timedelta(minutes=40)
+    for work in ("refresh", "reconcile"):
+        crowd.alone(work, now)
+    now = START
+    crowd.server.set_clock(now)
+    crowd.witness.look(now)
+    before = proof.held(crowd.lake, now)
+    windows = crowd.lake.windows(READINGS)
+    put_raw(crowd.lake, windows[5].key, b"not Parquet")
+    inside = crowd.lake.store.get(windows[9].key)
+    assert isinstance(inside, Blob)
+    data = inside.data.to_pybytes()
+    put_raw(crowd.lake, windows[9].key, data[:200] + bytes(100) + data[300:])
+
+    ended, end = crowd.together(now, *zip(WRITERS, TOGETHER, strict=True))
+    # Who decodes it first says so.
+    wrong = [failed(one) - {"check windows_can_be_read of readings"} for one in ended]
+    assert not any(wrong), [one.said for one in ended if failed(one)]
+    assert len(crowd.lake.store.list("_damaged/readings")) >= 2, "what was damaged is kept"
+
+    now = end + 2 * MINUTE
+    crowd.alone("refresh", now)
+    after, _ = proof.held(crowd.lake, now), crowd.witness.look(now)
+    gone = [key for key in before if key[1] > now - proof.DAY and key not in after]
+    assert not gone, "marks claim what was in the damaged windows, and nobody asks for it"
+    assert not proof.invented(after, crowd.witness)
+    crowd.alone("reconcile", now)
+    assert not proof.unlike(proof.held(crowd.lake, now), crowd.witness.look(now))
+
+
+def test_many_runs_that_meet_damaged_windows_of_a_folder_fill_them_again(crowd, tmp_path):
+    survive_damage(crowd(proof.a_folder(tmp_path)))
+
+
+def test_many_runs_that_meet_damaged_windows_of_a_bucket_fill_them_again(crowd, moto):
+    survive_damage(crowd(proof.a_bucket(moto)))
