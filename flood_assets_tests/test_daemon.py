@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +21,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
@@ -29,6 +30,7 @@ from flood_assets.definitions import defs
 from flood_assets.partitions import partition_key, retained_windows
 from flood_assets.schemas import MEASURES, READINGS
 from flood_assets_tests.conftest import HOUR, NOW, Place
+from flood_assets_tests.forked import Kill, Order, forker
 
 pytestmark = pytest.mark.slow
 
@@ -169,6 +171,30 @@ def test_a_backfill_of_the_whole_day_is_one_run_and_two_requests(daemon):
     assert daemon.instance.get_materialized_partitions(dg.AssetKey("readings")) == {
         partition_key(window) for window in retained_windows(NOW)
     }
+
+
+def test_a_run_whose_process_was_killed_does_not_keep_the_next_tick_waiting(daemon):
+    """Nobody tells Dagster of the end of a run in the terminal, or of any when the whole machine went down."""
+    daemon.schedules(NOW.replace(minute=59, second=0, hour=8))
+    daemon.schedules(NOW.replace(minute=0, second=1))
+    settings = {**daemon.place.at(NOW).environ, "DAGSTER_HOME": daemon.instance.root_directory}
+    with forker(daemon.place.environ) as processes:
+        (ended,) = processes.run(Order("reconcile", settings, Kill(at_object=1)))
+        assert ended.killed
+        (ended,) = processes.run(Order("refresh", settings))
+        assert ended.code == 0, "a run in the terminal waits for nobody"
+    (dead,) = daemon.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+
+    daemon.schedules(NOW.replace(minute=15, second=1))
+    assert daemon.waiting() == 1, "the pool is held by a run that nobody knows to be dead"
+    before_the_next_tick = datetime.fromtimestamp(dead.start_time, UTC) + timedelta(minutes=15)
+    with freeze_time(before_the_next_tick - timedelta(seconds=SETTINGS["run_monitoring"]["poll_interval_seconds"])):
+        list(execute_run_monitoring_iteration(daemon.workspace, LOG))
+    assert daemon.instance.get_run_by_id(dead.dagster_run.run_id).status == dg.DagsterRunStatus.FAILURE
+    with daemon.at(NOW.replace(minute=30)):
+        daemon.queue()
+    assert daemon.waiting() == 0
+    assert daemon.runs()[-1].status == dg.DagsterRunStatus.SUCCESS
 
 
 def test_runs_at_the_api_leave_the_queue_one_by_one(daemon):

@@ -11,10 +11,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -38,6 +39,8 @@ HARD_LIMIT = 10_000
 LIMITS = (500, HARD_LIMIT)
 # 500 rows a page is the smallest that the API can force upon us: 600,000 readings of a day fit.
 MOST_PAGES = 1_500
+# A clock that is off by more is not wrong but pretended: a recording is replayed.
+WRONG_CLOCK = timedelta(hours=1)
 READ_BYTES = 1 << 16
 PROGRESS_BYTES = 1 << 20
 
@@ -49,7 +52,7 @@ class Answer:
     Attributes:
         rows: the readings, with schema `parse.FETCHED`; a reading may come twice.
         rejects: rows that could not be understood, with the schema of `schemas.REJECTS`.
-        observed_at: the time just before the API was asked.
+        observed_at: the time just before the API was asked, by the API's clock.
         requests: how many requests were sent for it, those that failed included.
         bytes: how large its plain body was, failed requests included.
         seconds_download: time spent waiting for the server.
@@ -71,7 +74,7 @@ class Part(NamedTuple):
     Attributes:
         rows: readings, with schema `parse.FETCHED`.
         rejects: rows that could not be understood, with the schema of `schemas.REJECTS`.
-        observed_at: the time just before the API was asked.
+        observed_at: the time just before the API was asked, by the API's clock.
         again: the answer had broken off and was asked for anew: what was given before this part comes once more.
     """
 
@@ -92,6 +95,7 @@ class _Tally:
     seconds_download: float = 0.0
     seconds_parse: float = 0.0
     progress_at: int = PROGRESS_BYTES
+    asked_at: datetime | None = None  # when the latest request was sent, by the API's clock
 
     def received(self, size: int) -> None:
         self.bytes += size
@@ -160,7 +164,7 @@ class FloodMonitoringApi:
 
     Args:
         base_url: root without a trailing slash, such as `settings.api_url()`.
-        now: the time in UTC, for `observed_at`.
+        now: the time in UTC, for `observed_at`; corrected by the server's clock, which all who ask share.
         connect_timeout: seconds for a connection to be made.
         read_timeout: seconds for the server to send its next byte. A whole day takes it up to 30 s.
         deadline: seconds for one answer in all, its repetitions included: looked at before each try and each read,
@@ -247,11 +251,10 @@ class FloodMonitoringApi:
         tally = _Tally(what)
         patience = self._patience(path)
         while True:
-            observed_at = self._now()
             try:
                 with self._asked(patience, tally) as chunks:
                     body = b"".join(chunks)
-                    table = self._timed(tally, partial(read, body, observed_at))
+                    table = self._timed(tally, partial(read, body, cast("datetime", tally.asked_at)))
                     if not table.num_rows:
                         raise SourceError(f"the list of {what} is empty")
             except _BadAnswerError as problem:
@@ -279,7 +282,7 @@ class FloodMonitoringApi:
     def _readings(self, path: str, tally: _Tally) -> Iterator[Part]:
         """Readings, with the pages that are missing if the answer was limited."""
         extent = _Extent()
-        for part in self._stream(path, tally, self._now):
+        for part in self._stream(path, tally):
             if part.again:
                 extent = _Extent()
             extent.add(part)
@@ -297,7 +300,7 @@ class FloodMonitoringApi:
         offset = extent.lines
         for _ in range(MOST_PAGES):
             page = _Extent()
-            parts = _settled(self._stream(f"{path}&_offset={offset}", tally, lambda: observed_at))
+            parts = _settled(self._stream(f"{path}&_offset={offset}", tally, observed_at))
             for part in parts:
                 page.add(part)
             if not page.lines:
@@ -313,20 +316,20 @@ class FloodMonitoringApi:
             extent = page
         raise SourceError(f"{self.base_url}/{path}: no end after {MOST_PAGES} pages and {offset} rows")
 
-    def _stream(self, path: str, tally: _Tally, now: Callable[[], datetime]) -> Iterator[Part]:
-        """One answer while it arrives, asked for again where it breaks off."""
+    def _stream(self, path: str, tally: _Tally, observed_at: datetime | None = None) -> Iterator[Part]:
+        """One answer while it arrives, asked for again where it breaks off; a further page is as old as the first."""
         patience = self._patience(path)
         given = 0
         while True:
-            observed_at = now()
             again = patience.failures > 0
             try:
                 with self._asked(patience, tally) as chunks:
-                    parts = parse.read_readings(chunks, observed_at)
+                    asked_at = observed_at or cast("datetime", tally.asked_at)
+                    parts = parse.read_readings(chunks, asked_at)
                     while (parsed := self._timed(tally, partial(next, parts, None))) is not None:
                         given += parsed.rows.num_rows
                         tally.rows += parsed.rows.num_rows
-                        yield Part(parsed.rows, parsed.rejects, observed_at, again)
+                        yield Part(parsed.rows, parsed.rejects, asked_at, again)
                         again = False
             except _BadAnswerError as problem:
                 tally.rows -= given
@@ -373,7 +376,7 @@ class FloodMonitoringApi:
         import requests  # noqa: PLC0415 - see the imports above
 
         tally.requests += 1
-        started = self._clock()
+        started, sent = self._clock(), self._now()
         try:
             response = self._session.get(patience.url, stream=True, timeout=self._timeout)
         except requests.TooManyRedirects as loop:
@@ -384,6 +387,7 @@ class FloodMonitoringApi:
             raise SourceError(f"{patience.url} cannot be asked: {wrong}. Look at FLOOD_API_URL") from wrong
         finally:
             tally.seconds_download += self._clock() - started
+        tally.asked_at = _by_the_servers_clock(sent, self._now(), response.headers.get("Date", ""))
         with closing(response):
             _check_status(response, patience.url)
             try:
@@ -453,6 +457,28 @@ def _session(connections: int) -> "requests.Session":
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _by_the_servers_clock(sent: datetime, answered: datetime, date: str) -> datetime:
+    """When a request was sent, with a clock that is wrong put right by no more than the answer proves.
+
+    Of two writers that saw different values the one that asked later is right, and two machines' clocks may differ by
+    minutes. What the server's clock showed when it answered, to the second, lies between `sent` and `answered` of a
+    clock that is right.
+
+    Args:
+        sent: the time just before the request was sent.
+        answered: the time when the head of the answer was there, by the same clock.
+        date: the answer's `Date`.
+    """
+    try:
+        shown = parsedate_to_datetime(date)
+    except (TypeError, ValueError):
+        return sent
+    if shown.tzinfo is None or abs(shown - sent) > WRONG_CLOCK:
+        return sent
+    early, late = shown - answered, shown + timedelta(seconds=1) - sent
+    return sent + max(early, min(late, timedelta(0)))
 
 
 def _check_status(response: "requests.Response", url: str) -> None:

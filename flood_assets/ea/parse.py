@@ -38,6 +38,8 @@ FETCHED = pa.schema(
         pa.field("date_time", TIME, nullable=False),
         pa.field("value", pa.float64()),
         pa.field("raw_value", pa.string()),
+        # When the API was asked for the answer that this row is of: of two answers, the later one is right.
+        pa.field("observed_at", TIME, nullable=False),
     ]
 )
 
@@ -79,7 +81,7 @@ def read_readings(chunks: Iterable[bytes], seen_at: datetime, block_bytes: int =
 
     Args:
         chunks: the answer's plain bytes, split anywhere.
-        seen_at: when the API was asked, for the rejects.
+        seen_at: when the API was asked.
         block_bytes: how much is parsed at a time; bounds the memory.
 
     Raises:
@@ -221,8 +223,9 @@ def _understood(columns: Sequence[pa.DictionaryArray], seen_at: datetime) -> Par
     date_time = moments.take(times.indices)
     measure_id = _measure_ids(measures)
     numbers, raw_texts = _numbers(values.dictionary)
+    seen = pa.repeat(pa.scalar(seen_at, TIME), len(date_time))
     rows = pa.table(
-        [measure_id, date_time, numbers.take(values.indices), raw_texts.take(values.indices)], schema=FETCHED
+        [measure_id, date_time, numbers.take(values.indices), raw_texts.take(values.indices), seen], schema=FETCHED
     )
     good = pc.and_(date_time.is_valid(), measure_id.is_valid())
     if pc.all(good, min_count=0).as_py():

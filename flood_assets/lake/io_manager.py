@@ -34,10 +34,10 @@ class Batch:
     """What a run fetched of `readings`, to be merged into the lake.
 
     Attributes:
-        rows: measure_id (dictionary), date_time, value, raw_value.
+        rows: measure_id (dictionary), date_time, value, raw_value, and observed_at: when the API was asked for it.
         rejects: rows that could not be understood, schema `REJECTS`.
         stations: measure_id and station_id of the measures that are known.
-        observed_at: when the API was asked; of two writers, the one that asked later is right.
+        observed_at: when the API was asked first.
         covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
         marks: how far the lake is complete once the rows are stored, schema `MARKS`.
         asked: what the API was asked for.

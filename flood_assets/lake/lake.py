@@ -221,13 +221,13 @@ class Lake:
         gauge's newest stored time never runs ahead of a gap, and the next tick asks for what is missing.
 
         Only retained rows are stored. The same key and value changes nothing (the order of several values, `a|b`, says
-        nothing); another value is a revision, unless a later fetch than this one saw the stored value. Stored rows
+        nothing); another value is a revision, unless the API was asked for the stored value later. Stored rows
         that the fetch does not mention stay. A window whose content stays is not written. A damaged window is set
         aside, logged, and written anew from this fetch.
 
         Args:
-            rows: measure_id (string or dictionary), date_time, value, raw_value, and perhaps station_id.
-            observed_at: when the API was asked.
+            rows: measure_id (string or dictionary), date_time, value, raw_value, perhaps station_id and observed_at.
+            observed_at: when the API was asked, where `rows` do not say it of each row.
             now: decides what is retained.
             stations: the station of each measure: a mapping, or a table with measure_id and station_id such as
                 `newest_snapshot(MEASURES, now)`. Stored rows without a station in these windows get it too.
@@ -236,11 +236,9 @@ class Lake:
             ValueError: `rows` is not such a table.
             LakeError: the lake could not be read or written.
         """
-        fetch = merging.split(rows, now, stations)
+        fetch = merging.split(rows, observed_at, now, stations)
         changes = [
-            self._update(
-                READINGS, from_ms(arrivals.window), partial(_merged, arrivals=arrivals, observed_at=observed_at)
-            )
+            self._update(READINGS, from_ms(arrivals.window), partial(_merged, arrivals=arrivals))
             for arrivals in fetch.windows
         ]
         return Merge(changes, fetch.expired, fetch.future, fetch.repeated)
@@ -261,7 +259,7 @@ class Lake:
                     continue
 
     def put_snapshot(self, table: Table, window: datetime, rows: pa.Table) -> WindowChange:
-        """Replace a window of `stations` or `measures`, unless only `observed_at` would change.
+        """Replace a window of `stations` or `measures`, unless only `observed_at` would change, or it is newer.
 
         Raises:
             ValueError: the rows are not the table's.
@@ -659,17 +657,19 @@ class _Cut:
         return rows.filter(given)
 
 
-def _merged(rows: pa.Table | None, *, arrivals: merging.Arrivals, observed_at: datetime) -> _Outcome:
+def _merged(rows: pa.Table | None, *, arrivals: merging.Arrivals) -> _Outcome:
     stored = None if rows is None else merging.Block.of(rows)
-    merged = merging.merge(stored, arrivals, observed_at)
+    merged = merging.merge(stored, arrivals)
     table = merged.block.table() if merged.news else None
     return _Outcome(table, merged.added, merged.revised, merged.unchanged, merged.filled)
 
 
 def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
-    """A snapshot in place of the one before."""
+    """A snapshot in place of the one before; of two the one stays for which the API was asked later."""
     if rows is None:
         return _Outcome(new, len(new), 0, 0)
+    if len(rows) and len(new) and _asked(rows) > _asked(new):
+        return _Outcome(None, 0, 0, len(new))
     (key,) = table.key
     at = pc.index_in(new.column(key), value_set=rows.column(key).combine_chunks()).combine_chunks()
     known = at.is_valid()
@@ -684,6 +684,12 @@ def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome
     added, revised = len(new) - len(now), len(now) - unchanged
     stays = not added and not revised and len(rows) == len(new)
     return _Outcome(None if stays else new, added, revised, unchanged)
+
+
+def _asked(rows: pa.Table) -> datetime:
+    """When the API was asked for a snapshot."""
+    asked: datetime = pc.max(rows.column("observed_at")).as_py()
+    return asked
 
 
 def _united(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:

@@ -43,6 +43,7 @@ class Arrivals:
         value: NaN where there is none.
         raws: distinct raw values.
         raw: code into `raws`, -1 where there is none.
+        seen: when the API was asked for each row, ms.
     """
 
     window: int
@@ -55,6 +56,7 @@ class Arrivals:
     value: Floats
     raws: pa.Array
     raw: Codes
+    seen: Ints
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,14 @@ def disorder(rows: pa.Table) -> str:
     return "its rows are not sorted by their key, or a key is there twice" if np.any(np.diff(key) <= 0) else ""
 
 
-def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] | None = None) -> Fetch:
+def split(
+    rows: pa.Table, observed_at: datetime, now: datetime, stations: pa.Table | Mapping[str, str] | None = None
+) -> Fetch:
     """The retained rows of a fetch by window, with one sort for all of them.
 
     Args:
-        rows: measure_id (string, coded or not), date_time, value, raw_value, and perhaps station_id.
+        rows: measure_id (string, coded or not), date_time, value, raw_value, and perhaps station_id and observed_at.
+        observed_at: when the API was asked; a row's own observed_at goes before it.
         now: decides what is retained.
         stations: the station of each measure: a mapping, or a table with measure_id and station_id such as a
             snapshot of `measures`. A row's own station_id goes before it.
@@ -173,7 +178,7 @@ def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] 
         ValueError: a column is missing or unknown, or a key is null.
     """
     known = {"measure_id", "date_time", "value", "raw_value"}
-    if odd := (set(rows.column_names) - {"station_id"}) ^ known:
+    if odd := (set(rows.column_names) - {"station_id", "observed_at"}) ^ known:
         raise ValueError(f"readings to merge: columns missing or unknown: {', '.join(sorted(odd))}")
     for name in READINGS.key:
         if rows.column(name).null_count:
@@ -208,6 +213,10 @@ def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] 
         station = station_of[measure[kept]]
     raws, raw = _codes(rows.column("raw_value"))
     measure, time, raw, value = measure[kept], time[kept], raw[kept], _floats(rows.column("value"))[kept]
+    if "observed_at" in rows.column_names:
+        seen = _ms(rows.column("observed_at"))[kept]
+    else:
+        seen = np.full(len(kept), to_ms(observed_at), np.int64)
     hour = time // HOUR_MS
     hours, starts = np.unique(hour, return_index=True)
     ends = np.append(starts, len(hour))[1:].tolist()
@@ -223,6 +232,7 @@ def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] 
             value=value[a:b],
             raws=raws,
             raw=raw[a:b],
+            seen=seen[a:b],
         )
         for h, a, b in zip(hours.tolist(), starts.tolist(), ends, strict=True)
     )
@@ -230,15 +240,14 @@ def split(rows: pa.Table, now: datetime, stations: pa.Table | Mapping[str, str] 
     return Fetch(windows, int(expired.sum()), int(future.sum()), repeated)
 
 
-def merge(stored: Block | None, new: Arrivals, observed_at: datetime) -> Merged:
-    """One window after the fetch of `observed_at`.
+def merge(stored: Block | None, new: Arrivals) -> Merged:
+    """One window after a fetch.
 
     A new key is added. The same key with the same value changes nothing; with another value it is a revision, unless
-    the stored value was seen by a later fetch than this one. Rows without a station are given it when it is known.
-    No row is ever removed.
+    the API was asked for the stored value later than for this one. Rows without a station are given it when it is
+    known. No row is ever removed.
     """
-    observed = to_ms(observed_at)
-    fresh = _fresh(new, observed)
+    fresh = _fresh(new)
     if stored is None:
         return Merged(fresh, len(fresh.time), 0, 0, 0)
     stored, fresh, station_of = _common(stored, fresh, new)
@@ -248,7 +257,7 @@ def merge(stored: Block | None, new: Arrivals, observed_at: datetime) -> Merged:
     known = old_key[at_or_last] == new_key if len(old_key) else np.zeros(len(new_key), np.bool_)
     at = at[known]
 
-    revised = ~_same(stored, at, fresh, known) & (stored.changed[at] <= observed)
+    revised = ~_same(stored, at, fresh, known) & (stored.changed[at] <= fresh.changed[known])
     if revised.any():
         to, by = at[revised], np.flatnonzero(known)[revised]
         stored = replace(
@@ -256,7 +265,7 @@ def merge(stored: Block | None, new: Arrivals, observed_at: datetime) -> Merged:
             value=_put(stored.value, to, fresh.value[by]),
             raw=_put(stored.raw, to, fresh.raw[by]),
             previous=_put(stored.previous, to, stored.value[to]),
-            changed=_put(stored.changed, to, np.int64(observed)),
+            changed=_put(stored.changed, to, fresh.changed[by]),
             revision=_put(stored.revision, to, stored.revision[to] + 1),
         )
 
@@ -277,8 +286,7 @@ def merge(stored: Block | None, new: Arrivals, observed_at: datetime) -> Merged:
     return Merged(stored, int(added.sum()), count, int(known.sum()) - count, filled)
 
 
-def _fresh(new: Arrivals, observed: int) -> Block:
-    seen = np.full(len(new.time), observed, np.int64)
+def _fresh(new: Arrivals) -> Block:
     return Block(
         measures=new.measures,
         measure=new.measure,
@@ -288,10 +296,10 @@ def _fresh(new: Arrivals, observed: int) -> Block:
         value=new.value,
         raws=new.raws,
         raw=new.raw,
-        first_seen=seen,
-        changed=seen,
-        previous=np.full(len(seen), np.nan),
-        revision=np.zeros(len(seen), np.int32),
+        first_seen=new.seen,
+        changed=new.seen,
+        previous=np.full(len(new.seen), np.nan),
+        revision=np.zeros(len(new.seen), np.int32),
     )
 
 

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 # A lock is held for one window's read, merge and write: milliseconds. A minute means that its holder is stuck.
 LOCK_TIMEOUT_S = 60
 
-# obstore writes a new file under this name first and then renames it; a killed process leaves it behind.
-_TEMPORARY = re.compile(r"#\d+$")
-
 # A request without an answer, or with half of one. obstore tries again only what it takes to be harmless to do twice,
 # and says how often.
 _UNANSWERED = re.compile(r"HTTP error: (error sending request|request or response body error)")
@@ -239,12 +236,14 @@ class Store:
         """
         if self._folder is None:
             return 0
+        from flood_assets.lake.folder import finished
+
         swept = 0
-        for path in self._folder.rglob("*#*"):
-            if not _TEMPORARY.search(path.name):
+        for path in [path for pattern in (".*.part", "*#*") for path in self._folder.rglob(pattern)]:
+            if (place := finished(path)) is None:
                 continue
             try:
-                with self.guard(path.relative_to(self._folder).as_posix(), timeout=0):
+                with self.guard(place.relative_to(self._folder).as_posix(), timeout=0):
                     path.unlink(missing_ok=True)
                     swept += 1
             except LakeError:
@@ -309,7 +308,10 @@ class Store:
             if not conditional or re.search(_REMEDIES[0][0], str(error)):
                 raise LakeError(self._message(key, done, str(error))) from error
             raise ConflictError(key) from error
-        except (BaseError, OSError, NotImplementedError) as error:
+        except OSError as error:
+            number = f" (os error {error.errno})" if error.errno is not None else ""
+            raise LakeError(self._message(key, done, f"{error}{number}")) from error
+        except (BaseError, NotImplementedError) as error:
             raise LakeError(self._message(key, done, str(error))) from error
 
     def _message(self, key: str, done: str, text: str) -> str:
@@ -376,7 +378,7 @@ def _open_folder(url: str, host: str, path: str) -> Store:
         raise SettingsError(
             f"FLOOD_LAKE_URL is 'file://{host}{path}': expected an absolute path, such as file:///var/lib/flood"
         )
-    from obstore.store import LocalStore
+    from flood_assets.lake.folder import FolderStore
 
     folder = Path(path)
     try:
@@ -385,7 +387,7 @@ def _open_folder(url: str, host: str, path: str) -> Store:
         raise LakeError(
             f"{url} cannot be made: {error.strerror}. Make the folder, or correct FLOOD_LAKE_URL"
         ) from error
-    return Store(url, LocalStore(folder, automatic_cleanup=True), folder, Patience())
+    return Store(url, FolderStore(folder, automatic_cleanup=True), folder, Patience())
 
 
 def _meta(entry: Any) -> Meta:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
@@ -135,9 +136,42 @@ def test_the_time_of_asking_is_from_before_the_request_that_was_answered(server)
         server.url, now=lambda: asked_at.append(len(server.asked)) or next(times), sleep=lambda _: None
     )
     server.answer(whole(b"", status=503), whole(THREE))
-    assert api.latest().observed_at == SEEN + timedelta(minutes=1)
-    assert asked_at == [0, 1]
+    answer = api.latest()
+    assert answer.observed_at == SEEN + timedelta(minutes=2)
+    assert set(answer.rows["observed_at"].to_pylist()) == {answer.observed_at}
+    # Before and after each of the two.
+    assert asked_at == [0, 1, 1, 2]
     api.close()
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked"),
+    [
+        # Between the request and the head of its answer, 2 s later: our clock may be right.
+        (-1, 0),
+        (0, 0),
+        (2, 0),
+        # It cannot be: put right by as much as the answer proves.
+        (10, 8),
+        (600, 598),
+        (-600, -599),
+        # A clock that pretends.
+        (7200, 0),
+    ],
+)
+def test_a_wrong_clock_is_put_right_by_the_servers(server, shown, asked):
+    """Seconds after the request was sent by our clock: what the answer's `Date` says, and what is believed."""
+    times = iter([SEEN, SEEN + timedelta(seconds=2)])
+    server.answer(whole(THREE, Date=format_datetime(SEEN + timedelta(seconds=shown), usegmt=True)))
+    with closing(FloodMonitoringApi(server.url, now=lambda: next(times))) as api:
+        rows = api.latest().rows
+    assert set(rows["observed_at"].to_pylist()) == {SEEN + timedelta(seconds=asked)}
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 01 Mar 2024 12:00:00 -0000"])
+def test_without_a_date_in_the_answer_our_own_clock_is_believed(api, server, date):
+    server.answer(whole(THREE, Date=date))
+    assert api.latest().observed_at == SEEN
 
 
 # Whole or an error

@@ -198,10 +198,10 @@ class Api:
         return moment
 
     def _answer(self, readings: Sequence[Reading], moment: datetime) -> Answer:
-        shown = [(r.measure, r.at, r.shown(moment), None) for r in readings if r.arrival <= moment]
+        shown = [(r.measure, r.at, r.shown(moment), None, moment) for r in readings if r.arrival <= moment]
         random.Random(len(shown)).shuffle(shown)  # the API promises no order
         shown += shown[:1]  # pages may overlap
-        columns = list(zip(*shown, strict=True)) or [()] * 4
+        columns = list(zip(*shown, strict=True)) or [()] * 5
         rows = pa.table(
             [pa.array(c, f.type) for c, f in zip(columns, parse.FETCHED, strict=True)], schema=parse.FETCHED
         )

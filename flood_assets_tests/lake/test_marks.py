@@ -101,6 +101,29 @@ def test_writers_at_once_lose_nothing(lake, twin):
     assert known(lake) == [("all", at(8, 11), None), *sorted((f"own {i}", at(8), 900) for i in range(12))]
 
 
+def test_a_run_that_began_from_marks_that_were_forgotten_meanwhile_leaves_none(lake, caplog):
+    """It took for stored what was lost since, and only stored what was newer."""
+    marks.advance(lake, table(("a", at(8), 900), ("b", at(8), 900)), NOW)
+    began = marks.load(lake)
+    marks.forget(lake)
+    marks.advance(lake, table(("a", at(9), None)), NOW, since=began)
+    assert marks.load(lake) is None
+    assert "found incomplete during this run" in caplog.text
+
+    # Nor does it add to what another run has read anew.
+    marks.advance(lake, table(("b", at(7), 900)), NOW)
+    marks.advance(lake, table(("a", at(9), None)), NOW, since=began)
+    assert known(lake) == [("b", at(7), 900)]
+
+
+def test_runs_that_began_from_the_same_marks_all_move_them(lake):
+    marks.advance(lake, table(("a", at(8), 900)), NOW)
+    began = marks.load(lake)
+    marks.advance(lake, table(("a", at(9), None)), NOW, since=began)
+    marks.advance(lake, table(("b", at(9), None)), NOW, since=began)
+    assert known(lake) == [("a", at(9), 900), ("b", at(9), None)]
+
+
 def test_marks_are_no_window_of_a_table(lake):
     marks.advance(lake, table(("a", at(8), 900)), NOW)
     assert lake.windows(READINGS) == []

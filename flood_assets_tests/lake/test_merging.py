@@ -1,7 +1,7 @@
 """What a merge stores, on both kinds of store."""
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import isnan
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import cutoff, is_retained, window_of
-from flood_assets.schemas import MEASURES, READINGS
+from flood_assets.schemas import MEASURES, READINGS, TIME
 from flood_assets_tests.lake.build import HOUR, INPUT, NOW, QUARTER, a_day, at, fetched, measures, stored, values
 
 
@@ -60,6 +60,24 @@ def test_a_slow_writer_does_not_overwrite_newer_knowledge(lake):
     (change,) = lake.merge_readings(fetched(("m", at(9), 1.0)), NOW - QUARTER, NOW).windows
     assert (change.revised, change.unchanged, change.written) == (0, 1, False)
     assert values(lake) == {("m", at(9)): 2.0}
+
+
+def test_of_two_runs_under_way_at_once_the_row_that_was_asked_for_later_stays(lake):
+    """A run asks many times: what it asked for last is newer than what another asked for while it was under way."""
+
+    def asked(value: float, moment: datetime) -> pa.Table:
+        return fetched(("m", at(9), value)).append_column("observed_at", pa.array([moment], TIME))
+
+    began, middle, end = NOW, NOW + QUARTER, NOW + 2 * QUARTER
+    lake.merge_readings(asked(2.0, end), began, NOW)
+    (change,) = lake.merge_readings(asked(1.0, middle), middle, NOW).windows
+    assert (change.revised, change.unchanged, change.written) == (0, 1, False)
+    (row,) = stored(lake)
+    assert (row["value"], row["first_seen_at"], row["changed_at"]) == (2.0, end, end)
+
+    lake.merge_readings(asked(3.0, end + QUARTER), began, NOW)
+    (row,) = stored(lake)
+    assert (row["value"], row["changed_at"], row["revision"]) == (3.0, end + QUARTER, 1)
 
 
 def test_a_late_reading_lands_in_its_own_window(lake):

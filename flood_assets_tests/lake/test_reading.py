@@ -12,11 +12,12 @@ import pytest
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import lake as module
+from flood_assets.lake import marks
 from flood_assets.lake.lake import Content
 from flood_assets.lake.layout import MARKS_KEY, key_of
 from flood_assets.lake.parquet import ROW_GROUP_ROWS, DamagedWindowError, encode
 from flood_assets.partitions import cutoff
-from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TABLES
+from flood_assets.schemas import MARKS, MEASURES, READINGS, REJECTS, STATIONS, TABLES
 from flood_assets_tests.lake.build import (
     HOUR,
     NOW,
@@ -30,6 +31,7 @@ from flood_assets_tests.lake.build import (
     snapshot,
     stations,
     stored,
+    values,
 )
 
 
@@ -186,6 +188,13 @@ def test_a_snapshot_replaces_its_window(lake):
     assert (third.added, third.revised, third.unchanged, third.rows, third.written) == (0, 0, 1, 1, True)
 
 
+def test_a_snapshot_that_was_asked_for_earlier_does_not_replace_a_newer_one(lake):
+    lake.put_snapshot(STATIONS, at(9), stations("new", observed_at=NOW))
+    late = lake.put_snapshot(STATIONS, at(9), stations("old", observed_at=NOW - HOUR))
+    assert (late.written, late.rows) == (False, 1)
+    assert lake.read(STATIONS, now=NOW).column("station_id").to_pylist() == ["new"]
+
+
 def test_a_snapshot_of_which_only_the_time_changed_is_not_written(lake):
     lake.put_snapshot(STATIONS, at(9), stations("a", "b", label="L", lat=float("nan")))
     before = lake.windows(STATIONS)
@@ -298,6 +307,27 @@ def test_rows_out_of_order_are_damage_to_a_merge(lake):
     (change,) = lake.merge_readings(fetched(("m", at(9), 2.0)), NOW, NOW).windows
     assert change.set_aside
     assert len(stored(lake)) == 1
+
+
+def test_a_run_that_is_killed_as_it_replaces_a_damaged_window_leaves_no_marks(lake, monkeypatch):
+    """They claim what the window no longer holds, and the next refresh would believe them."""
+    marks.advance(lake, MARKS.empty_table(), NOW)
+    put_raw(lake, _KEY, b"not Parquet")
+    put = lake.store.put
+
+    class Killed(BaseException):
+        pass
+
+    def killed_after(key, data, *, replaces):
+        put(key, data, replaces=replaces)
+        if key == _KEY:
+            raise Killed
+
+    monkeypatch.setattr(lake.store, "put", killed_after)
+    with pytest.raises(Killed):
+        lake.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    assert values(lake) == {("m", at(9)): 1.0}
+    assert marks.load(lake).forgotten
 
 
 def test_a_damaged_window_is_set_aside_by_hand_and_leaves_an_empty_one(lake):

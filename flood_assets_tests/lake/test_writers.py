@@ -4,7 +4,9 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pyarrow.dataset as ds
 import pytest
 
 from flood_assets.errors import LakeError
@@ -132,6 +134,38 @@ def test_a_killed_writer_leaves_whole_windows(folder):
     assert not [k for k in keys(folder) if not k.endswith("readings.parquet")]
     folder.merge_readings(a_day(processes.IDS, value=-1.0), NOW, NOW)
     assert set(values(folder).values()) == {-1.0}
+
+
+def test_a_window_that_is_being_written_is_not_there_yet_for_whoever_reads_the_folder(folder, monkeypatch):
+    """pyarrow's datasets take each file that starts with neither a dot nor an underscore."""
+    readings = Path(folder.url.removeprefix("file://").replace("%20", " ")) / "readings"
+    folder.merge_readings(a_day(["m"]), NOW, NOW)
+    rename, seen = Path.replace, []
+
+    def look_before_it_is_renamed(self, to):
+        seen.append(ds.dataset(readings, format="parquet").count_rows())
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "replace", look_before_it_is_renamed)
+    folder.merge_readings(a_day(["n"]), NOW, NOW)
+    day = len(a_day(["m"]))
+    assert seen[0] == day
+    assert seen == sorted(seen)
+    assert len(seen) == len(folder.windows(READINGS))
+    assert ds.dataset(readings, format="parquet").count_rows() == 2 * day
+
+
+def test_what_killed_writers_left_is_swept_and_files_of_others_are_not(folder):
+    folder.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    window = Path(folder.url.removeprefix("file://").replace("%20", " ")) / key_of(READINGS, at(9))
+    left = [window.with_name(name) for name in (".readings.parquet.part", "readings.parquet#1", "readings.parquet#12")]
+    others = [window.with_name(name) for name in (".hidden", "notes #1.txt", "a.part")]
+    for path in [*left, *others]:
+        path.write_bytes(b"half")
+    with folder.store.guard(key_of(READINGS, at(9))):
+        assert Lake.open(folder.url).store.sweep() == 0, "it may be written at this moment"
+    assert folder.store.sweep() == 3
+    assert sorted(window.parent.iterdir()) == sorted([window, *others])
 
 
 def test_a_lock_that_is_not_let_go_is_an_error_and_not_a_wait_for_ever(folder):

@@ -1,0 +1,225 @@
+"""Many runs at once on one lake, in processes of their own, while the API moves on and readers look again and again.
+
+Four refreshes, a reconcile and two cleanups begin in the same moment, as those of several machines may: nothing is
+lost, nothing is there twice, and no older value replaces a newer one. How many rounds: FLOOD_ROUNDS; the seed of the
+country: FLOOD_SEED.
+"""
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flood_assets.lake import marks
+from flood_assets.lake.store import Blob
+from flood_assets.schemas import READINGS
+from flood_assets.simulator import Server
+from flood_assets_tests import proof
+from flood_assets_tests.forked import READERS, Ended, Forker, Order, Pace, forker
+from flood_assets_tests.lake.build import put_raw
+from flood_assets_tests.proof import Held, Key, Store, Witness
+from flood_assets_tests.s3 import S3Server
+from flood_assets_tests.s3_process import s3_process
+
+ROUNDS = int(os.environ.get("FLOOD_ROUNDS") or 1)
+SEED = int(os.environ.get("FLOOD_SEED") or random.SystemRandom().randrange(10**6))
+
+# An hour and a day end while the first runs are under way.
+START = datetime(2026, 10, 15, 23, 58, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+SPEED = 30
+
+# Longer does no request take from the moment of its stamp to the moment at which its answer is decided.
+UNDECIDED = SPEED * timedelta(seconds=3)
+
+WRITERS = ("refresh", "refresh", "refresh", "refresh", "reconcile", "expire", "expire")
+TOGETHER = (0,) * len(WRITERS)
+# Seconds by which the clocks of the writers are wrong.
+APART = (0, 100, -100, 60, -60, 0, -90)
+
+pytestmark = pytest.mark.timeout(90 + 60 * ROUNDS)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Forker]:
+    ours = ("FLOOD_", "DAGSTER_", "AWS_")
+    with forker({name: value for name, value in os.environ.items() if not name.startswith(ours)}) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[S3Server]:
+    with s3_process() as server:
+        yield server
+
+
+class Crowd:
+    """Runs that are under way at once on one lake, and the clock that they, the API and the readers share."""
+
+    def __init__(self, store: Store, server: Server, processes: Forker) -> None:
+        self.store, self.server, self.processes = store, server, processes
+        self.witness = Witness(server)
+        self.lake = store.open()
+
+    def alone(self, work: str, now: datetime) -> Ended:
+        """One run at a moment at which the API's clock stands still; it must go well."""
+        self.server.set_clock(now)
+        environ = {"FLOOD_API_URL": self.server.url, "FLOOD_NOW": now.isoformat(), **self.store.environ}
+        (ended,) = self.processes.run(Order(work, environ))
+        assert not failed(ended), ended.said
+        return ended
+
+    def together(self, start: datetime, *orders: tuple[str, float]) -> tuple[list[Ended], datetime]:
+        """All at once from a moment on, each with a clock wrong by some seconds; and the moment when all have ended."""
+        pace = Pace(start, time.monotonic(), SPEED)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.server.simulator, "_now", pace.now)
+            self.server.set_clock(None)
+            environ = {"FLOOD_API_URL": self.server.url, **self.store.environ}
+            ended = self.processes.run(*(Order(work, environ, None, pace, off) for work, off in orders))
+            end = pace.now().replace(microsecond=0) + timedelta(seconds=1)
+            self.server.set_clock(end)
+        return ended, end
+
+    def went_back(self, after: dict[Key, Held], end: datetime) -> list[object]:
+        """Readings that had the value of the truth and were given the older one again."""
+        truth = self.witness.look(end)
+        wrong = [
+            (key, held)
+            for key, held in after.items()
+            if key in truth and held.value != truth[key] and held.previous == truth[key]
+        ]
+        back = []
+        for key, held in wrong:
+            # Both were asked for in the same moment: which was first nobody can know, and a reconcile puts it right.
+            moment = held.changed + UNDECIDED
+            self.server.set_clock(min(moment, end))
+            if self.witness.look(min(moment, end)).get(key) != truth[key]:
+                back.append((key, held, truth[key]))
+        self.server.set_clock(end)
+        return back
+
+
+def failed(ended: Ended) -> set[str]:
+    """Steps and checks that failed, but for those that judge the gauges and how long ago a cleanup was."""
+    may = {"check fresh_measures of readings", "check nothing_past_its_day of readings"}
+    wrong = set(re.findall(r"^(.*?) failed:", ended.said, re.MULTILINE)) - may
+    return wrong or ({f"exit code {ended.code}"} if ended.code not in {0, 1} else set())
+
+
+@pytest.fixture
+def crowd(processes: Forker) -> Iterator[Callable[[Store], Crowd]]:
+    with proof.restless_country(60, SEED, lambda: START) as server:
+        yield lambda store: Crowd(store, server, processes)
+
+
+def meet(crowd: Crowd, readers: list[str]) -> None:
+    """Rounds of runs at once, after each of which everything that must hold does."""
+    now = START - timedelta(minutes=40)
+    for work in ("refresh", "reconcile"):
+        crowd.alone(work, now)
+    now, behind = START, 0.0
+    for number in range(2 * ROUNDS):
+        crowd.server.set_clock(now)
+        truth = crowd.witness.look(now)
+        before, known = proof.held(crowd.lake, now), marks.load(crowd.lake)
+        offsets = (TOGETHER, APART)[number % 2]
+        orders = [*zip(WRITERS, offsets, strict=True), *((reader, 0) for reader in readers)]
+        if number % 2:
+            # A machine whose clock is far behind, and an API that refuses some requests.
+            orders.append(("refresh", -600))
+            crowd.server.set_faults([{"match": "latest", "status": 400, "times": 3}])
+        ended, end = crowd.together(now, *orders)
+        crowd.server.set_faults([])
+
+        writers, watchers = ended[: len(WRITERS)], ended[len(WRITERS) : len(WRITERS) + len(readers)]
+        wrong = {one.work: failed(one) for one in writers if failed(one)}
+        if number % 2:
+            # They say why, and what the others stored stays.
+            assert all(failure == {"readings"} for failure in wrong.values()), wrong
+            assert all("400" in one.said or "clock says" in one.said for one in ended if failed(one)), wrong
+            behind += failed(ended[-1]) == {"readings"} and "this machine's clock says" in ended[-1].said
+        else:
+            assert not wrong, [one.said for one in writers if failed(one)]
+        for one in watchers:
+            assert one.code == 0, f"{one.work}: {one.said}"
+            print(f"{one.work}: {one.said.strip()}")
+
+        assert not proof.unreadable(crowd.lake)
+        crowd.witness.look(end)
+        after = proof.held(crowd.lake, end)
+        # What the foremost of the clocks has let expire.
+        edge = end + max(offsets) * timedelta(seconds=1) - proof.DAY
+        assert not proof.lost(before, after, edge)
+        assert not proof.invented(after, crowd.witness)
+        stays = {key: value for key, value in truth.items() if key[1] > edge}
+        assert not proof.unjustified(crowd.lake, known.rows if known else None, after, stays)
+        assert not crowd.went_back(after, end)
+
+        now = end + 2 * MINUTE
+        crowd.alone("reconcile", now)
+        assert not proof.unlike(proof.held(crowd.lake, now), crowd.witness.look(now))
+        crowd.alone("expire", now)
+        assert not proof.past(crowd.lake, now)
+        assert not proof.litter(crowd.lake)
+        revised = sum(after[key].revision > before[key].revision for key in before.keys() & after.keys())
+        print(f"round {number}: {end - START} later, {len(after.keys() - before.keys())} new, {revised} revised")
+        now += 13 * MINUTE
+    print(f"seed {SEED}")
+
+
+def test_runs_at_once_on_a_folder_lose_nothing_and_its_readers_never_see_less_than_before(crowd, tmp_path):
+    meet(crowd(proof.a_folder(tmp_path)), list(READERS))
+
+
+def test_runs_at_once_on_a_bucket_lose_nothing_and_its_readers_never_see_less_than_before(crowd, moto):
+    meet(crowd(proof.a_bucket(moto)), ["read the lake", "read in a notebook"])
+
+
+@pytest.mark.s3
+def test_runs_at_once_on_a_real_s3_lose_nothing_and_its_readers_never_see_less_than_before(crowd, ceph_server):
+    meet(crowd(proof.a_bucket(ceph_server)), ["read the lake", "read in a notebook"])
+
+
+def survive_damage(crowd: Crowd) -> None:
+    """Two windows are damaged, one as a whole and one inside; many runs meet that at once."""
+    now = START - timedelta(minutes=40)
+    for work in ("refresh", "reconcile"):
+        crowd.alone(work, now)
+    now = START
+    crowd.server.set_clock(now)
+    crowd.witness.look(now)
+    before = proof.held(crowd.lake, now)
+    windows = crowd.lake.windows(READINGS)
+    put_raw(crowd.lake, windows[5].key, b"not Parquet")
+    inside = crowd.lake.store.get(windows[9].key)
+    assert isinstance(inside, Blob)
+    data = inside.data.to_pybytes()
+    put_raw(crowd.lake, windows[9].key, data[:200] + bytes(100) + data[300:])
+
+    ended, end = crowd.together(now, *zip(WRITERS, TOGETHER, strict=True))
+    # Who decodes it first says so.
+    wrong = [failed(one) - {"check windows_can_be_read of readings"} for one in ended]
+    assert not any(wrong), [one.said for one in ended if failed(one)]
+    assert len(crowd.lake.store.list("_damaged/readings")) >= 2, "what was damaged is kept"
+
+    now = end + 2 * MINUTE
+    crowd.alone("refresh", now)
+    after, _ = proof.held(crowd.lake, now), crowd.witness.look(now)
+    gone = [key for key in before if key[1] > now - proof.DAY and key not in after]
+    assert not gone, "marks claim what was in the damaged windows, and nobody asks for it"
+    assert not proof.invented(after, crowd.witness)
+    crowd.alone("reconcile", now)
+    assert not proof.unlike(proof.held(crowd.lake, now), crowd.witness.look(now))
+
+
+def test_many_runs_that_meet_damaged_windows_of_a_folder_fill_them_again(crowd, tmp_path):
+    survive_damage(crowd(proof.a_folder(tmp_path)))
+
+
+def test_many_runs_that_meet_damaged_windows_of_a_bucket_fill_them_again(crowd, moto):
+    survive_damage(crowd(proof.a_bucket(moto)))
