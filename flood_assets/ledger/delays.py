@@ -23,6 +23,9 @@ from flood_assets.schemas import TIME, TIMELINESS
 # Two rounds of asking: a longer pause says nothing about when in it the reading came.
 WATCHED_WITHIN = 30 * 60_000
 
+# So long a run usually takes at most, with room to spare.
+ONE_RUN = 2 * 60_000
+
 # One gauge in twenty uploads may be later than usual without being late every day.
 DUE_SHARE = 0.95
 
@@ -53,9 +56,15 @@ class Delays:
 
 
 def polled_before(polls: Sequence[datetime], seen: Ints) -> Ints:
-    """The last poll before each moment; `NEVER` where there was none."""
-    asked = np.array([NEVER, *(to_ms(poll) for poll in polls)], np.int64)
-    found: Ints = asked[np.searchsorted(asked, seen, side="left") - 1]
+    """The last poll before the run that first saw each reading; `NEVER` where there was none.
+
+    A poll is the beginning of a run, which goes on asking for a while: its own readings are seen after it. And where
+    two ran at once, neither came before the other.
+    """
+    asked = np.array([to_ms(poll) for poll in polls], np.int64)
+    own = np.searchsorted(asked, seen, side="right") - 1
+    earlier = np.searchsorted(asked, seen - ONE_RUN, side="left")
+    found: Ints = np.concatenate([[NEVER], asked])[np.clip(np.minimum(own, earlier), 0, len(asked))]
     return found
 
 

@@ -101,26 +101,25 @@ def test_writers_at_once_lose_nothing(lake, twin):
     assert known(lake) == [("all", at(8, 11), None), *sorted((f"own {i}", at(8), 900) for i in range(12))]
 
 
-def test_a_run_that_began_from_marks_that_were_forgotten_meanwhile_leaves_none(lake, caplog):
+def test_a_run_that_began_before_a_loss_moves_no_marks(lake):
     """It took for stored what was lost since, and only stored what was newer."""
     marks.advance(lake, table(("a", at(8), 900), ("b", at(8), 900)), NOW)
     began = marks.load(lake)
     marks.forget(lake)
-    marks.advance(lake, table(("a", at(9), None)), NOW, since=began)
-    assert marks.load(lake) is None
-    assert "found incomplete during this run" in caplog.text
+    assert not marks.advance(lake, table(("a", at(9), None)), NOW, loss=began.loss)
+    assert marks.load(lake).forgotten
 
     # Nor does it add to what another run has read anew.
-    marks.advance(lake, table(("b", at(7), 900)), NOW)
-    marks.advance(lake, table(("a", at(9), None)), NOW, since=began)
+    assert marks.advance(lake, table(("b", at(7), 900)), NOW, loss=marks.load(lake).loss)
+    assert not marks.advance(lake, table(("a", at(9), None)), NOW, loss=began.loss)
     assert known(lake) == [("b", at(7), 900)]
 
 
 def test_runs_that_began_from_the_same_marks_all_move_them(lake):
     marks.advance(lake, table(("a", at(8), 900)), NOW)
     began = marks.load(lake)
-    marks.advance(lake, table(("a", at(9), None)), NOW, since=began)
-    marks.advance(lake, table(("b", at(9), None)), NOW, since=began)
+    for name in ("a", "b"):
+        assert marks.advance(lake, table((name, at(9), None)), NOW, loss=began.loss)
     assert known(lake) == [("a", at(9), 900), ("b", at(9), None)]
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 
 from flood_assets.ledger.delays import NEVER, delays_of, polled_before, table
@@ -107,9 +108,20 @@ def test_an_event_gauge_is_never_due():
     assert found["newest_at"] == max(tips)
 
 
-def test_the_poll_before_a_moment_is_strictly_before_it():
-    asked = polled_before([NOW, NOW + HOUR], [moment(NOW), moment(NOW) + 1, moment(NOW + HOUR) + 1])
-    assert asked.tolist() == [NEVER, moment(NOW), moment(NOW + HOUR)]
+def test_the_poll_of_the_run_that_saw_a_reading_is_not_one_before_it():
+    polls = [NOW, NOW + HOUR]
+    for moments, before in [
+        ((NOW, NOW + timedelta(seconds=40), NOW + 30 * MINUTE), NEVER),
+        ((NOW + HOUR, NOW + HOUR + timedelta(seconds=1), NOW + 3 * HOUR), moment(NOW)),
+        ((NOW - MINUTE,), NEVER),
+    ]:
+        assert set(polled_before(polls, np.array([moment(at) for at in moments])).tolist()) == {before}
+    assert polled_before([], np.array([moment(NOW)])).tolist() == [NEVER]
+
+
+def test_of_two_runs_at_once_neither_came_before_the_other():
+    polls = [NOW, NOW + HOUR, NOW + HOUR + timedelta(seconds=5)]
+    assert polled_before(polls, np.array([moment(NOW + HOUR + timedelta(seconds=9))])).tolist() == [moment(NOW)]
 
 
 def moment(at: datetime) -> int:
