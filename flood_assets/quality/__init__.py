@@ -12,7 +12,7 @@ QARTOD's own rule that flags set in real time stay as they were is for archives:
 Thresholds and their sources: `flood_assets.quality.limits` for the gross range, `flood_assets.quality.kinds` for spike,
 rate of change and flat line, whose rules are in `flood_assets.quality.series`. They follow the Manual for Real-Time
 Quality Control of Water Level Data (U.S. IOOS 2021, version 2.1, doi 10.25923/vpsx-dc82), tests 4 and 6 to 8, and the
-manuals for wind (2014), temperature and salinity (2020) and stream flow (2018, doi 10.25923/gszc-ha43).
+manuals for wind (2014) and for temperature and salinity (2020, doi 10.25923/x02m-m555).
 
 **Why not ioos_qc**, QARTOD's own implementation (3.0.0 was looked at): it takes one series at a time, with one
 threshold for all of it, so 7,000 gauges would be a loop of 28,000 calls; and its spike and flat line count readings,
@@ -55,8 +55,7 @@ def flags(readings: pa.Table, measures: pa.Table, stations: pa.Table) -> pa.Tabl
         `SCHEMA`: `flag`, then `gross_range_flag`, `spike_flag`, `rate_of_change_flag` and `flat_line_flag`, int8 and
         never null. All five are 9 exactly where the value is null.
     """
-    ids = readings["measure_id"]
-    at = pc.index_in(ids.cast(pa.string()), value_set=measures["measure_id"].combine_chunks())
+    at = pc.index_in(readings["measure_id"], value_set=measures["measure_id"].combine_chunks())
     measure = at.cast(pa.int64()).fill_null(-1).to_numpy()
     value = np.asarray(readings["value"].to_numpy(), np.float64)
     missing = readings["value"].is_null().to_numpy()

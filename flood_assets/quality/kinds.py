@@ -61,14 +61,15 @@ class Thresholds:
 
 
 THRESHOLDS: dict[Kind, Thresholds] = {
-    # Nothing fails for its rise: flash floods on the Wansbeck (1994) and the Tyne (2002, +160 m³/s in 15 minutes) rose
-    # faster than a threshold would allow (Archer et al. 2016, Hydrology Research 48:1). But water that rose does not
-    # fall again within the quarter of an hour: recessions take hours. Below 0.3 m are boats, gates and locks. In low
-    # flow a gauge stands to the millimetre for hours (9 steps at most among 26 on the Thames in January), so only most
-    # of a day is suspect, and a dry or penned reach is no failure.
+    # Nothing fails for its rise: England has floods that come as a wall of water, as on the Wansbeck in 1994 (Archer et
+    # al. 2016, Hydrology Research 48:1) and the Tyne in 2002, by 160 m³/s in 15 minutes (Archer and Fowler 2014, BHS
+    # Circulation 120). But water that rose does not fall again within the quarter of an hour: recessions take hours.
+    # Below 0.3 m are boats, gates and locks. In low flow a gauge stands to the millimetre for hours (at most 9 readings
+    # running in 26 series of the Thames in January 2024), so only most of a day is suspect; and a dry or penned reach
+    # is no failure.
     Kind.RIVER: Thresholds(spike=(0.3, 1.5), step=1.0, flat=(18 * _HOUR, inf)),
-    # The steepest regular tide in England, at Avonmouth (14.7 m from lowest to highest, NTSLF), rises 0.93 m in 15
-    # minutes by the M2 sine; bores and surges are steeper. Within 6 h 12 min a tide turns or moves; a gauge above low
+    # The steepest regular tide in England, at Avonmouth (14.85 m from lowest to highest, NTSLF), rises 0.94 m in 15
+    # minutes if it is a sine; bores and surges are steeper. Within 6 h 12 min a tide turns or moves; a gauge above low
     # water dries out and stands for part of the tide, but not for a whole one (12 h 25 min).
     Kind.TIDE: Thresholds(spike=(0.5, 1.5), step=1.5, flat=(6.25 * _HOUR, 12.5 * _HOUR)),
     # Boreholes answer to pumps within minutes, by metres: never a fail. Chalk stands still for days.
@@ -89,7 +90,7 @@ THRESHOLDS: dict[Kind, Thresholds] = {
     Kind.WIND_SPEED: Thresholds(spike=(20.0, 40.0), step=15.0, flat=(2 * _HOUR, 6 * _HOUR), flat_at_zero=True),
     # To turn and turn back is what wind does: no spikes. In calm the vane stays where it is.
     Kind.WIND_DIRECTION: Thresholds(step=120.0, flat=(6 * _HOUR, inf), turns=True),
-    # Spikes as in QARTOD's Manual for In-situ Temperature and Salinity Data (2020), test 6. A downburst cools air by
+    # Spikes as in QARTOD's Manual for In-situ Temperature and Salinity Data, test 6. A downburst cools air by
     # several degrees in minutes; melting snow holds it for hours.
     Kind.TEMPERATURE: Thresholds(spike=(3.0, 8.0), step=8.0, flat=(6 * _HOUR, inf)),
 }
