@@ -25,7 +25,7 @@ from urllib.request import url2pathname
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets import settings
+from flood_assets import quality, settings
 from flood_assets.lake.io_manager import to_pandas
 from flood_assets.lake.lake import Lake
 from flood_assets.ledger.account import Account, take
@@ -53,6 +53,9 @@ LakePlace = str | os.PathLike[str] | LakeResource
 # What `joined` adds to readings, under the names that it has in its own table.
 _OF_STATION = ("label", "river", "lat", "long")
 _OF_MEASURE = ("parameter", "qualifier", "unit")
+
+# What quality flags are made of.
+_FOR_FLAGS = ("measure_id", "date_time", "value")
 
 # What `load_changes` adds to readings, and the order in which it gives them.
 _CHANGE = pa.field("change", pa.string(), nullable=False)
@@ -86,6 +89,7 @@ class _ReadingsWanted(_RowsWanted, total=False):
     end: Moment | None
     last: timedelta | None
     joined: bool
+    flags: bool
 
 
 class _CountsWanted(_RowsWanted, total=False):
@@ -129,6 +133,7 @@ def load_readings(
     measure: Texts | None = None,
     columns: Texts | None = None,
     joined: bool = False,
+    flags: bool = False,
     arrow: bool = False,
     lake: LakePlace | None = None,
     now: Moment | None = None,
@@ -150,19 +155,27 @@ def load_readings(
         columns: only these, in this order; others are not decoded.
         joined: add label, river, lat and long of the station and parameter, qualifier and unit of the measure, from
             the newest snapshot; it also fills in a `station_id` that was not yet known when the reading was stored.
+        flags: add what QARTOD's tests say of each reading: gross_range_flag, spike_flag, rate_of_change_flag,
+            flat_line_flag and, as `flag`, the worst of them; 1 is pass, 2 not evaluated, 3 suspect or of high interest,
+            4 fail, 9 missing (no value, or several). Values stay as they are, suspect or not. The flags are made on
+            reading, from all that is retained of the gauge, so they do not depend on the time that is asked for, and
+            may change when later readings have come: the newest is never evaluated for a spike. What they compare
+            with is in `flood_assets.quality`.
         arrow: a `pyarrow.Table` instead of a `pandas.DataFrame`.
         lake: URL or path, or a `LakeResource` where S3 needs a profile or endpoint; else $FLOOD_LAKE_URL, else ./lake.
         now: what counts as now, as for `start`; else $FLOOD_NOW, else this machine's time.
 
     Returns:
-        The columns of `flood_assets.schemas.READINGS`. In pandas, times are datetime64[ms, UTC] and text is `str`.
+        The columns of `flood_assets.schemas.READINGS`, then those of `joined` and of `flags`. In pandas, times are
+        datetime64[ms, UTC], text is `str` and flags are int8.
 
     Raises:
         ValueError: a time without a zone or that is none, a range that ends before it starts, an unknown column.
         TypeError: an argument of another type than said here.
         LakeError: the lake could not be read.
     """
-    names = _column_names(columns, _readings_schema(joined=joined), _remark(joined=joined))
+    schema = _readings_schema(joined=joined, flags=flags)
+    names = _column_names(columns, schema, _remark(joined=joined, flags=flags))
     moment = _now(now)
     span = _Span.of(start, end, last, moment)
     notes: list[str] = []
@@ -483,8 +496,9 @@ def _texts(name: str, given: Texts | None) -> tuple[str, ...] | None:
     return texts
 
 
-def _readings_schema(*, joined: bool) -> pa.Schema:
-    return pa.schema([*READINGS.schema, *(_joined_fields() if joined else [])])
+def _readings_schema(*, joined: bool, flags: bool) -> pa.Schema:
+    added = [*(_joined_fields() if joined else []), *(quality.SCHEMA if flags else [])]
+    return pa.schema([*READINGS.schema, *added])
 
 
 def _changes_schema(*, joined: bool) -> pa.Schema:
@@ -499,8 +513,9 @@ def _joined_fields() -> list[pa.Field]:
     return [STATIONS.schema.field(name) for name in _OF_STATION] + [MEASURES.schema.field(n) for n in _OF_MEASURE]
 
 
-def _remark(*, joined: bool) -> str:
-    return "" if joined else " (others come with joined=True)"
+def _remark(*, joined: bool, flags: bool = True) -> str:
+    more = [f"{name}=True" for name, given in (("joined", joined), ("flags", flags)) if not given]
+    return f" (others come with {' and '.join(more)})" if more else ""
 
 
 def _column_names(columns: Texts | None, schema: pa.Schema, remark: str = "") -> list[str]:
@@ -574,9 +589,15 @@ def _url(lake: str | os.PathLike[str] | None) -> str:
 
 def _readings(place: _Place, wanted: _Wanted, span: _Span, names: list[str], notes: list[str]) -> pa.Table:
     """The readings that were asked for, with columns of the stations and measures where `names` has such."""
-    rows = _own_columns(place, wanted, span, names, notes)
+    flagged = not set(quality.SCHEMA.names).isdisjoint(names)
+    # A flag follows from what stands around a reading, and must not change with the time that is asked for.
+    around = _Span(None, None) if flagged else span
+    needed = [*names, *_FOR_FLAGS] if flagged else names
+    rows = _own_columns(place, wanted, around, needed, notes)
     if rows is None:
-        return _readings_schema(joined=True).empty_table().select(names)
+        return _readings_schema(joined=True, flags=True).empty_table().select(names)
+    if flagged:
+        rows = _within(_with_flags(place, rows, notes), span)
     if _joins(names):
         rows = _with_gauges(place, rows, notes)
     _note_missing_time(place, span, wanted, rows, notes)
@@ -671,6 +692,24 @@ def _joined_to(place: _Place, rows: pa.Table, names: list[str], notes: list[str]
     return (_with_gauges(place, rows, notes) if _joins(names) else rows).select(names)
 
 
+def _with_flags(place: _Place, rows: pa.Table, notes: list[str]) -> pa.Table:
+    """The readings with their quality flags, by what the newest snapshots know of their measure and station."""
+    measures, stations = (_snapshot_to_join(place, table, notes) for table in (MEASURES, STATIONS))
+    flags = quality.flags(rows, measures, stations)
+    for name in flags.column_names:
+        rows = rows.append_column(flags.schema.field(name), flags[name])
+    return rows
+
+
+def _within(rows: pa.Table, span: _Span) -> pa.Table:
+    """Those of the rows that were asked for."""
+    if span.start is not None:
+        rows = rows.filter(pc.greater_equal(rows["date_time"], span.start))
+    if span.end is not None:
+        rows = rows.filter(pc.less(rows["date_time"], span.end))
+    return rows
+
+
 def _with_gauges(place: _Place, rows: pa.Table, notes: list[str]) -> pa.Table:
     """The readings with what the newest snapshots know of their measure and station."""
     measures, stations = (_snapshot_to_join(place, table, notes) for table in (MEASURES, STATIONS))
@@ -690,7 +729,9 @@ def _snapshot_to_join(place: _Place, table: Table, notes: list[str]) -> pa.Table
     found = place.snapshot(table)
     if found is not None:
         return found
-    notes.append(f"nothing can be joined from {table.name}: {place.why_nothing(table) or 'see the log'}")
+    note = f"nothing can be joined from {table.name}: {place.why_nothing(table) or 'see the log'}"
+    if note not in notes:
+        notes.append(note)
     return table.schema.empty_table()
 
 

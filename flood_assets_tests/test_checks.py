@@ -54,8 +54,27 @@ def with_column(rows: pa.Table, name: str, values: pa.Array | Sequence) -> pa.Ta
     return rows.set_column(rows.schema.get_field_index(name), field, [pa.array(values, field.type)])
 
 
+def stages(place: Place) -> list[str]:
+    """Stages of 15 minutes with a known unit, by their number of readings."""
+    listed = place.lake.newest_snapshot(MEASURES, place.now).to_pylist()
+    wanted = {
+        each["measure_id"]
+        for each in listed
+        if (each["parameter"], each["qualifier"], each["period_s"]) == ("level", "Stage", 900) and each["unit"]
+    }
+    rows = place.lake.read(READINGS, now=place.now, columns=["measure_id"])["measure_id"].value_counts().to_pylist()
+    counts = {each["values"]: each["counts"] for each in rows if each["values"] in wanted}
+    return sorted(counts, key=lambda measure: (-counts[measure], measure))
+
+
+def with_values(rows: pa.Table, values: Mapping) -> pa.Table:
+    """Other values for all readings of a measure, or for one."""
+    keys = zip(*(rows[name].to_pylist() for name in READINGS.key), rows["value"].to_pylist(), strict=True)
+    return with_column(rows, "value", [values.get(m, values.get((m, at), value)) for m, at, value in keys])
+
+
 def test_a_lake_that_was_just_filled_passes_them_all(filled):
-    for asset, count in (("readings", 6), ("stations", 1), ("measures", 1)):
+    for asset, count in (("readings", 7), ("stations", 1), ("measures", 1)):
         checks = judged(filled, asset)
         assert len(checks) == count
         assert not failed(checks)
@@ -161,6 +180,36 @@ def test_rows_past_their_day_are_forgiven_for_an_hour_and_then_found(filled):
     assert said(checks["nothing_past_its_day"])["oldest_reading"] < said(checks["nothing_past_its_day"])["cutoff"]
     assert filled.expire().success
     assert said(judged(filled)["nothing_past_its_day"])["rows_past_24_hours"] == 0
+
+
+def test_implausible_values_are_counted_by_test_and_named_and_a_few_turn_nothing_red(filled):
+    broken, spiked = stages(filled)[:2]
+    for found in filled.lake.windows(READINGS)[5:13]:
+        plant(filled, READINGS, found.window, lambda rows: with_values(rows, {broken: -53.146}))
+    # The neighbours of this one lie in two windows.
+    plant(filled, READINGS, WINDOW, lambda rows: with_values(rows, {(spiked, WINDOW): 600.0}))
+    checks = judged(filled)
+    assert not failed(checks)
+    told = said(checks["plausible_values"])
+    assert (told["gross_range_fail"], told["spike_fail"]) == (32, 1)
+    assert told["any_test_fail"] == 33
+    assert told["rate_of_change_suspect"] >= 1
+    assert told["failing_measures"] == 2
+    assert told["some_of_them"] == f"{broken} (32), {spiked} (1)"
+    assert told["fail_percent"] == pytest.approx(100 * 33 / told["rows"], abs=0.001)
+
+
+def test_more_than_one_failing_value_in_a_hundred_turns_the_check_red_as_a_warning(filled):
+    absurd = dict.fromkeys(stages(filled)[:6], 5000.0)
+    for found in filled.lake.windows(READINGS):
+        plant(filled, READINGS, found.window, lambda rows: with_values(rows, absurd))
+    checks = judged(filled)
+    assert failed(checks) == {"plausible_values"}
+    assert checks["plausible_values"].severity == dg.AssetCheckSeverity.WARN
+    told = said(checks["plausible_values"])
+    assert told["fail_percent"] > 1
+    assert told["failing_measures"] == 6
+    assert len(told["some_of_them"].split(", ")) == 5
 
 
 def test_a_station_that_is_there_twice_is_found(filled):

@@ -92,7 +92,7 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     spent = [float(part) for part in rows[7].split()]
     assert len(spent) == len(parts)
     assert spent[0] == pytest.approx(sum(spent[1:]), abs=0.06), "each second is somebody's"
-    assert rows[8:] == ["10 of 10 checks passed"]
+    assert rows[8:] == ["11 of 11 checks passed"]
 
 
 def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(place, run):
@@ -100,9 +100,9 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     place.at(NOW + QUARTER)
     result = run("refresh")
     assert "measures " not in result.output.split("readings")[0]
-    assert "8 of 8 checks passed" in result.output
+    assert "9 of 9 checks passed" in result.output
     place.at(NOW + HOUR)
-    assert "10 of 10 checks passed" in run("refresh").output
+    assert "11 of 11 checks passed" in run("refresh").output
     # The first one stands for the whole day, the second for its hour.
     assert len(place.lake.windows(MEASURES)) == 26
 
@@ -211,7 +211,7 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     result = run("refresh")
     assert result.exit_code == 1
     assert "check unique_keys of readings failed: rows " in result.output
-    assert "7 of 8 checks passed" in result.output
+    assert "8 of 9 checks passed" in result.output
 
 
 def test_a_warning_of_a_check_is_told_and_is_no_failure(place, run):

@@ -1,0 +1,146 @@
+"""Which kind of gauge a measure is, and what its series may do: how far it may jump, spike, and stand still.
+
+What a single value may be is in `flood_assets.quality.limits`. All amounts are in the kind's base unit: metres, m³/s,
+mm, m/s, degrees and degrees Celsius; those of a spike and of a step are for 15 minutes, by far the most usual step
+(93 % of all measures), and grow in proportion where readings lie further apart.
+
+QARTOD's manuals leave every threshold to the operator and give examples. Where one fits it is taken; else the source is
+named beside the number.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from math import inf
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+_HOUR = 3600
+
+
+class Kind(IntEnum):
+    """What a measure watches."""
+
+    OTHER = 0  # a battery's voltage, a gate's percentage, something that no snapshot knows: nothing can be said of it
+    RIVER = 1  # stage upstream or downstream of a structure, in a river, drain or canal
+    TIDE = 2
+    GROUNDWATER = 3
+    POOL = 4  # a reservoir, or the sump of a pumping station
+    FLOW = 5
+    RAIN = 6  # what fell in a period
+    RAIN_EVENT = 7  # one row for each tip of the bucket
+    RAIN_COUNTER = 8  # all that fell since the counter was set to zero
+    WIND_SPEED = 9
+    WIND_DIRECTION = 10
+    TEMPERATURE = 11
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What is more than this is flagged. `inf` is never, None that the test is not made.
+
+    Attributes:
+        spike: suspect and fail: how far a reading stands out from both its neighbours.
+        spike_share: the same as share of the larger neighbour, added to it.
+        step: suspect: the change from the reading before. Never a fail: QARTOD has none for the rate of change, as it
+            cannot know which of two readings is wrong.
+        step_share: the same as share of the smaller of the two, added to it.
+        flat: suspect and fail: seconds without any change.
+        flat_at_zero: whether zero may last for ever.
+        turns: whether values go round at 360.
+    """
+
+    spike: tuple[float, float] | None = None
+    spike_share: tuple[float, float] = (0.0, 0.0)
+    step: float | None = None
+    step_share: float = 0.0
+    flat: tuple[float, float] | None = None
+    flat_at_zero: bool = False
+    turns: bool = False
+
+
+THRESHOLDS: dict[Kind, Thresholds] = {
+    # Nothing fails for its rise: England has floods that come as a wall of water, as on the Wansbeck in 1994 (Archer et
+    # al. 2016, Hydrology Research 48:1) and the Tyne in 2002, by 160 m³/s in 15 minutes (Archer and Fowler 2014, BHS
+    # Circulation 120). But water that rose does not fall again within the quarter of an hour: recessions take hours.
+    # Below 0.3 m are boats, gates and locks. In low flow a gauge stands to the millimetre for hours (at most 9 readings
+    # running in 26 series of the Thames in January 2024), so only most of a day is suspect; and a dry or penned reach
+    # is no failure.
+    Kind.RIVER: Thresholds(spike=(0.3, 1.5), step=1.0, flat=(18 * _HOUR, inf)),
+    # The steepest regular tide in England, at Avonmouth (14.85 m from lowest to highest, NTSLF), rises 0.94 m in 15
+    # minutes if it is a sine; bores and surges are steeper. Within 6 h 12 min a tide turns or moves; a gauge above low
+    # water dries out and stands for part of the tide, but not for a whole one (12 h 25 min).
+    Kind.TIDE: Thresholds(spike=(0.5, 1.5), step=1.5, flat=(6.25 * _HOUR, 12.5 * _HOUR)),
+    # Boreholes answer to pumps within minutes, by metres: never a fail. Chalk stands still for days.
+    Kind.GROUNDWATER: Thresholds(spike=(0.5, inf), step=0.5, flat=(72 * _HOUR, inf)),
+    Kind.POOL: Thresholds(spike=(1.0, inf), step=1.0, flat=(72 * _HOUR, inf)),
+    # Flows span five powers of ten, so most is a share: a step that quadruples and more, a spike of half the
+    # neighbours. Six times the neighbours for one step is a fault. A gate that is shut gives zero.
+    Kind.FLOW: Thresholds(
+        spike=(0.1, 1.0), spike_share=(0.5, 5.0), step=1.0, step_share=3.0, flat=(18 * _HOUR, inf), flat_at_zero=True
+    ),
+    # A total is no sample of something continuous: a burst between dry quarters is weather. The same amount again and
+    # again is not, as QARTOD's flat line, and the repeats of Lewis et al. 2021 (GSDR-QC, Environ. Model. Softw. 144).
+    Kind.RAIN: Thresholds(flat=(6 * _HOUR, inf), flat_at_zero=True),
+    Kind.RAIN_EVENT: Thresholds(),
+    Kind.RAIN_COUNTER: Thresholds(),
+    # Spikes as in QARTOD's Manual for Wind Data (2014), test 6. A mean over 15 minutes that is the same to the last
+    # digit for two hours is a stuck anemometer, but for calm.
+    Kind.WIND_SPEED: Thresholds(spike=(20.0, 40.0), step=15.0, flat=(2 * _HOUR, 6 * _HOUR), flat_at_zero=True),
+    # To turn and turn back is what wind does: no spikes. In calm the vane stays where it is.
+    Kind.WIND_DIRECTION: Thresholds(step=120.0, flat=(6 * _HOUR, inf), turns=True),
+    # Spikes as in QARTOD's Manual for In-situ Temperature and Salinity Data, test 6. A downburst cools air by
+    # several degrees in minutes; melting snow holds it for hours.
+    Kind.TEMPERATURE: Thresholds(spike=(3.0, 8.0), step=8.0, flat=(6 * _HOUR, inf)),
+}
+
+# QARTOD recommends to set thresholds by the gauge's own variability where that is larger. A spike may be as many
+# standard deviations of the noise, a step as many of the steps (N_DEV = 3 in the manuals). The deviations are estimated
+# by the median, so that what is looked for does not hide behind itself.
+SPIKE_DEVIATIONS = (6.0, 12.0)
+STEP_DEVIATIONS = 3.0
+
+# What a measure is by its parameter and unit. A level in volts or a flow in degrees is neither. No unit at all (the API
+# gives `---` to 6 % of the stages) leaves the tests that need none.
+_KINDS: dict[tuple[str | None, str | None], Kind] = {
+    **{("level", unit): Kind.RIVER for unit in (None, "mASD", "mAOD", "mBDAT", "m", "mm")},
+    **{("flow", unit): Kind.FLOW for unit in (None, "m3/s", "l/s", "Ml/d")},
+    **{("rainfall", unit): Kind.RAIN for unit in (None, "mm")},
+    **{("wind", unit): Kind.WIND_SPEED for unit in ("m/s", "Knots")},
+    ("wind", "deg"): Kind.WIND_DIRECTION,
+    ("temperature", "deg C"): Kind.TEMPERATURE,
+}
+# What narrows it: the qualifier of a level, the value type of rain. Other qualifiers (Stage, 1, none) do not.
+_LEVELS = {
+    "tidal level": Kind.TIDE,
+    "groundwater": Kind.GROUNDWATER,
+    "reservoir level": Kind.POOL,
+    "sump level": Kind.POOL,
+}
+_RAINS = {"event": Kind.RAIN_EVENT, "cumulative total": Kind.RAIN_COUNTER}
+
+
+def kinds_of(measures: pa.Table) -> npt.NDArray[np.int8]:
+    """The kind of each measure of a snapshot, by its parameter, qualifier, unit and value type; never by its id."""
+    names = ("parameter", "qualifier", "unit", "value_type")
+    # Some thousand measures have some dozen such descriptions.
+    described = measures.select(names).append_column("row", pa.array(np.arange(len(measures))))
+    kinds = np.zeros(len(measures), np.int8)
+    groups = described.group_by(list(names)).aggregate([("row", "list")])
+    for *description, rows in zip(*(groups[name].to_pylist() for name in (*names, "row_list")), strict=True):
+        kinds[rows] = _kind(*description)
+    return kinds
+
+
+def _kind(parameter: str | None, qualifier: str | None, unit: str | None, value_type: str | None) -> Kind:
+    kind = _KINDS.get((parameter, unit), Kind.OTHER)
+    if kind is Kind.RIVER:
+        return _LEVELS.get(_folded(qualifier), kind)
+    if kind is Kind.RAIN:
+        return _RAINS.get(_folded(value_type), kind)
+    return kind
+
+
+def _folded(text: str | None) -> str:
+    return (text or "").replace("_", " ").casefold()
