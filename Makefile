@@ -7,6 +7,9 @@ DEMO_PORT ?= 8765
 # Debian's packages for a real S3, each named as the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
+# On all cores, up to four: each process starts servers of its own.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 # Dagster prefers `dg dev`, which needs another package and does the same; its notice would be the first thing to see.
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 
@@ -30,10 +33,10 @@ demo: setup ## Fill 24 hours of a simulated country, offline, and show it
 	@DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh
 
 test: setup ## Run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: setup ## Run the tests that take less than some seconds each
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-s3: setup ## Run the tests on a real S3, Ceph's gateway: Debian's packages are installed if need be
 	@for program in $(CEPH); do command -v $$program > /dev/null || exec $(MAKE) --no-print-directory ceph; done
