@@ -25,8 +25,8 @@ from typing import Any, Literal, NoReturn
 
 When = Literal["before", "during", "after"]
 
-# A hurried run ends within a second; on a busy machine it may take a minute. Whoever needs longer hangs.
-PATIENCE_S = 90
+# A run ends within a second, and on a busy machine within a minute or two. Whoever needs longer hangs.
+PATIENCE_S = 240
 
 
 @dataclass(frozen=True)

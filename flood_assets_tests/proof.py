@@ -178,7 +178,7 @@ def behind(after: Mapping[Key, Held], truth: Mapping[Key, Value]) -> str:
 
 
 def unjustified(lake: Lake, before: pa.Table | None, after: Mapping[Key, Held], truth: Mapping[Key, Value]) -> str:
-    """Marks that claim more than is stored.
+    """Marks that claim more than is stored: a mark is the time of a reading that is there, and so are those before it.
 
     Args:
         lake: whose marks.
@@ -193,7 +193,9 @@ def unjustified(lake: Lake, before: pa.Table | None, after: Mapping[Key, Held], 
         if now is None
         else dict(zip(*(now.rows[name].to_pylist() for name in ("measure_id", "newest")), strict=True))
     )
-    wrong = [
+    edge = min(moment for _, moment in truth)
+    wrong = [key for key in claimed.items() if key[1] > edge and key not in after]
+    wrong += [
         (measure, moment)
         for measure, moment in truth
         if measure in claimed

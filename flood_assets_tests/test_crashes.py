@@ -28,7 +28,7 @@ SEED = int(os.environ.get("FLOOD_SEED") or random.SystemRandom().randrange(10**6
 START = datetime(2026, 10, 15, 22, 40, 30, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 
-pytestmark = pytest.mark.timeout(90 + 12 * KILLS)
+pytestmark = pytest.mark.timeout(300 + 30 * KILLS)
 
 
 @pytest.fixture(scope="module")

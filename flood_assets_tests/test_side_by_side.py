@@ -41,7 +41,7 @@ TOGETHER = (0,) * len(WRITERS)
 # Seconds by which the clocks of the writers are wrong.
 APART = (0, 100, -100, 60, -60, 0, -90)
 
-pytestmark = pytest.mark.timeout(90 + 60 * ROUNDS)
+pytestmark = pytest.mark.timeout(400 * (1 + ROUNDS))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def meet(crowd: Crowd, readers: list[str]) -> None:
     now = START - timedelta(minutes=40)
     for work in ("refresh", "reconcile"):
         crowd.alone(work, now)
-    now, behind = START, 0.0
+    now = START
     for number in range(2 * ROUNDS):
         crowd.server.set_clock(now)
         truth = crowd.witness.look(now)
@@ -130,21 +130,23 @@ def meet(crowd: Crowd, readers: list[str]) -> None:
         offsets = (TOGETHER, APART)[number % 2]
         orders = [*zip(WRITERS, offsets, strict=True), *((reader, 0) for reader in readers)]
         if number % 2:
-            # A machine whose clock is far behind, and an API that refuses some requests.
+            # A machine whose clock is far behind, and an API that refuses more requests than five runs can be refused
+            # once: at least one run is refused at its second try too.
             orders.append(("refresh", -600))
-            crowd.server.set_faults([{"match": "latest", "status": 400, "times": 3}])
+            crowd.server.set_faults([{"match": "latest", "status": 400, "times": 6}])
         ended, end = crowd.together(now, *orders)
         crowd.server.set_faults([])
 
         writers, watchers = ended[: len(WRITERS)], ended[len(WRITERS) : len(WRITERS) + len(readers)]
-        wrong = {one.work: failed(one) for one in writers if failed(one)}
+        wrong = [one.said for one in writers if failed(one)]
         if number % 2:
             # They say why, and what the others stored stays.
-            assert all(failure == {"readings"} for failure in wrong.values()), wrong
-            assert all("400" in one.said or "clock says" in one.said for one in ended if failed(one)), wrong
-            behind += failed(ended[-1]) == {"readings"} and "this machine's clock says" in ended[-1].said
+            assert all(failed(one) <= {"readings"} for one in writers), wrong
+            refused = [one for one in ended if failed(one)]
+            assert refused
+            assert all("HTTP 400" in one.said or "clock says" in one.said for one in refused), wrong
         else:
-            assert not wrong, [one.said for one in writers if failed(one)]
+            assert not wrong, wrong
         for one in watchers:
             assert one.code == 0, f"{one.work}: {one.said}"
             print(f"{one.work}: {one.said.strip()}")
