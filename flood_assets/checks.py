@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.explain import explained
-from flood_assets.lake import marks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.partitions import RETENTION, WINDOW, cutoff
@@ -49,20 +48,26 @@ def readings_checks(lake: LakeResource, clock: Clock) -> Iterator[dg.AssetCheckR
     """Look at all stored readings and judge them."""
     now = clock.now()
     with explained():
-        store = lake.open()
-        tables: dict[datetime, pa.Table] = {}
-        aside: list[str] = []
-        for stored in store.windows(READINGS):
-            try:
-                tables[stored.window] = _rows(store, stored.key)
-            except DamagedWindowError:
-                # Nothing else decodes a window that no reading comes for: left alone, it would stay damaged until the
-                # next reconcile. Without marks the next tick reads the whole day.
-                aside.append(store.set_aside(READINGS, stored.window) or stored.key)
-                marks.forget(store)
+        tables, aside = decoded(lake.open())
     found = {"windows": len(tables), "damaged": len(aside), "kept_as": ", ".join(aside) or "none"}
     yield _result("windows_can_be_read", not aside, found)
     yield from judge(tables, now)
+
+
+def decoded(store: Lake) -> tuple[dict[datetime, pa.Table], list[str]]:
+    """The rows of all stored windows, and the names that those were given which cannot be decoded.
+
+    Nothing else decodes a window that no reading comes for: left alone, it would stay damaged until the next
+    reconcile. Set aside, it makes the next tick read the whole day.
+    """
+    tables: dict[datetime, pa.Table] = {}
+    aside: list[str] = []
+    for stored in store.windows(READINGS):
+        try:
+            tables[stored.window] = _rows(store, stored.key)
+        except DamagedWindowError:
+            aside.append(store.set_aside(READINGS, stored.window, only=stored) or stored.key)
+    return tables, aside
 
 
 def judge(windows: dict[datetime, pa.Table], now: datetime) -> Iterator[dg.AssetCheckResult]:
@@ -199,5 +204,6 @@ def _result(
 def _rows(store: Lake, key: str) -> pa.Table:
     """The rows of a window as they are stored: a reader would be spared what the checks are to find."""
     stored = store.load(READINGS, key)
-    columns = ["measure_id", "date_time", "station_id"]
-    return stored.file.read(columns) if stored else READINGS.schema.empty_table().select(columns)
+    # All columns are decoded, so that damage in any is found; those that are judged are kept.
+    rows = stored.file.read() if stored else READINGS.schema.empty_table()
+    return rows.select(["measure_id", "date_time", "station_id"])

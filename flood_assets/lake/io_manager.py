@@ -39,6 +39,7 @@ class Batch:
         observed_at: when the API was asked; of two writers, the one that asked later is right.
         covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
         marks: how far the lake is complete once the rows are stored, schema `MARKS`.
+        marked: whether the lake had marks when the run began.
     """
 
     rows: pa.Table
@@ -47,6 +48,7 @@ class Batch:
     observed_at: datetime
     covered: Sequence[datetime]
     marks: pa.Table
+    marked: bool = False
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
@@ -120,7 +122,7 @@ def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -
         # Of a damaged window only what this batch has of it is there now.
         marks.forget(lake)
     else:
-        marks.advance(lake, batch.marks, batch.observed_at)
+        marks.advance(lake, batch.marks, batch.observed_at, marked=batch.marked)
     if merge.future:
         context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
     return merge.windows

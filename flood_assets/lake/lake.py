@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError, WrongLakeError
+from flood_assets.lake import marks, parquet, retention
 from flood_assets.lake import merge as merging
-from flood_assets.lake import parquet, retention
 from flood_assets.lake.layout import IDENTITY, damaged_key, from_ms, key_of, window_of_key
 from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, schema_of
 from flood_assets.lake.retention import Expiry
@@ -286,15 +286,30 @@ class Lake:
             for window in windows
         ]
 
-    def set_aside(self, table: Table, window: datetime) -> str | None:
-        """Move a window's object below `_damaged/`, where no reader looks; its new name, or None without an object."""
+    def set_aside(self, table: Table, window: datetime, *, only: "StoredWindow | None" = None) -> str | None:
+        """Move a window's object below `_damaged/`, where no reader looks; its new name, or None without an object.
+
+        In a bucket an empty window takes its place: a DELETE there would not notice that another writer has replaced
+        the object meanwhile. The lake no longer counts as complete from before the object is moved.
+
+        Args:
+            table: whose window.
+            window: which.
+            only: the object as it was listed: another one stays where it is, and so does what is written meanwhile.
+        """
         key = key_of(table, window_of(window))
         with self.store.guard(key):
             meta = self.store.head(key)
-            if meta is None:
+            if meta is None or (only is not None and meta.e_tag != only.e_tag):
                 return None
-            aside = self._copied_aside(meta)
-            self.store.delete([key])
+            try:
+                aside = self._copied_aside(table, meta)
+                if self.store.local or not table.time:
+                    self.store.delete([key])
+                else:
+                    self.store.put(key, self.encode(table, table.schema.empty_table()), replaces=meta)
+            except ConflictError:
+                return None
         return aside
 
     def set_aside_damaged(self, table: Table) -> dict[datetime, str]:
@@ -303,14 +318,15 @@ class Lake:
         Left in its place, a damaged window counts as one that is there, and nobody asks for its readings again.
         Damage inside is found by whoever decodes the rows, a merge or the checks, which do the same.
         """
-        windows = [stored.window for stored in self.windows(table)]
         with ThreadPoolExecutor(READERS) as pool:
-            damaged = [window for window in pool.map(partial(self._damage, table), windows) if window is not None]
+            damaged = [
+                found for found in pool.map(partial(self._damage, table), self.windows(table)) if found is not None
+            ]
         aside = {}
-        for window in damaged:
-            if moved := self.set_aside(table, window):
-                logger.error("%s of %s was damaged: it is kept as %s", table.name, window, moved)
-                aside[window] = moved
+        for found in damaged:
+            if moved := self.set_aside(table, found.window, only=found):
+                logger.error("%s of %s was damaged: it is kept as %s", table.name, found.window, moved)
+                aside[found.window] = moved
         return aside
 
     # -- reading
@@ -464,7 +480,10 @@ class Lake:
                 except DamagedWindowError as error:
                     if blob is None:
                         raise
-                    aside = self._copied_aside(blob.meta)
+                    try:
+                        aside = self._copied_aside(table, blob.meta)
+                    except ConflictError:
+                        continue
                     logger.error("%s. It is kept as %s and the window is written anew", error, aside)  # noqa: TRY400
                     rows, read = None, time.perf_counter()
                     outcome = revise(None)
@@ -509,17 +528,21 @@ class Lake:
             raise DamagedWindowError(place, disorder)
         return rows
 
-    def _copied_aside(self, meta: Meta) -> str:
+    def _copied_aside(self, table: Table, meta: Meta) -> str:
+        """Keep a copy of a damaged object that is about to be replaced; ConflictError when it is gone already."""
+        if table is READINGS:
+            # Before its rows are: whoever is killed in between leaves a lake that is read anew, not one with a hole.
+            marks.forget(self)
         aside = damaged_key(meta.key, meta.modified)
         self.store.copy(meta.key, aside)
         return aside
 
-    def _damage(self, table: Table, window: datetime) -> datetime | None:
+    def _damage(self, table: Table, stored: StoredWindow) -> StoredWindow | None:
         """The window, if it is damaged."""
         try:
-            self.open_footer(table, key_of(table, window))
+            self.open_footer(table, stored.key)
         except DamagedWindowError:
-            return window
+            return stored
         return None
 
     def _content(self, table: Table, window: datetime) -> Content:

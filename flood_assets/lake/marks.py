@@ -46,19 +46,23 @@ def load(lake: "Lake") -> Marks | None:
     return _decoded(lake, blob) if isinstance(blob, Blob) else None
 
 
-def advance(lake: "Lake", newer: pa.Table, as_of: datetime) -> None:
+def advance(lake: "Lake", newer: pa.Table, as_of: datetime, *, marked: bool = False) -> None:
     """Move the marks of the measures in `newer` forward, never back, whoever else does so meanwhile.
 
     Args:
         lake: whose.
         newer: schema `MARKS`. A null `step_s` leaves the one that is known.
         as_of: when the API was asked for what `newer` follows from.
+        marked: whether the lake had marks when that was planned. Where they are gone, damage was found meanwhile and
+            they were forgotten: what follows from them is worth nothing, and they stay so.
     """
     for _ in lake.attempts(MARKS_KEY):
         with lake.store.guard(MARKS_KEY):
             blob = lake.store.get(MARKS_KEY)
             blob = blob if isinstance(blob, Blob) else None
             stored = _decoded(lake, blob) if blob else None
+            if stored is None and marked:
+                return
             if stored is not None:
                 as_of = max(as_of, stored.as_of)
             rows = united(stored.rows if stored else MARKS.empty_table(), newer)

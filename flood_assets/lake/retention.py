@@ -4,6 +4,7 @@ What is expired follows from the windows' names and the rows' own times, never f
 work on a `Lake`, which has them as methods.
 """
 
+import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from flood_assets.schemas import Table
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake, StoredWindow
+
+logger = logging.getLogger("flood_assets.lake")
 
 # A writer with an older clock may put back what was deleted; so often is it deleted again.
 ROUNDS = 3
@@ -105,7 +108,7 @@ def _due(lake: "Lake", table: Table, now: datetime) -> tuple[list["StoredWindow"
         try:
             oldest = lake.oldest_row(table, crossing.window)
         except DamagedWindowError:
-            # The next merge or a person sets it aside; it goes with its window in any case.
+            # The next refresh sets it aside; it goes with its window in any case.
             oldest = None
         if oldest is None or oldest > edge:
             crossing = None
@@ -127,6 +130,20 @@ def _rows(lake: "Lake", table: Table, window: "StoredWindow") -> int | None:
 
 
 def _trim(lake: "Lake", table: Table, window: "StoredWindow", now: datetime, *, dry_run: bool) -> Expiry | None:
+    try:
+        return _trimmed(lake, table, window, now, dry_run=dry_run)
+    except DamagedWindowError as error:
+        # Its footer is sound and its rows cannot be decoded: they leave with the rest of the window.
+        if dry_run:
+            return Expiry(table.name, window.window, None, None, "trimmed")
+        moved = lake.set_aside(table, window.window, only=window)
+        if moved is None:
+            return None
+        logger.error("%s. It is kept as %s", error, moved)  # noqa: TRY400 - the message says it all
+        return Expiry(table.name, window.window, None, window.size, "deleted")
+
+
+def _trimmed(lake: "Lake", table: Table, window: "StoredWindow", now: datetime, *, dry_run: bool) -> Expiry | None:
     edge = cutoff(now)
     for _ in lake.attempts(window.key):
         with lake.store.guard(window.key):

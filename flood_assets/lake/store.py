@@ -172,9 +172,13 @@ class Store:
             self._store.put(key, data, mode=mode, use_multipart=False)
 
     def copy(self, key: str, to: str) -> None:
-        """Copy an object inside the lake, over whatever is there."""
+        """Copy an object inside the lake, over whatever is there; ConflictError when it is gone."""
         with self._explained(key, "copied"):
-            self._store.copy(key, to)
+            try:
+                self._store.copy(key, to)
+            except FileNotFoundError as error:
+                self._absent(error)
+                raise ConflictError(key) from error
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, in batches where the store can; those that are gone already are no error."""

@@ -304,7 +304,9 @@ def test_a_damaged_window_is_set_aside_by_hand(lake):
     assert lake.set_aside(READINGS, at(9)) is None
     put_raw(lake, _KEY, b"x")
     aside = lake.set_aside(READINGS, at(9, 30))
-    assert keys(lake) == [aside]
+    # A bucket cannot delete it without risking what another writer has put there meanwhile: it is left empty.
+    assert keys(lake) == ([aside] if lake.store.local else [aside, _KEY])
+    assert bytes(lake.store.get(aside).data) == b"x"
     assert stored(lake) == []
 
 
