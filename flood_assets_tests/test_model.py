@@ -1,6 +1,6 @@
 """Any story that can befall a lake: readings come as they like, runs come in any order and in any trouble.
 
-A Hypothesis state machine tells the stories; what is true after each step is in `flood_assets_tests.model.Keeper`.
+A Hypothesis state machine tells the stories; what is true after each step is in `flood_assets_tests.keeper.Keeper`.
 Sequences that once failed are plain tests at the end.
 """
 
@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from flood_assets.ea import plan
 from flood_assets.partitions import window_of
-from flood_assets_tests.model import HOUR, MINUTE, QUIET, SPOILT, Gauge, Keeper, Source, Trouble
+from flood_assets_tests.keeper import SPOILT, Keeper
+from flood_assets_tests.model import HOUR, MINUTE, QUIET, Gauge, Source, Trouble
 
 EXAMPLES = int(os.environ.get("FLOOD_MODEL_EXAMPLES", "30"))
 STEPS = int(os.environ.get("FLOOD_MODEL_STEPS", "30"))
