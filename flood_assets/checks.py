@@ -76,24 +76,32 @@ def readings_checks(lake: LakeResource, clock: Clock) -> Iterator[dg.AssetCheckR
     now = clock.now()
     with explained():
         store = lake.open()
-        tables: dict[datetime, pa.Table] = {}
-        aside: list[str | None] = []
-        for stored in store.windows(READINGS):
-            try:
-                tables[stored.window] = _rows(store, stored.key)
-            except DamagedWindowError:
-                # Nothing else decodes a window that no reading comes for: left alone, it would stay damaged until the
-                # next reconcile. Set aside, the next tick reads the whole day.
-                aside.append(store.set_aside(READINGS, stored.window))
+        tables, aside = decoded(store)
         # What a damaged one held cannot be had again: the API does not repeat how it was asked.
-        aside += [store.set_aside(REJECTS, window) for window in store.damaged(REJECTS)]
+        aside += [name for window in store.damaged(REJECTS) if (name := store.set_aside(REJECTS, window))]
         measures, stations = (_snapshot(store, table, now) for table in (MEASURES, STATIONS))
-    # Without a name, a run that found it at the same moment was quicker.
-    kept = [name for name in aside if name]
-    found = {"windows": len(tables), "damaged": len(kept), "kept_as": ", ".join(kept) or "none"}
-    yield _result("windows_can_be_read", not kept, found)
+    found = {"windows": len(tables), "damaged": len(aside), "kept_as": ", ".join(aside) or "none"}
+    yield _result("windows_can_be_read", not aside, found)
     yield from judge(tables, now)
     yield plausible(tables, measures, stations)
+
+
+def decoded(store: Lake) -> tuple[dict[datetime, pa.Table], list[str]]:
+    """The rows of all stored windows, and the names that those were given which cannot be decoded.
+
+    Nothing else decodes a window that no reading comes for: left alone, it would stay damaged until the next
+    reconcile. Set aside, it makes the next tick read the whole day.
+    """
+    tables: dict[datetime, pa.Table] = {}
+    aside: list[str] = []
+    for stored in store.windows(READINGS):
+        try:
+            tables[stored.window] = _rows(store, stored.key)
+        except DamagedWindowError:
+            # Without a name, a run that found it at the same moment was quicker.
+            if name := store.set_aside(READINGS, stored.window):
+                aside.append(name)
+    return tables, aside
 
 
 def judge(windows: dict[datetime, pa.Table], now: datetime) -> Iterator[dg.AssetCheckResult]:

@@ -14,11 +14,13 @@ from pydantic import Field
 
 from flood_assets.assets.common import asked_windows, from_the_api, retained_of
 from flood_assets.assets.pictures import freshness, liveliest, table
+from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.refresh import Fetched, catch_up, reread
 from flood_assets.errors import ClockError
 from flood_assets.explain import explained
 from flood_assets.lake import marks
 from flood_assets.lake.io_manager import SET_ASIDE, Batch
+from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.schemas import MEASURES, READINGS
@@ -61,29 +63,52 @@ def readings(
         now = clock.now()
         store = lake.open()
         store.claim(source.base_url)
-        complete = marks.load(store)
-        _require_clock(complete, now)
-        damaged = store.set_aside_damaged(READINGS)
-        if damaged:
-            complete = marks.load(store)
-        known = store.newest_snapshot(MEASURES, now)
-        snapshot = known if known is not None else MEASURES.schema.empty_table()
-        if config.incremental:
-            fetched = catch_up(
-                api,
-                stored=[window.window for window in store.windows(READINGS)],
-                marks=complete.rows if complete is not None and not complete.forgotten else None,
-                measures=snapshot,
-                now=now,
-            )
-        else:
-            fetched = reread(api, retained_of(windows, now), now)
-    _describe(context, windows, fetched, snapshot)
+        fetched, batch, damaged = fetch(api, store, None if config.incremental else retained_of(windows, now), now)
+    _describe(context, windows, fetched, batch.stations)
     for window, moved in damaged.items():
         context.log.warning("%s was damaged: it is kept as %s", partition_key(window), moved)
         if window in windows:
             context.add_asset_metadata({SET_ASIDE: moved}, partition_key=partition_key(window))
-    return Batch(
+    return batch
+
+
+def fetch(
+    api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | None, now: datetime
+) -> tuple[Fetched, Batch, dict[datetime, str]]:
+    """A run without Dagster, up to what is to be stored.
+
+    Args:
+        api: where to ask.
+        lake: what is there already; windows of it that are damaged are set aside.
+        windows: to read again, retained ones without gaps; None to find what is new.
+        now: when the run began.
+
+    Returns:
+        What the API gave; the same for the lake to merge; the damaged windows and where each was moved.
+
+    Raises:
+        ClockError: the lake was filled later than now.
+        SourceError: the API did not give what everything else depends on.
+        LakeError: the lake could not be read or written.
+    """
+    complete = marks.load(lake)
+    _require_clock(complete, now)
+    damaged = lake.set_aside_damaged(READINGS)
+    if damaged:
+        complete = marks.load(lake)
+    known = lake.newest_snapshot(MEASURES, now)
+    snapshot = known if known is not None else MEASURES.schema.empty_table()
+    if windows is None:
+        fetched = catch_up(
+            api,
+            stored=[window.window for window in lake.windows(READINGS)],
+            marks=complete.rows if complete is not None and not complete.forgotten else None,
+            measures=snapshot,
+            now=now,
+        )
+    else:
+        fetched = reread(api, windows, now)
+    batch = Batch(
         rows=fetched.rows,
         rejects=fetched.rejects,
         stations=snapshot,
@@ -93,6 +118,7 @@ def readings(
         asked=marks.Asked.once(fetched.observed_at, polled=fetched.polled, read=fetched.read, behind=fetched.behind),
         loss=complete.loss if complete is not None else "",
     )
+    return fetched, batch, damaged
 
 
 def _require_clock(complete: marks.Marks | None, now: datetime) -> None:
