@@ -43,6 +43,10 @@ class Fault:
         """An error of S3's instead of the answer; the request is not carried out."""
         return self._does(lambda request: request.refuse(status, code))
 
+    def says(self, status: int, body: str) -> "Fault":
+        """Another answer instead; the request is not carried out."""
+        return self._does(lambda request: request.say(status, body))
+
     def answers_after(self, status: int, code: str) -> "Fault":
         """The same, although the request is carried out."""
         return self._does(lambda request: (request.forward(), request.refuse(status, code)))
@@ -81,10 +85,12 @@ class Proxy:
     """A running proxy.
 
     Attributes:
-        server: the same server by the proxy's address, to be given to `Lake.open`.
+        behind: the server that requests are forwarded to.
+        server: the same by the proxy's address, to be given to `Lake.open`.
         asked: method and path with query of every request, in the order in which they came.
     """
 
+    behind: S3Server
     server: S3Server
     asked: list[str] = field(default_factory=list)
     _faults: list[Fault] = field(default_factory=list)
@@ -130,7 +136,7 @@ def in_front_of(server: S3Server) -> Iterator[Proxy]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Request) as http:
         http.daemon_threads = True
-        proxy = Proxy(replace(server, endpoint_url=f"http://127.0.0.1:{http.server_port}"))
+        proxy = Proxy(server, replace(server, endpoint_url=f"http://127.0.0.1:{http.server_port}"))
         Request.proxy, Request.upstream = proxy, upstream
         serving = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
         serving.start()
@@ -202,8 +208,10 @@ class _Request(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def refuse(self, status: int, code: str) -> None:
-        said = f"<Error><Code>{code}</Code><Message>{code} by the test.</Message></Error>".encode()
-        self.give(_Answer(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(said)))], said))
+        self.say(status, f"<Error><Code>{code}</Code><Message>{code} by the test.</Message></Error>")
+
+    def say(self, status: int, body: str) -> None:
+        self.give(_Answer(status, [("Content-Type", "application/xml")], body.encode()))
 
     def reset(self) -> None:
         # Closed with this option, a connection ends with RST and what was not yet sent is dropped.

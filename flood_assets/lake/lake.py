@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -533,7 +534,8 @@ class Lake:
     def _kept_aside(self, table: Table, blob: Blob) -> str:
         """Keep a copy of a damaged object that is about to be replaced, and let the marks forget what it held."""
         aside = damaged_key(blob.meta.key, blob.meta.modified, blob.data)
-        self.store.put(aside, blob.data.to_pybytes(), replaces=None)
+        with suppress(ConflictError):  # another run found the same bytes and has kept them
+            self.store.put(aside, blob.data.to_pybytes(), replaces=None)
         if table is READINGS:
             marks.forget(self)
         return aside

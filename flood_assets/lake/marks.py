@@ -11,6 +11,7 @@ about who is to blame. What follows from it is in `flood_assets.ledger`.
 import json
 import logging
 import uuid
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("flood_assets.lake")
 
-_AS_OF, _ASKED, _LOSS, _FORGOTTEN = b"as_of_ms", b"asked", b"loss", b"forgotten"
+_SAID = _AS_OF, _ASKED, _LOSS, _FORGOTTEN = b"as_of_ms", b"asked", b"loss", b"forgotten"
+_SUM = b"sum"
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,10 @@ def united(marks: pa.Table, newer: pa.Table) -> pa.Table:
 
 def _decoded(lake: "Lake", blob: Blob) -> Marks | None:
     try:
-        rows = pq.read_table(pa.BufferReader(blob.data))
-        said = rows.schema.metadata
+        rows = pq.read_table(pa.BufferReader(blob.data), page_checksum_verification=True)
+        said = rows.schema.metadata or {}
+        if said.get(_SUM, _sum(said)) != _sum(said):
+            raise ValueError("what it says of itself has changed")  # noqa: TRY301 - one message for all of it
         return Marks(
             rows=rows.replace_schema_metadata(None).cast(MARKS),
             as_of=from_ms(int(said[_AS_OF])),
@@ -175,7 +179,7 @@ def _decoded(lake: "Lake", blob: Blob) -> Marks | None:
             loss=said.get(_LOSS, b"").decode(),
             forgotten=_FORGOTTEN in said,
         )
-    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
         logger.error("%s/%s is damaged (%s): the day will be read again", lake.url, MARKS_KEY, error)  # noqa: TRY400
         return None
 
@@ -190,7 +194,9 @@ def _encoded(marks: Marks) -> bytes:
     said = {_AS_OF: str(to_ms(marks.as_of)).encode(), _ASKED: json.dumps(asked).encode(), _LOSS: marks.loss.encode()}
     if marks.forgotten:
         said[_FORGOTTEN] = b""
-    pq.write_table(marks.rows.replace_schema_metadata(said), sink, compression="zstd")
+    said[_SUM] = _sum(said)
+    # Damage that went unseen could put a mark past readings that were never asked for.
+    pq.write_table(marks.rows.replace_schema_metadata(said), sink, compression="zstd", write_page_checksum=True)
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
 
@@ -205,3 +211,8 @@ def _asked(said: bytes | None) -> Asked:
         read={from_ms(window): from_ms(at) for window, at in asked["read"]},
         behind={measure: from_ms(shown) for measure, shown in asked["behind"].items()},
     )
+
+
+def _sum(said: Mapping[bytes, bytes]) -> bytes:
+    """A sum of what stands beside the rows: the pages have checksums, the footer has none."""
+    return f"{zlib.crc32(repr(sorted((k, said[k]) for k in _SAID if k in said)).encode()):08x}".encode()

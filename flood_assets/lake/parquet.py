@@ -6,7 +6,7 @@ Where the bytes lie is in `layout`, how they are stored in `store`.
 import io
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,10 @@ _PLAIN = ("measure_id", "station_id", "value", "line")
 
 # Text that repeats; kept as codes into a dictionary where a merge or a watermark works with it.
 _CODED = ("measure_id", "station_id", "raw_value")
+
+
+# What pyarrow raises for bytes that are no Parquet, or no longer: names that are no text and times of no year among it.
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 class DamagedWindowError(LakeError):
@@ -60,6 +64,11 @@ def encode(table: Table, rows: pa.Table) -> bytes:
     return encoded
 
 
+class _Span(NamedTuple):
+    min: Any
+    max: Any
+
+
 class WindowFile:
     """A stored window, open for reading.
 
@@ -84,7 +93,7 @@ class WindowFile:
             self._metadata = pq.read_metadata(source)
             self._source = source
             schema = self._metadata.schema.to_arrow_schema()
-        except (pa.ArrowException, OSError) as error:
+        except _UNREADABLE as error:
             raise DamagedWindowError(place, _one_line(error)) from error
         self._stored = set(schema.names)
         if wrong := _differences(table.schema, schema):
@@ -103,14 +112,24 @@ class WindowFile:
         """The newest time in it, likewise."""
         return max((found.max for found in self._times()), default=None)
 
-    def _times(self) -> list[Any]:
-        """The statistics of the time column, one a row group."""
+    def _times(self) -> list[_Span]:
+        """What the footer says of the times, where it does."""
         if not self.table.time:
             return []
-        column = self._metadata.schema.names.index(self.table.time)
-        groups = range(self._metadata.num_row_groups)
-        statistics = [self._metadata.row_group(group).column(column).statistics for group in groups]
-        return [found for found in statistics if found is not None and found.has_min_max]
+        return [found for found in self._statistics(self.table.time) if found is not None]
+
+    def _statistics(self, name: str) -> list[_Span | None]:
+        """The least and the greatest of a column by the footer, one a row group; None where it does not say."""
+        column = self._metadata.schema.names.index(name)
+        try:
+            groups = [self._metadata.row_group(group).column(column) for group in range(self._metadata.num_row_groups)]
+            # Asked for the statistics of a column whose type is another than its schema's, Arrow ends the process.
+            if {group.physical_type for group in groups} - {self._metadata.schema.column(column).physical_type}:
+                raise DamagedWindowError(self.place, f"its footer gives {name} two types")
+            found = [group.statistics for group in groups]
+            return [_Span(f.min, f.max) if f is not None and f.has_min_max else None for f in found]
+        except _UNREADABLE as error:
+            raise DamagedWindowError(self.place, _one_line(error)) from error
 
     def read(
         self, columns: Sequence[str] | None = None, *, measure_ids: pa.Array | None = None, coded: bool = False
@@ -137,9 +156,22 @@ class WindowFile:
             # Windows are read side by side already: a second pool of threads inside each would only contend.
             rows = file.read_row_groups(groups, columns=present, use_threads=False)
             columns_read = [self._column(rows, name, coded=coded) for name in names]
-        except (pa.ArrowException, OSError) as error:
+        except _UNREADABLE as error:
             raise DamagedWindowError(self.place, _one_line(error)) from error
+        if measure_ids is None:
+            self._require_honest_footer(rows)
         return pa.Table.from_arrays(columns_read, schema=schema_of(self.table, names, coded=coded))
+
+    def _require_honest_footer(self, rows: pa.Table) -> None:
+        """Unlike the pages, the footer has no checksum, and by what it says of them row groups are left out."""
+        for name in {self.table.time, "measure_id"} & set(rows.column_names):
+            start = 0
+            for group, said in enumerate(self._statistics(name)):
+                part = rows.column(name).slice(start, count := self._metadata.row_group(group).num_rows)
+                start += count
+                found = pc.min_max(part.cast(pa.string()) if pa.types.is_dictionary(part.type) else part).as_py()
+                if count and said != (found["min"], found["max"]):
+                    raise DamagedWindowError(self.place, f"its footer says of {name}: {said}")
 
     def _column(self, rows: pa.Table, name: str, *, coded: bool) -> pa.ChunkedArray:
         if name in self._stored:
@@ -148,11 +180,10 @@ class WindowFile:
         return pa.chunked_array([pa.nulls(len(rows), type_)])
 
     def _may_hold(self, group: int, measure_ids: pa.Array) -> bool:
-        column = self._metadata.schema.names.index("measure_id")
-        statistics = self._metadata.row_group(group).column(column).statistics
-        if statistics is None or not statistics.has_min_max:
+        span = self._statistics("measure_id")[group]
+        if span is None:
             return True
-        inside = pc.and_(pc.greater_equal(measure_ids, statistics.min), pc.less_equal(measure_ids, statistics.max))
+        inside = pc.and_(pc.greater_equal(measure_ids, span.min), pc.less_equal(measure_ids, span.max))
         return bool(pc.any(inside).as_py())
 
 

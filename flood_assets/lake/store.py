@@ -181,8 +181,8 @@ class Store:
     def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
         """Write an object whole, if it still is the version that was read (None: if there still is none).
 
-        In a folder the caller holds `guard(key)`. A write whose answer is lost is written again: its condition sees to
-        it that nobody else's is replaced. That the very same bytes are there already is no conflict but success.
+        In a folder the caller holds `guard(key)`. A write whose answer is lost is tried again: its condition sees to it
+        that nobody else's is replaced, and if it was carried out the first time, that is recognised.
 
         Raises:
             ConflictError: somebody else wrote it meanwhile; nothing has been written.
@@ -201,10 +201,19 @@ class Store:
                 version = {"e_tag": self._match(replaces.e_tag), "version": replaces.version}
                 # obstore takes a version or none, but not None.
                 mode = cast("UpdateVersion", {name: given for name, given in version.items() if given is not None})
+            tries = 0
+
+            def write() -> None:
+                nonlocal tries
+                tries += 1
+                self._store.put(key, data, mode=mode, use_multipart=False)
+
             try:
-                self._until_answered(lambda: self._store.put(key, data, mode=mode, use_multipart=False))
-            except (AlreadyExistsError, PreconditionError):
-                there = self.get(key)
+                self._until_answered(write)
+            except (AlreadyExistsError, PreconditionError) as error:
+                # Refused at the second try, it may be our own first one that is in the way.
+                again = tries > 1 or _TRIED_AGAIN.search(str(error))
+                there = self.get(key) if again else None
                 if not isinstance(there, Blob) or there.data.to_pybytes() != data:
                     raise
 

@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flood_assets.lake import marks
+from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import MARKS_KEY
 from flood_assets.schemas import MARKS, READINGS
+from flood_assets_tests.faulty_s3 import in_front_of
 from flood_assets_tests.lake.build import HOUR, NOW, QUARTER, at, put_raw
+from flood_assets_tests.s3 import BUCKET
 
 
 def table(*rows: tuple[str, datetime, int | None]) -> pa.Table:
@@ -181,3 +184,53 @@ def test_marks_of_a_version_that_did_not_say_what_was_asked_are_kept(lake):
     pq.write_table(rows.replace_schema_metadata({b"as_of_ms": b"1000"}), sink)
     put_raw(lake, MARKS_KEY, sink.getvalue().to_pybytes())
     assert marks.load(lake) == marks.Marks(rows, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+
+
+# -- a loss
+
+
+def test_a_lake_that_lost_readings_is_not_complete_until_the_day_was_read_again(lake):
+    marks.advance(lake, table(("a", at(8), 900)), NOW)
+    marks.forget(lake)
+    lost = marks.load(lake)
+    assert (lost.forgotten, len(lost.rows), lost.as_of) == (True, 0, NOW)
+    # A run over a few windows says nothing about the rest.
+    assert marks.advance(lake, MARKS.empty_table(), NOW, loss=lost.loss)
+    assert marks.load(lake) == lost
+    assert marks.advance(lake, table(("a", at(9), 900)), NOW, loss=lost.loss)
+    assert known(lake) == [("a", at(9), 900)]
+    assert not marks.load(lake).forgotten
+
+
+@pytest.mark.parametrize("had_marks", [True, False])
+def test_the_marks_of_a_run_that_began_before_a_loss_count_no_longer(lake, twin, had_marks):
+    """Among what it stored may be what was lost: its marks would keep that from being asked for again."""
+    if had_marks:
+        marks.advance(lake, table(("a", at(8), 900)), NOW)
+    marks.forget(twin)
+    lost = marks.load(lake)
+    assert not marks.advance(lake, table(("a", at(9), 900)), NOW)
+    assert marks.load(lake) == lost
+    # Nor after another run has read the day again: what this one stored was lost before, or it knows no better.
+    marks.advance(twin, table(("a", at(9), 900)), NOW, loss=lost.loss)
+    assert not marks.advance(lake, table(("a", at(9, 5), 900)), NOW)
+    assert known(lake) == [("a", at(9), 900)]
+
+
+def test_marks_forget_also_when_they_are_damaged(lake):
+    put_raw(lake, MARKS_KEY, b"not Parquet")
+    marks.forget(lake)
+    assert marks.load(lake).forgotten
+
+
+@pytest.mark.parametrize("server", ["s3_server", pytest.param("ceph_server", marks=pytest.mark.s3)])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_loss_between_reading_and_writing_the_marks_counts(server, there, request):
+    with in_front_of(request.getfixturevalue(server)) as proxy:
+        lake = Lake.open(f"s3://{BUCKET}/{request.node.name}", s3=proxy.server)
+        other = Lake.open(lake.url, s3=proxy.behind)
+        if there:
+            marks.advance(other, table(("a", at(8), 900)), NOW)
+        proxy.on("PUT", MARKS_KEY, times=1).waits_for(lambda: marks.forget(other))
+        assert not marks.advance(lake, table(("a", at(9), 900)), NOW)
+        assert marks.load(other).forgotten
