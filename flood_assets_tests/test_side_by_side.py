@@ -32,6 +32,7 @@ SEED = int(os.environ.get("FLOOD_SEED") or random.SystemRandom().randrange(10**6
 START = datetime(2026, 10, 15, 23, 58, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 SPEED = 30
+SLOW_S = 0.05
 
 # Longer does no request take from the moment of its stamp to the moment at which its answer is decided.
 UNDECIDED = SPEED * timedelta(seconds=3)
@@ -80,7 +81,11 @@ class Crowd:
             patch.setattr(self.server.simulator, "_now", pace.now)
             self.server.set_clock(None)
             environ = {"FLOOD_API_URL": self.server.url, **self.store.environ}
-            ended = self.processes.run(*(Order(work, environ, None, pace, off) for work, off in orders))
+            # Refreshes go on from each other's marks: what one of them loses no other brings again.
+            times = {"refresh": 3}
+            ended = self.processes.run(
+                *(Order(work, environ, None, pace, off, SLOW_S, times.get(work, 1)) for work, off in orders)
+            )
             end = pace.now().replace(microsecond=0) + timedelta(seconds=1)
             self.server.set_clock(end)
         return ended, end
@@ -130,10 +135,10 @@ def meet(crowd: Crowd, readers: list[str]) -> None:
         offsets = (TOGETHER, APART)[number % 2]
         orders = [*zip(WRITERS, offsets, strict=True), *((reader, 0) for reader in readers)]
         if number % 2:
-            # A machine whose clock is far behind, and an API that refuses more requests than five runs can be refused
-            # once: at least one run is refused at its second try too.
+            # A machine whose clock is far behind, and an API that refuses more requests than the five can send that are
+            # tried again: at least one run is refused at its second try too.
             orders.append(("refresh", -600))
-            crowd.server.set_faults([{"match": "latest", "status": 400, "times": 6}])
+            crowd.server.set_faults([{"match": "latest", "status": 400, "times": 16}])
         ended, end = crowd.together(now, *orders)
         crowd.server.set_faults([])
 
