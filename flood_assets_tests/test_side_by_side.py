@@ -34,8 +34,8 @@ MINUTE = timedelta(minutes=1)
 SPEED = 30
 SLOW_S = 0.05
 
-# Longer does no request take from the moment of its stamp to the moment at which its answer is decided.
-UNDECIDED = SPEED * timedelta(seconds=3)
+# Refreshes go on from each other's marks: what one of them loses no other brings again.
+TIMES = {"refresh": 3}
 
 WRITERS = ("refresh", "refresh", "refresh", "refresh", "reconcile", "expire", "expire")
 TOGETHER = (0,) * len(WRITERS)
@@ -81,17 +81,21 @@ class Crowd:
             patch.setattr(self.server.simulator, "_now", pace.now)
             self.server.set_clock(None)
             environ = {"FLOOD_API_URL": self.server.url, **self.store.environ}
-            # Refreshes go on from each other's marks: what one of them loses no other brings again.
-            times = {"refresh": 3}
             ended = self.processes.run(
-                *(Order(work, environ, None, pace, off, SLOW_S, times.get(work, 1)) for work, off in orders)
+                *(Order(work, environ, None, pace, off, SLOW_S, TIMES.get(work, 1)) for work, off in orders)
             )
             end = pace.now().replace(microsecond=0) + timedelta(seconds=1)
             self.server.set_clock(end)
         return ended, end
 
-    def went_back(self, after: dict[Key, Held], end: datetime) -> list[object]:
-        """Readings that had the value of the truth and were given the older one again."""
+    def went_back(self, after: dict[Key, Held], end: datetime, undecided: timedelta) -> list[object]:
+        """Readings that had the value of the truth and were given the older one again.
+
+        Args:
+            after: what the lake holds.
+            end: the present, when all runs have ended.
+            undecided: how long a request may take from its stamp until the API decides what to answer.
+        """
         truth = self.witness.look(end)
         wrong = [
             (key, held)
@@ -100,8 +104,8 @@ class Crowd:
         ]
         back = []
         for key, held in wrong:
-            # Both were asked for in the same moment: which was first nobody can know, and a reconcile puts it right.
-            moment = held.changed + UNDECIDED
+            # Two that were under way at once: which was first nobody can know, and a reconcile puts it right.
+            moment = held.changed + undecided
             self.server.set_clock(min(moment, end))
             if self.witness.look(min(moment, end)).get(key) != truth[key]:
                 back.append((key, held, truth[key]))
@@ -165,7 +169,9 @@ def meet(crowd: Crowd, readers: list[str]) -> None:
         assert not proof.invented(after, crowd.witness)
         stays = {key: value for key, value in truth.items() if key[1] > edge}
         assert not proof.unjustified(crowd.lake, known.rows if known else None, after, stays)
-        assert not crowd.went_back(after, end)
+        # A run asks several times: what it asks for takes a part of it, however busy the machine is.
+        longest = max(one.seconds / TIMES.get(one.work, 1) for one in writers)
+        assert not crowd.went_back(after, end, SPEED * timedelta(seconds=longest / 2))
 
         now = end + 2 * MINUTE
         crowd.alone("reconcile", now)
