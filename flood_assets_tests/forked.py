@@ -193,6 +193,8 @@ def _all(orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _fork(order: dict[str, Any], place: Path, over: Path) -> _Child:
     log, count = place.with_suffix(".log"), place.with_suffix(".count")
+    # Here and not in the child, which may be killed before it comes to that.
+    log.touch()
     count.touch()
     kill = order["kill"] or {}
     started = time.monotonic()
