@@ -60,6 +60,8 @@ class Order:
         kill: when it is killed, if it is.
         pace: its clock, instead of FLOOD_NOW.
         offset_s: by how much its clock is wrong.
+        times: how often it does so, one after the other.
+        slow_s: how long the store takes at most for a write, so that those of several runs overlap.
     """
 
     work: str
@@ -67,6 +69,8 @@ class Order:
     kill: Kill | None = None
     pace: Pace | None = None
     offset_s: float = 0
+    slow_s: float = 0
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,8 @@ def _all(orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _fork(order: dict[str, Any], place: Path, over: Path) -> _Child:
     log, count = place.with_suffix(".log"), place.with_suffix(".count")
+    # Here and not in the child, which may be killed before it comes to that.
+    log.touch()
     count.touch()
     kill = order["kill"] or {}
     started = time.monotonic()
@@ -211,10 +217,13 @@ def _child(order: dict[str, Any], log: Path, count: Path, over: Path) -> NoRetur
         os.environ.update(order["environ"])
         random.seed()
         _wait_for_no_retry()
-        _count_objects(count, order["kill"] or {})
+        _count_objects(count, order["kill"] or {}, order["slow_s"])
         if order["pace"]:
             _keep_pace(order["pace"], timedelta(seconds=order["offset_s"]))
-        code = READERS[order["work"]](over) if order["work"] in READERS else _command(order["work"])
+        if order["work"] in READERS:
+            code = READERS[order["work"]](over)
+        else:
+            code = max(_command(order["work"]) for _ in range(order["times"]))
     except BaseException:  # noqa: BLE001 - whatever it is, the parent has to hear of it
         import traceback  # noqa: PLC0415
 
@@ -246,8 +255,8 @@ def _keep_pace(pace: dict[str, Any], offset: timedelta) -> None:
     settings.now = lambda *_: clock.now(offset)
 
 
-def _count_objects(count: Path, kill: Mapping[str, Any]) -> None:
-    """Note each object that is written, copied or deleted, and end at the one that was chosen."""
+def _count_objects(count: Path, kill: Mapping[str, Any], slow_s: float) -> None:
+    """Note each object that is written, copied or deleted, take longer for it, and end at the one that was chosen."""
     from flood_assets.lake.store import Store  # noqa: PLC0415
 
     target, when = kill.get("at_object"), kill.get("when")
@@ -266,6 +275,8 @@ def _count_objects(count: Path, kill: Mapping[str, Any]) -> None:
                 end()
             if mine and when == "during":
                 threading.Timer(random.uniform(0, 0.004), end).start()
+            if slow_s:
+                time.sleep(random.uniform(0, slow_s))
             result = original(*args, **more)
             if mine and when == "after":
                 end()

@@ -150,6 +150,7 @@ def kill_again_and_again(operator: Operator, kills: int) -> None:
         if chance.random() < 0.2:
             # A second run is killed before any has healed the first.
             operator.kill(operator.next())
+        print(f"{operator.now:%d %H:%M}: killed {operator.killed.total()}", flush=True)
         operator.tick()
         if chance.random() < 0.5:
             operator.reconcile()
