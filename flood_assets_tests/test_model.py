@@ -135,10 +135,16 @@ class AnyStory(RuleBasedStateMachine):
         else:
             self.keeper.materialize(first, min(first + more, 24), trouble)
 
-    @rule(trouble=accidents, what=st.sampled_from(["expire", "expire", "check", "list", "rest"]))
+    @rule(trouble=accidents, what=st.sampled_from(["expire", "expire to the ms", "check", "list", "rest"]))
     def keep_house(self, trouble, what):
         match what:
             case "expire":
+                self.keeper.expire(trouble)
+            case "expire to the ms":
+                # When the oldest reading is exactly a day old, which is a day too old.
+                retained = self.keeper.retained()
+                if retained:
+                    self.keeper.wait(min(at for _, at in retained) + 24 * HOUR - self.keeper.now)
                 self.keeper.expire(trouble)
             case "check":
                 self.keeper.check(trouble)
