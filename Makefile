@@ -9,7 +9,7 @@ DEMO_PORT ?= 8765
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint ui ui-demo lock clean
+.PHONY: help setup demo test test-fast soak lint ui ui-demo lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: setup ## Run all tests
 
 test-fast: setup ## Run the tests that take less than some seconds each
 	$(BIN)/python -m pytest -m "not slow"
+
+soak: setup ## Live seven simulated days and compare with the truth (some 20 minutes; SOAK="--days 30 --faults")
+	@$(BIN)/python -m flood_assets_tests.soak $(SOAK)
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

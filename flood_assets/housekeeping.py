@@ -15,7 +15,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable, RunTagsTable
+from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from pydantic import Field
 
@@ -75,7 +75,8 @@ def prune(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfi
         instance.event_log_storage.delete_events(run)
     _forget_checks(instance, runs)
     # What leads to all the rest goes last: a run of which this was killed half-way is found again the next time.
-    _forget_runs(instance, runs)
+    for run in runs:
+        instance.run_storage.delete_run(run)
     _remove_shards(instance)
     _forget_backfills(instance, now, config)
     if old:
@@ -94,16 +95,6 @@ def _forget_checks(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
         results = AssetCheckExecutionsTable
         with storage.index_transaction() as connection:
             connection.execute(results.delete().where(results.c.run_id.in_(run_ids)))
-
-
-def _forget_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
-    """Remove the runs and their tags: only Postgres lets tags go with their run, SQLite does not enforce the key."""
-    storage = instance.run_storage
-    if isinstance(storage, SqlRunStorage):
-        with storage.connect() as connection:
-            connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id.in_(run_ids)))
-    for run in run_ids:
-        storage.delete_run(run)
 
 
 def _remove_shards(instance: dg.DagsterInstance) -> None:

@@ -23,7 +23,7 @@ from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
 from flood_assets_tests.country import Country
 from flood_assets_tests.daemon import Daemon
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 START = NOW.replace(minute=0, second=3)
 
