@@ -1,10 +1,13 @@
 """What Dagster's daemon makes of the schedules, the sensor and a backfill."""
 
+import itertools
 from datetime import timedelta
 
 import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.scheduler.instigation import TickData, TickStatus
+from dagster._utils.error import SerializableErrorInfo
 
 from flood_assets.definitions import defs
 from flood_assets.partitions import partition_key, retained_windows
@@ -93,3 +96,42 @@ def test_runs_at_the_api_leave_the_queue_one_by_one(daemon):
     daemon.schedules(NOW.replace(minute=0, second=1) + HOUR)
     assert len(daemon.runs()) == before + 2
     assert daemon.launched_at_once == 1
+
+
+def test_the_daemon_prunes_ticks_of_each_kind_by_the_ages_in_dagster_yaml(daemon, place):
+    assert place.tick(snapshot=True).success
+    start = NOW.replace(minute=59, second=0)
+    daemon.schedules(start)
+    daemon.sensors(start)
+    statuses = (TickStatus.SKIPPED, TickStatus.SUCCESS, TickStatus.FAILURE)
+    for state in daemon.instance.all_instigator_state():
+        for days, status in itertools.product((0.5, 2, 5, 20), statuses):
+            daemon.instance.create_tick(
+                TickData(
+                    state.instigator_origin_id,
+                    state.name,
+                    state.instigator_type,
+                    status,
+                    (start - timedelta(days=days)).timestamp(),
+                    selector_id=state.selector_id,
+                    run_ids=[],
+                    error=SerializableErrorInfo("it failed", [], None) if status == TickStatus.FAILURE else None,
+                    skip_reason="nothing to do" if status == TickStatus.SKIPPED else None,
+                )
+            )
+    daemon.schedules(start + HOUR)
+    daemon.sensors(start + HOUR)
+
+    kept = {}
+    for state in daemon.instance.all_instigator_state():
+        ticks = daemon.instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        ages = [(tick.status, (start.timestamp() - tick.timestamp) / 86400) for tick in ticks]
+        kept[state.name] = {(status, age) for status, age in ages if age > 0}
+    young = set(itertools.product(statuses, (0.5, 2)))
+    assert kept == {
+        "refresh_every_15_minutes": young,
+        "housekeeping_every_hour": young,
+        # Not due in this hour: nothing was pruned.
+        "reconcile_every_6_hours": set(itertools.product(statuses, (0.5, 2, 5, 20))),
+        "retention_sensor": young - {(TickStatus.SKIPPED, 2)} | {(TickStatus.FAILURE, 5)},
+    }
