@@ -21,6 +21,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.simulator import Server, Simulator, serve
+from flood_assets_tests.daemon import Daemon, open_daemon
 
 if TYPE_CHECKING:
     from flood_assets_tests.s3 import S3Server
@@ -206,6 +207,14 @@ def on_disk(place: Place, instance: dg.DagsterInstance) -> Place:
     """An empty lake and an instance on disk."""
     place.instance = instance
     return place
+
+
+@pytest.fixture
+def daemon(place: Place, tmp_path: Path) -> Iterator[Daemon]:
+    """Dagster's daemon over the place, which gets the daemon's instance."""
+    with open_daemon(tmp_path / "home", place.api_url, place.lake_url, place.at) as made:
+        place.instance = made.instance
+        yield made
 
 
 @pytest.fixture
