@@ -69,16 +69,22 @@ def readings(
             complete = None
         known = store.newest_snapshot(MEASURES, now)
         snapshot = known if known is not None else MEASURES.schema.empty_table()
+        marked = complete.rows if complete is not None else None
+
+        def held(windows: Sequence[datetime]) -> dict[datetime, int]:
+            return {window: content.rows for window, content in store.contents(READINGS, windows).items()}
+
         if config.incremental:
             fetched = catch_up(
                 api,
                 stored=[window.window for window in store.windows(READINGS)],
-                marks=complete.rows if complete is not None else None,
+                marks=marked,
                 measures=snapshot,
                 now=now,
+                held=held,
             )
         else:
-            fetched = reread(api, retained_of(windows, now), now)
+            fetched = reread(api, retained_of(windows, now), now, marks=marked, held=held)
     _describe(context, windows, fetched, snapshot)
     for window, moved in damaged.items():
         context.log.warning("%s was damaged: it is kept as %s", partition_key(window), moved)
@@ -126,6 +132,13 @@ def _describe(
         story["measures_left_for_the_next_tick"] = len(fetched.unanswered)
         some = ", ".join(fetched.unanswered[:5])
         context.log.warning("%d measures could not be asked and stay behind: %s", len(fetched.unanswered), some)
+    if fetched.doubt:
+        story["doubt"] = fetched.doubt
+        context.log.warning(
+            "%s. What was shown is stored, and no mark moved by it: the next run asks for the rest. If it lasts, the "
+            "API is in trouble",
+            fetched.doubt,
+        )
     touched = set(pc.unique(pc.floor_temporal(rows["date_time"], unit="hour")).to_pylist())
     for window in windows:
         if window in touched or window == windows[-1]:

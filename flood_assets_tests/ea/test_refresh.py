@@ -165,6 +165,7 @@ class Api:
     run: Run
     asked: list[tuple[str, datetime]] = field(default_factory=list)
     clock: datetime = field(init=False)
+    base_url: str = "http://127.0.0.1/flood-monitoring"
 
     def __post_init__(self) -> None:
         self.clock = self.now
@@ -246,13 +247,13 @@ class Keeper:
         api = Api(self.readings, now, run)
         before = marks.load(self.lake)
         stored = [window.window for window in self.lake.windows(READINGS)]
-        if run.windows is None:
-            fetched = refresh.catch_up(
-                api, stored=stored, marks=before.rows if before else None, measures=self.country.snapshot(), now=now
-            )
-        else:
-            first, last = sorted(run.windows)
-            fetched = refresh.reread(api, retained_windows(now)[first : last + 1], now)
+        try:
+            fetched = self._fetched(api, stored, before.rows if before else None)
+        except SourceError:
+            # An API that has nothing to show of any gauge is not believed.
+            assert not self._shown_of_any(api.asked)
+            self.now = max(moment for _, moment in api.asked)
+            return
         self.now = end = max(moment for _, moment in api.asked)
         lake = Lake(MortalStore(self.lake.store, run.killed))
         batch = Batch(
@@ -273,6 +274,21 @@ class Keeper:
             self._everything_asked_for_is_there(api, fetched, before.rows if before else MARKS.empty_table(), held)
         self._no_mark_runs_ahead(held)
         self._requests(api, stored, marked=before is not None)
+
+    def _fetched(self, api: Api, stored: Sequence[datetime], marked: pa.Table | None) -> refresh.Fetched:
+        now = api.now
+        if api.run.windows is None:
+            return refresh.catch_up(api, stored=stored, marks=marked, measures=self.country.snapshot(), now=now)
+        first, last = sorted(api.run.windows)
+        return refresh.reread(api, retained_windows(now)[first : last + 1], now, marks=marked)
+
+    def _shown_of_any(self, asked: Sequence[tuple[str, datetime]]) -> bool:
+        """Whether the bulk answers held any reading."""
+        return any(
+            reading.arrival <= moment and what in {"latest", str(reading.at.date())}
+            for what, moment in asked
+            for reading in self.readings
+        )
 
     def held(self) -> dict[tuple[str, datetime], float]:
         """The lake's rows: none twice, none that the API never showed."""
@@ -356,6 +372,8 @@ def play(country: Country, runs: Sequence[Run]) -> None:
             keeper.go(Run(sleep=0))
         api = Api(keeper.readings, keeper.now, Run())
         known = marks.load(keeper.lake)
+        if known is None:
+            return  # no gauge has reported yet
         stored = [window.window for window in keeper.lake.windows(READINGS)]
         refresh.catch_up(api, stored=stored, marks=known.rows, measures=country.snapshot(), now=keeper.now)
         future = any(r.arrival <= keeper.now < r.at for r in keeper.readings)
