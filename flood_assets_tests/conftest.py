@@ -90,6 +90,7 @@ class Place:
         self.instance = instance
         self.api_url = server.url
         self.lake_settings: dict[str, str] = {}
+        self.source_settings: dict[str, float] = {"tries": 1}
         self.now = NOW
         self.at(NOW)
 
@@ -113,7 +114,9 @@ class Place:
 
     @property
     def defs(self) -> dg.Definitions:
-        return build_defs(source=Source(url=self.api_url, tries=1), lake=self.lake_resource, clock=self.clock)
+        return build_defs(
+            source=Source(url=self.api_url, **self.source_settings), lake=self.lake_resource, clock=self.clock
+        )
 
     def run(self, job: str, request: dg.RunRequest | None = None, **more) -> dg.ExecuteInProcessResult:
         """Run a job in this process, as a run request asks for."""

@@ -472,7 +472,8 @@ class Keeper:
             try:
                 fetched, batch, damaged = fetch(api, lake, windows, now)
             except SourceError:
-                assert trouble.failing & {"latest", "today", "yesterday"}
+                # An API that has nothing to show of any gauge is not believed.
+                assert trouble.failing & {"latest", "today", "yesterday"} or not api.given
                 self.wait(max(api.end - self.now, timedelta()))
                 return api
             self.wait(max(api.end - self.now, timedelta()))

@@ -167,15 +167,3 @@ def test_a_run_whose_process_was_killed_does_not_keep_the_next_tick_waiting(daem
     tick = daemon.runs()[-1]
     errors = [event for event in daemon.instance.all_logs(tick.run_id) if event.level >= logging.ERROR]
     assert tick.status == dg.DagsterRunStatus.SUCCESS, errors
-
-
-def test_runs_at_the_api_leave_the_queue_one_by_one(daemon):
-    daemon.schedules(NOW.replace(minute=59, second=0, hour=8))
-    daemon.schedules(NOW.replace(minute=0, second=1))
-    daemon.schedules(NOW.replace(minute=59, second=0))
-    before = len(daemon.runs())
-    # Dagster learns of a pool when the first runs that need it leave the queue: those are not held back.
-    daemon.launched_at_once = 0
-    daemon.schedules(NOW.replace(minute=0, second=1) + HOUR)
-    assert len(daemon.runs()) == before + 2
-    assert daemon.launched_at_once == 1

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pytest
 
 from flood_assets.definitions import build_defs
+from flood_assets.ea.belief import WITNESSES
 from flood_assets.jobs import refresh_requests, whole_day
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import cutoff, is_retained
@@ -184,6 +185,9 @@ def test_one_refresh_of_an_empty_lake_holds_exactly_the_truth_for_four_requests(
     api.reset()
     keeper.tick()
     requests = api.requests()
+    if api.control.endswith("__replay"):
+        # The recorded day has hours with few readings: some measures are asked singly to prove that there are no more.
+        assert requests.pop("/id/measures/*/readings since", 0) in {0, WITNESSES}
     assert requests == {"/id/stations": 1, "/id/measures": 1, "/data/readings date": 2}
     truth = api.truth(keeper.now)
     assert len(truth) > 1000

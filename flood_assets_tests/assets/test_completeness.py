@@ -218,10 +218,11 @@ def test_a_first_fill_from_an_api_that_has_stood_still_for_hours_is_red(place):
     assert not check(place.tick(snapshot=True), "source_moves").passed
 
 
-def test_an_api_without_a_reading_of_the_day_is_red(place):
-    place.now = NOW + 60 * HOUR
-    result = place.tick(snapshot=True)
-    found = check(result, "source_moves")
+def test_a_source_that_has_said_nothing_for_a_day_is_red(filled):
+    ticked(filled, 2)
+    filled.now += 25 * HOUR
+    assert filled.expire().success
+    found = check(filled.materialize("completeness", window_of(filled.now)), "source_moves")
     assert not found.passed
     assert "shows no reading of the last 24 hours" in found.description
 
