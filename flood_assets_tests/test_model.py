@@ -295,6 +295,22 @@ def test_runs_are_killed_at_the_first_windows_at_the_last_and_before_the_marks_o
     )
 
 
+def test_todays_answer_does_not_vouch_for_a_batch_from_before_midnight_that_could_not_be_asked_for():
+    """The three others skipped two readings: reading the day that has just begun is cheaper than asking each."""
+    keeper, told = story(datetime(2026, 11, 21, 0, 18, tzinfo=UTC), Gauge(), Gauge(), Gauge(), Gauge(opens=1000))
+    first = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
+    for i in range(27):
+        upload = first + (3 if i < 12 else 6.6) * HOUR
+        keeper.source.publish("m3", first + i * 15 * MINUTE, upload, "1")
+    told(
+        keeper.tick,
+        after(keeper, 45, Trouble(failing=frozenset({"m3"}))),
+        after(keeper, 15),
+        keeper.rests,
+        keeper.reconcile,
+    )
+
+
 # -- damage: the current hour is the window that nobody misses when it is gone, for it may not have been written yet
 
 IN_THE_HOUR = datetime(2026, 11, 21, 12, 20, tzinfo=UTC)
