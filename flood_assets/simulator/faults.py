@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 Kind = Literal[
     "status", "truncate", "cut_at_line", "stall", "slow", "html", "reset", "garbage", "header", "empty", "nothing",
     "redirect_loop", "no_final_newline", "limit", "lossy", "hole", "repeat", "strangers", "hang",
+    "stale",
 ]  # fmt: skip
 Framing = Literal["", "chunked", "close", "length"]
 
@@ -43,11 +44,11 @@ class Fault:
             the same ones each time, ended cleanly. `hole`: readings of a CSV with `start` <= dateTime < `end` are not
             shown. `repeat`: all rows or items `rounds` times over; 0 or less: without end. `strangers`: the first rows
             of a CSV come once more, of measures that no list has. `hang`: the first half of the body, then silence for
-            `seconds`, then the connection is closed.
+            `seconds`, then the connection is closed. `stale`: what was shown `seconds` ago, with the Date of now.
         times: how many requests it befalls; 0 or less for all.
         status: for `status`.
         retry_after: the Retry-After header of `status`, if any.
-        seconds: for `stall` and `hang`.
+        seconds: for `stall`, `hang` and `stale`.
         rate: for `slow`.
         rows: for `limit`.
         framing: for `truncate` and `cut_at_line`.

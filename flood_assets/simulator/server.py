@@ -320,7 +320,8 @@ class _Handler(BaseHTTPRequestHandler):
         state.count(request.endpoint, 1, 0)
         if fault and self._broken_off(fault):
             return
-        answer = state.api.answer(request)
+        api = Api(state.simulator.ago(fault.seconds)) if fault and fault.kind == "stale" else state.api
+        answer = api.answer(request)
         pieces = state.counted(request.endpoint, answer.pieces)
         if fault and answer.status == 200:
             pieces = faults.altered(fault, pieces, request.form == "csv")

@@ -2,12 +2,14 @@ import json
 import socket
 import time
 import zlib
+from datetime import timedelta
 
 import pytest
 import requests
 
 from flood_assets.simulator import Fault
 from flood_assets.simulator.faults import Faults
+from flood_assets_tests.simulator.conftest import NOW
 
 DAY = "/data/readings.csv?date=2026-11-20"
 LATEST = "/data/readings.csv?latest"
@@ -242,6 +244,17 @@ def test_strangers_are_rows_of_measures_that_no_list_has(server):
         row.split(",") for row in whole[:5]
     ]
     assert all(measure.endswith("-stranger") for _, measure, _ in more)
+
+
+def test_stale_is_what_was_shown_an_hour_ago_at_the_time_of_now(server):
+    server.set_faults([{"kind": "stale", "seconds": 3600}])
+    stale = get(server, LATEST)
+    now = get(server, LATEST)
+    assert stale.text != now.text
+    assert stale.headers["Date"] == now.headers["Date"]
+    server.set_clock(NOW - timedelta(hours=1))
+    assert stale.text == get(server, LATEST).text
+    server.set_clock(NOW)
 
 
 def test_a_fault_leaves_refusals_as_they_are(server):
