@@ -226,7 +226,7 @@ def test_a_first_fill_from_an_api_that_has_stood_still_for_hours_is_red(place):
 def test_a_source_that_has_said_nothing_for_a_day_is_red(filled):
     ticked(filled, 2)
     filled.at(filled.now + 25 * HOUR)
-    assert filled.expire().success
+    assert filled.materialize("measures", window_of(filled.now)).success
     found = check(filled.materialize("completeness", window_of(filled.now)), "source_moves")
     assert not found.passed
     assert "shows no reading of the last 24 hours" in found.description
