@@ -1,7 +1,7 @@
 """Runs that are killed: whatever the moment, the lake is whole, has lost nothing, and the next run goes on.
 
 The runs are what `flood-assets refresh`, `reconcile` and `expire` do, each in a process of its own, ended by SIGKILL at
-a random moment of its time or at a random object that it writes, copies or deletes. How many: FLOOD_KILLS; the seed:
+a random moment of its time or at a random object that it writes or deletes. How many: FLOOD_KILLS; the seed:
 FLOOD_SEED, printed when a test fails.
 """
 
