@@ -31,7 +31,7 @@ PATIENCE_S = 240
 
 @dataclass(frozen=True)
 class Kill:
-    """When a run is killed: after some seconds, or at the n-th object that it writes, copies or deletes."""
+    """When a run is killed: after some seconds, or at the n-th object that it writes or deletes."""
 
     after_s: float | None = None
     at_object: int | None = None
@@ -256,7 +256,7 @@ def _keep_pace(pace: dict[str, Any], offset: timedelta) -> None:
 
 
 def _count_objects(count: Path, kill: Mapping[str, Any], slow_s: float) -> None:
-    """Note each object that is written, copied or deleted, take longer for it, and end at the one that was chosen."""
+    """Note each object that is written or deleted, take longer for it, and end at the one that was chosen."""
     from flood_assets.lake.store import Store  # noqa: PLC0415
 
     target, when = kill.get("at_object"), kill.get("when")
@@ -284,7 +284,7 @@ def _count_objects(count: Path, kill: Mapping[str, Any], slow_s: float) -> None:
 
         return method
 
-    for name in ("put", "copy", "delete"):
+    for name in ("put", "delete"):
         setattr(Store, name, counted(getattr(Store, name)))
 
 

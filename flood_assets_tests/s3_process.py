@@ -4,8 +4,10 @@ It answers one request at a time: with several threads moto looks at `If-Match` 
 writers both win.
 """
 
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +18,11 @@ from flood_assets_tests.s3 import BUCKET, REGION, S3Server
 def s3_process() -> Iterator[S3Server]:
     """A server with an empty bucket."""
     with subprocess.Popen(
-        [sys.executable, "-m", __name__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         try:
             assert process.stdout
@@ -40,6 +46,8 @@ def _serve() -> None:
     application = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", 0, application, threaded=False, request_handler=MotoRequestHandler)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    # Whatever happens to the tests' process, the server ends with it.
+    threading.Thread(target=lambda: sys.stdin.read() or os._exit(0), daemon=True).start()
     server.serve_forever()
 
 

@@ -1,7 +1,7 @@
 """Runs that are killed: whatever the moment, the lake is whole, has lost nothing, and the next run goes on.
 
 The runs are what `flood-assets refresh`, `reconcile` and `expire` do, each in a process of its own, ended by SIGKILL at
-a random moment of its time or at a random object that it writes, copies or deletes. How many: FLOOD_KILLS; the seed:
+a random moment of its time or at a random object that it writes or deletes. How many: FLOOD_KILLS; the seed:
 FLOOD_SEED, printed when a test fails.
 """
 
@@ -139,6 +139,7 @@ def well(ended: Ended) -> bool:
 def kill_again_and_again(operator: Operator, kills: int) -> None:
     """One killed run after another, each followed by runs that must heal; time moves on by at least a quarter."""
     chance = operator.chance
+    print(f"FLOOD_SEED={SEED} FLOOD_KILLS={KILLS}")
     for work in ("refresh", "reconcile", "expire"):
         operator.at(operator.now + QUARTER)
         operator.complete(work)
@@ -158,7 +159,7 @@ def kill_again_and_again(operator: Operator, kills: int) -> None:
             operator.expire()
     operator.reconcile()
     operator.expire()
-    print(f"seed {SEED}: killed {dict(operator.killed)}; {operator.escaped} ended first")
+    print(f"killed {dict(operator.killed)}; {operator.escaped} ended first")
 
 
 def test_runs_that_are_killed_leave_a_folder_whole_and_the_next_run_completes(country, processes, tmp_path):

@@ -128,6 +128,7 @@ def crowd(processes: Forker) -> Iterator[Callable[[Store], Crowd]]:
 
 def meet(crowd: Crowd, readers: list[str]) -> None:
     """Rounds of runs at once, after each of which everything that must hold does."""
+    print(f"FLOOD_SEED={SEED} FLOOD_ROUNDS={ROUNDS}")
     now = START - timedelta(minutes=40)
     for work in ("refresh", "reconcile"):
         crowd.alone(work, now)
@@ -182,7 +183,6 @@ def meet(crowd: Crowd, readers: list[str]) -> None:
         revised = sum(after[key].revision > before[key].revision for key in before.keys() & after.keys())
         print(f"round {number}: {end - START} later, {len(after.keys() - before.keys())} new, {revised} revised")
         now += 13 * MINUTE
-    print(f"seed {SEED}")
 
 
 def test_runs_at_once_on_a_folder_lose_nothing_and_its_readers_never_see_less_than_before(crowd, tmp_path):
@@ -200,6 +200,7 @@ def test_runs_at_once_on_a_real_s3_lose_nothing_and_its_readers_never_see_less_t
 
 def survive_damage(crowd: Crowd) -> None:
     """Two windows are damaged, one as a whole and one inside; many runs meet that at once."""
+    print(f"FLOOD_SEED={SEED}")
     now = START - timedelta(minutes=40)
     for work in ("refresh", "reconcile"):
         crowd.alone(work, now)

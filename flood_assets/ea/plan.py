@@ -69,8 +69,9 @@ def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) ->
     # have been written yet, and the one that the cutoff crosses may have been emptied by the retention.
     missing = sorted(set(retained[1:-1]) - set(stored))
     if missing:
-        # The window before the hole was probably left half filled.
-        days = days_of([max(missing[0] - WINDOW, retained[0]), *missing])
+        # The window before the hole was probably left half filled. Today in any case: without `latest`, nothing else
+        # brings what has come since, and after midnight a hole may end with yesterday.
+        days = days_of([max(missing[0] - WINDOW, retained[0]), *missing, retained[-1]])
         return Plan(
             reason=f"{len(missing)} windows are missing, the first {missing[0]:%Y-%m-%dT%H:%MZ}", days=tuple(days)
         )

@@ -103,8 +103,9 @@ def test_the_two_ends_of_the_day_are_no_holes(now, absent):
 @pytest.mark.parametrize(
     ("missing", "days"),
     [
-        ([at(10, day=20)], [YESTERDAY]),
-        ([at(23, day=20)], [YESTERDAY]),
+        # Today too, which `latest` would otherwise have shown.
+        ([at(10, day=20)], [YESTERDAY, TODAY]),
+        ([at(23, day=20)], [YESTERDAY, TODAY]),
         ([at(8)], [TODAY]),
         ([at(1)], [TODAY]),
         # The window before a hole was left half filled.
