@@ -14,9 +14,6 @@ import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from pydantic import Field
 
 from flood_assets.assets.retention import ASSETS
@@ -103,11 +100,13 @@ def _remove_shards(instance: dg.DagsterInstance) -> None:
     Whoever looks at a run after it was deleted makes its file anew: all files are gone through, not only those of the
     runs that were just pruned. Files are listed before runs, because a run is there before its file.
     """
-    storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):
-        for run in set(storage.get_all_run_ids()) - set(instance.get_run_ids()):
-            for suffix in ("", "-wal", "-shm"):
-                Path(storage.path_for_shard(run) + suffix).unlink(missing_ok=True)
+    path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
+    list_shards = getattr(instance.event_log_storage, "get_all_run_ids", None)
+    if path_for_shard is None or list_shards is None:
+        return
+    for run in set(list_shards()) - set(instance.get_run_ids()):
+        for suffix in ("", "-wal", "-shm"):
+            Path(path_for_shard(run) + suffix).unlink(missing_ok=True)
 
 
 def _forget_backfills(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfig) -> None:
@@ -115,6 +114,10 @@ def _forget_backfills(instance: dg.DagsterInstance, now: datetime, config: House
 
     The tables are the same in SQLite and Postgres; another kind of storage keeps its backfills.
     """
+    # Brings rich and migrations, for which each start of Dagster would pay.
+    from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable  # noqa: PLC0415
+    from dagster._core.storage.runs.sql_run_storage import SqlRunStorage  # noqa: PLC0415
+
     storage = instance.run_storage
     if not isinstance(storage, SqlRunStorage):
         return

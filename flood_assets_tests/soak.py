@@ -9,9 +9,10 @@ by hand. What is not simulated: the seconds that a run takes (it ends at the mom
 (schedules, sensor and runs share this one, which makes it the long-lived process whose memory is watched), and the
 pauses before another try.
 
-Six hours apart, when the reconcile has run, the lake must equal what the API shows of the day, value by value. With
-`--faults`, every second day has faults at random at the source, and the API is away for six hours of it; while it is
-away nothing can be judged, and runs fail, as they should.
+Six hours apart, when the reconcile has run, the lake must equal what the API shows of the day, value by value. What is
+promised beside that is in `broken_promises`; a ledger of completeness is to be asked there too. With `--faults`, every
+second day has faults at random at the source, and the API is away for six hours of it; while it is away nothing can be
+judged, and runs fail, as they should.
 
 It ends with a table, a row for each simulated day, and with exit code 1 when a promise was broken.
 """
@@ -36,6 +37,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flood_assets.housekeeping import HousekeepingConfig
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TIME
@@ -327,7 +329,35 @@ def broken_promises(setup: Setup, days: Sequence[Day]) -> list[str]:
         broken += [f"day {day.number}: {name} is {getattr(day, name)}" for name in never if getattr(day, name)]
         if not day.checkpoints or not day.readings:
             broken.append(f"day {day.number}: the lake was not compared with anything")
-    return broken
+    return broken + grown(setup, days)
+
+
+def grown(setup: Setup, days: Sequence[Day]) -> list[str]:
+    """What is larger on the last day than on the first on which it had its full size, in words.
+
+    Memory and lake have theirs on the second day. Dagster's records have it when the first are old enough to be pruned;
+    with faulty days they are not judged, because failures are kept for two weeks.
+    """
+    last, found = days[-1], []
+    if last.number > 2:
+        found += _larger(days[1], last, "memory_bytes", 1.1) + _larger(days[1], last, "lake_bytes", 1.1)
+    full = int(HousekeepingConfig().keep_days) + 1
+    if last.number > full and not setup.faulty_days:
+        first = days[full - 1]
+        found += _larger(first, last, "dagster_bytes", 1.05)
+        found += [
+            f"{table} grew from {first.records.get(table, 0)} rows on day {full} to {rows} on day {last.number}"
+            for table, rows in last.records.items()
+            if rows > 1.05 * first.records.get(table, 0)
+        ]
+    return found
+
+
+def _larger(first: Day, last: Day, name: str, tolerance: float) -> list[str]:
+    before, after = getattr(first, name), getattr(last, name)
+    if after <= tolerance * before:
+        return []
+    return [f"{name} grew from {before:,} on day {first.number} to {after:,} on day {last.number}"]
 
 
 def main() -> int:

@@ -60,7 +60,7 @@ def test_a_daemon_that_was_away_asks_once_for_what_it_missed_and_has_the_whole_d
     assert is_the_truth(place)
     assert [found.window for found in place.lake.windows(READINGS)][-25:] == retained_windows(back)
 
-    daemon.sensors(back + timedelta(seconds=10))
+    daemon.sensors(back)
     now = place.now
     assert not place.lake.expired(now)
     for table, windows in stored.items():

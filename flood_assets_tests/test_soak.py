@@ -28,3 +28,15 @@ def test_a_reading_that_is_missing_breaks_a_promise():
     assert soak.broken_promises(soak.Setup(), [day]) == []
     day.missing = 1
     assert soak.broken_promises(soak.Setup(), [day]) == ["day 1: missing is 1"]
+
+
+def test_what_grows_breaks_a_promise_once_it_had_its_full_size():
+    days = [soak.Day(number, checkpoints=4, readings=100, dagster_bytes=10**6 * number) for number in range(1, 8)]
+    assert soak.broken_promises(soak.Setup(), days[:4]) == []
+    (broken,) = soak.broken_promises(soak.Setup(), days[:5])
+    assert broken == "dagster_bytes grew from 4,000,000 on day 4 to 5,000,000 on day 5"
+    days[6].memory_bytes, days[6].records = 10, {"runs.runs": 3}
+    assert len(soak.broken_promises(soak.Setup(), days)) == 3
+    assert soak.broken_promises(soak.Setup(faulty_days={2}), days) == [
+        "memory_bytes grew from 0 on day 2 to 10 on day 7"
+    ]
