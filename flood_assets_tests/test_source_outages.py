@@ -68,6 +68,7 @@ def asked_for(place: Place) -> list[dg.RunRequest]:
     return refresh_every_15_minutes.evaluate_tick(context).run_requests
 
 
+@pytest.mark.timeout(600)
 def test_after_six_hours_away_one_tick_brings_all_that_can_be_had_and_nothing_has_piled_up(place, full, instance):
     copied(full, place)
     usual = len(refresh_requests(NOW, []))
@@ -230,6 +231,7 @@ def play(place: Place, story: list) -> None:
     trial.equals_truth()
 
 
+@pytest.mark.timeout(1800)
 @given(st.booleans(), st.lists(steps, min_size=2, max_size=4))
 # The days of a cold fill end early but cleanly; meanwhile single measures cannot be asked.
 @example(
