@@ -488,6 +488,9 @@ class Keeper:
                 assert self.held[window] == writer.merged(window, self.held[window])
         if alone:
             assert {w for w in batch.covered if not is_expired(w, self.now)} <= self.held.keys()
+            if windows is None:
+                inside = {w for w in retained_windows(now)[1:-1] if not is_expired(w, self.now)}
+                assert inside <= self.held.keys(), "a tick leaves no hole"
             self._is_complete(api, fetched, writer, windows, spoilt - set(damaged))
             self._asked(api, stored, spoilt, marked=marked, chosen=windows)
         return api

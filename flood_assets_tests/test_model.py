@@ -167,7 +167,7 @@ class AnyStory(RuleBasedStateMachine):
     @rule(number=st.integers(0, 5), ago=st.integers(1, 1500), text=texts, coming=st.sampled_from([0, 0, 5, 20]))
     def a_straggler(self, number, ago, text, coming):
         """A reading that is dated before others which are there already; of an event gauge, any."""
-        source, now = self.keeper.source, self.keeper.now
+        source, now = self.keeper.source, self._a_moment_later()
         measure = self._measure(number)
         at = (now - ago * MINUTE).replace(microsecond=0)
         newer = [key for key in source.of(measure) if at < key[1] <= now and source.arrival(key) <= now]
@@ -188,7 +188,7 @@ class AnyStory(RuleBasedStateMachine):
 
         `turned` is the same in another order, or with a second value where there is only one.
         """
-        source, now = self.keeper.source, self.keeper.now
+        source, now = self.keeper.source, self._a_moment_later()
         shown = [key for key in source.of(self._measure(number)) if source.arrival(key) <= now]
         if shown:
             key = shown[-1 - back % len(shown)]
@@ -202,7 +202,7 @@ class AnyStory(RuleBasedStateMachine):
     @rule(gauge=gauges)
     @precondition(lambda self: len(self.keeper.source.gauges) < 5)
     def a_new_gauge(self, gauge):
-        now = self.keeper.now
+        now = self._a_moment_later()
         self.keeper.source.add(gauge, now, since=now)
         self.keeper.source.until(now)
 
@@ -227,6 +227,11 @@ class AnyStory(RuleBasedStateMachine):
     def everything_is_true(self):
         if hasattr(self, "keeper"):
             self.keeper.check_everything()
+
+    def _a_moment_later(self):
+        """What comes now was not there when the API was asked last."""
+        self.keeper.wait(timedelta(milliseconds=1))
+        return self.keeper.now
 
     def _measure(self, number):
         names = list(self.keeper.source.gauges)
@@ -293,6 +298,31 @@ def test_runs_are_killed_at_the_first_windows_at_the_last_and_before_the_marks_o
         keeper.rests,
         keeper.reconcile,
     )
+
+
+def corrected(keeper: Keeper, measure: str, *texts: str):
+    """The measure's newest reading gets one text after the other, each of which a reconcile sees: its row then."""
+    key = [key for key in keeper.source.of(measure) if keeper.source.arrival(key) <= keeper.now][-1]
+    for text in texts:
+        keeper.wait(MINUTE)
+        keeper.source.publish(*key, keeper.now, text)
+        keeper.reconcile()
+        keeper.check_everything()
+    return keeper.rows()[key]
+
+
+def test_a_correction_that_comes_back_to_the_old_value_is_two_revisions():
+    keeper, told = story(STARTS[0], Gauge())
+    told(keeper.tick)
+    row = corrected(keeper, "m0", "77", "78", "77")
+    assert (row.value, row.previous, row.revision) == (77, 78, 3)
+
+
+def test_two_values_in_the_other_order_are_no_revision():
+    keeper, told = story(STARTS[0], Gauge())
+    told(keeper.tick)
+    row = corrected(keeper, "m0", "1.5|2", "2|1.5")
+    assert (row.value, row.raw, row.revision) == (None, "1.5|2", 1)
 
 
 def test_todays_answer_does_not_vouch_for_a_batch_from_before_midnight_that_could_not_be_asked_for():
