@@ -198,7 +198,7 @@ class FloodMonitoringApi:
 
     Args:
         base_url: root without a trailing slash, such as `settings.api_url()`.
-        now: the time in UTC, for `observed_at`; corrected by the server's clock, which all who ask share.
+        now: the time in UTC, for `observed_at`; put back by the server's clock where it is fast.
         connect_timeout: seconds for a connection to be made.
         read_timeout: seconds for the server to send its next byte. A whole day takes it up to 30 s.
         deadline: seconds for one answer in all, its repetitions included: looked at before each try and each read,
@@ -427,7 +427,7 @@ class FloodMonitoringApi:
             raise SourceError(f"{patience.url} cannot be asked: {wrong}. Look at FLOOD_API_URL") from wrong
         finally:
             tally.seconds_download += self._clock() - started
-        tally.asked_at = _by_the_servers_clock(sent, self._now(), response.headers.get("Date", ""))
+        tally.asked_at = _by_the_servers_clock(sent, response.headers.get("Date", ""))
         with closing(response):
             _check_status(response, patience.url)
             try:
@@ -509,16 +509,16 @@ def _session(connections: int) -> "requests.Session":
     return session
 
 
-def _by_the_servers_clock(sent: datetime, answered: datetime, date: str) -> datetime:
-    """When a request was sent, with a clock that is wrong put right by no more than the answer proves.
+def _by_the_servers_clock(sent: datetime, date: str) -> datetime:
+    """When a request was sent, with a clock that is fast put back by no more than the answer proves.
 
     Of two writers that saw different values the one that asked later is right, and two machines' clocks may differ by
-    minutes. What the server's clock showed when it answered, to the second, lies between `sent` and `answered` of a
-    clock that is right.
+    minutes: what a fast one saw would count for minutes after it was corrected. What the server's clock showed when it
+    answered, to the second, lies between `sent` and `answered` of a clock that is right. A slow clock is left alone: it
+    overrides nobody, and it may be one that pretends (`FLOOD_NOW`) before a server that does not.
 
     Args:
         sent: the time just before the request was sent.
-        answered: the time when the head of the answer was there, by the same clock.
         date: the answer's `Date`.
     """
     try:
@@ -527,8 +527,7 @@ def _by_the_servers_clock(sent: datetime, answered: datetime, date: str) -> date
         return sent
     if shown.tzinfo is None or abs(shown - sent) > WRONG_CLOCK:
         return sent
-    early, late = shown - answered, shown + timedelta(seconds=1) - sent
-    return sent + max(early, min(late, timedelta(0)))
+    return sent + min(shown + timedelta(seconds=1) - sent, timedelta(0))
 
 
 def _check_status(response: "requests.Response", url: str) -> None:

@@ -20,7 +20,8 @@ Key = tuple[str, datetime]
 
 def rows(keys: list[Key]) -> pa.Table:
     ids, times = [key[0] for key in keys], [key[1] for key in keys]
-    return pa.table([pa.array(ids), times, [1.0] * len(ids), [None] * len(ids)], names=FETCHED.names).cast(FETCHED)
+    columns = [ids, times, [1.0] * len(ids), [None] * len(ids), [NOW] * len(ids)]
+    return pa.table([pa.array(column) for column in columns], names=FETCHED.names).cast(FETCHED)
 
 
 def marks(newest: dict[str, datetime]) -> pa.Table:
