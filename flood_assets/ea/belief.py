@@ -36,9 +36,10 @@ NOT_YET = 0.1
 # What is said of a whole country is said of this many measures at least: single gauges fall silent and come back.
 COUNTRY = 20
 
-# Three in four measures have shown an hour by then. Half of it is an outage of the source, or an answer cut short.
+# Three in four measures have shown an hour by then. Less than a third of it is an outage of the source, or an answer cut
+# short; in the recorded days hours with two fifths of the usual occur.
 SETTLED = timedelta(hours=2)
-HALF = 0.5
+THIRD = 1 / 3
 NEW_MEASURES = 0.05
 RHYTHM = 0.75
 SHORTEST_STEP_S = 300
@@ -163,12 +164,12 @@ def _of_hours(windows: Sequence[datetime], counts: npt.NDArray[np.int64], now: d
     """A country does not fall silent for an hour."""
     usual = float(np.median(counts[counts > 0]))
     settled = np.array([window + WINDOW <= now - SETTLED for window in windows])
-    silent = np.flatnonzero(settled & (counts < HALF * usual))
+    silent = np.flatnonzero(settled & (counts < THIRD * usual))
     if not len(silent):
         return ""
     return (
-        f"of {len(windows)} hours {len(silent)}, from {windows[silent[0]]:%Y-%m-%dT%H:%MZ} on, have less than half of "
-        f"the usual {usual:,.0f} readings, the least {counts[silent].min():,}"
+        f"of {len(windows)} hours {len(silent)}, from {windows[silent[0]]:%Y-%m-%dT%H:%MZ} on, have less than a third "
+        f"of the usual {usual:,.0f} readings, the least {counts[silent].min():,}"
     )
 
 
