@@ -9,6 +9,7 @@ tests' side of it.
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from types import SimpleNamespace
 from typing import Any, Literal, NoReturn
 
 When = Literal["before", "during", "after"]
+
+# What a run that went well may say of others: gauges are silent, a run before it was killed, nobody has cleaned up.
+_JUDGING = {"fresh_measures", "source_moves", "everything_fetched", "nothing_past_its_day"}
 
 # A run ends within a second, and on a busy machine within a minute or two. Whoever needs longer hangs.
 PATIENCE_S = 240
@@ -86,6 +90,12 @@ class Ended:
     @property
     def killed(self) -> bool:
         return self.code == -signal.SIGKILL
+
+    @property
+    def failed(self) -> set[str]:
+        """Steps and checks that failed, but for checks that judge the gauges, the past and the cleanup's delay."""
+        found = set(re.findall(r"^(?:check )?(\S+)(?: of \S+)? failed:", self.said, re.MULTILINE))
+        return (found - _JUDGING) or ({f"exit code {self.code}"} if self.code not in {0, 1} else set())
 
 
 class Forker:

@@ -10,8 +10,8 @@ by hand. What is not simulated: the seconds that a run takes (it ends at the mom
 pauses before another try.
 
 Six hours apart, when the reconcile has run, the lake must equal what the API shows of the day, value by value. What is
-promised beside that is in `broken_promises`; a ledger of completeness is to be asked there too. With `--faults`, every
-second day has faults at random at the source, and the API is away for six hours of it; while it is away nothing can be
+promised beside that is in `broken_promises`; the ledger must account for each reading. With `--faults`, every second day
+has faults at random at the source, and the API is away for six hours of it; while it is away nothing can be
 judged, and runs fail, as they should.
 
 It ends with a table, a row for each simulated day, and with exit code 1 when a promise was broken.
@@ -39,6 +39,7 @@ import pyarrow.compute as pc
 
 from flood_assets.housekeeping import HousekeepingConfig
 from flood_assets.lake.lake import Lake
+from flood_assets.ledger.account import take
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TIME
 from flood_assets.sensors import retention_sensor
@@ -131,6 +132,8 @@ class Day:
         checkpoints: how often the lake was compared with the truth.
         readings: in the lake at the last checkpoint.
         missing, wrong, extra, twice: readings at all checkpoints together, see `country.Difference`.
+        unexplained: at all checkpoints together, readings that the ledger counts otherwise than the lake holds them, and
+            missing ones that it does not put down to the gauges.
         old: rows older than a day, and expired windows, right after a cleanup.
         corrections: values that were replaced by another.
         lake_bytes, dagster_bytes, memory_bytes: at the end of the day.
@@ -152,6 +155,7 @@ class Day:
     wrong: int = 0
     extra: int = 0
     twice: int = 0
+    unexplained: int = 0
     old: int = 0
     corrections: int = 0
     lake_bytes: int = 0
@@ -236,6 +240,7 @@ class Soak:
         today.wrong += found.wrong
         today.extra += found.extra
         today.twice += found.twice
+        today.unexplained += unexplained(self.lake, moment)
         today.corrections += corrected_rows(self.lake, self._compared_at, moment)
         self._compared_at = moment
         self._say(
@@ -264,6 +269,14 @@ class Soak:
         with (self.folder / "days.jsonl").open("a") as file:
             file.write(json.dumps(asdict(today)) + "\n")
         self._say(row_of(today))
+
+
+def unexplained(lake: Lake, now: datetime) -> int:
+    """How far the ledger and the lake are apart right after a reconcile, in readings."""
+    counts = take(lake, now).totals()
+    rows = len(lake.read(READINGS, now=now, columns=["measure_id"]))
+    causes = counts["silent"] + counts["not_due"] + counts["not_fetched"]
+    return abs(counts["received"] - rows) + abs(counts["missing"] - causes) + counts["not_fetched"]
 
 
 def old_rows(lake: Lake, now: datetime) -> int:
@@ -298,7 +311,7 @@ def memory() -> int:
 
 HEADER = (
     "day", "ticks", "runs", "failed", "checks failed", "requests", "compared", "readings", "missing", "wrong", "extra",
-    "twice", "old", "corrections", "lake MB", "Dagster MB", "memory MB", "seconds",
+    "twice", "unexplained", "old", "corrections", "lake MB", "Dagster MB", "memory MB", "seconds",
 )  # fmt: skip
 
 
@@ -306,7 +319,7 @@ def row_of(day: Day) -> str:
     """A day as a line of the table."""
     cells = (
         day.number, day.ticks, day.runs, day.failed_runs, day.failed_checks, day.requests, day.checkpoints,
-        f"{day.readings:,}", day.missing, day.wrong, day.extra, day.twice, day.old, day.corrections,
+        f"{day.readings:,}", day.missing, day.wrong, day.extra, day.twice, day.unexplained, day.old, day.corrections,
         f"{day.lake_bytes / 1e6:.2f}", f"{day.dagster_bytes / 1e6:.1f}", f"{day.memory_bytes / 1e6:.0f}",
         f"{day.seconds:.0f}",
     )  # fmt: skip
@@ -323,7 +336,7 @@ def broken_promises(setup: Setup, days: Sequence[Day]) -> list[str]:
     """What was promised and not kept, in words; nothing when all was."""
     broken = []
     for day in days:
-        never = ["missing", "wrong", "extra", "twice", "old", "unfinished_runs"]
+        never = ["missing", "wrong", "extra", "twice", "unexplained", "old", "unfinished_runs"]
         if day.number not in setup.faulty_days:
             never += ["failed_runs", "failed_checks"]
         broken += [f"day {day.number}: {name} is {getattr(day, name)}" for name in never if getattr(day, name)]
