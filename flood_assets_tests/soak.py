@@ -10,9 +10,9 @@ by hand. What is not simulated: the seconds that a run takes (it ends at the mom
 pauses before another try.
 
 Six hours apart, when the reconcile has run, the lake must equal what the API shows of the day, value by value. What is
-promised beside that is in `broken_promises`; the ledger must account for each reading. With `--faults`, every second day
-has faults at random at the source, and the API is away for six hours of it; while it is away nothing can be
-judged, and runs fail, as they should.
+promised beside that is in `broken_promises`; the ledger must account for each reading. With `--faults`, every second
+day has faults at random at the source, and the API is away for six hours of it; while it is away nothing can be judged,
+and runs fail, as they should.
 
 It ends with a table, a row for each simulated day, and with exit code 1 when a promise was broken.
 """
@@ -132,8 +132,8 @@ class Day:
         checkpoints: how often the lake was compared with the truth.
         readings: in the lake at the last checkpoint.
         missing, wrong, extra, twice: readings at all checkpoints together, see `country.Difference`.
-        unexplained: at all checkpoints together, readings that the ledger counts otherwise than the lake holds them, and
-            missing ones that it does not put down to the gauges.
+        unexplained: at all checkpoints together, readings that the ledger counts otherwise than the lake holds them,
+            and missing ones that it does not put down to the gauges.
         old: rows older than a day, and expired windows, right after a cleanup.
         corrections: values that were replaced by another.
         lake_bytes, dagster_bytes, memory_bytes: at the end of the day.

@@ -144,6 +144,10 @@ FAULTS = {
     ),
 }  # fmt: skip
 
+# Of refusals and of servers in trouble that are treated alike, one each is in the suite.
+ALIKE = {"500", "502", "403", "404", "429 with an hour in Retry-After"}
+EACH_FAULT = [pytest.param(name, marks=[pytest.mark.long] if name in ALIKE else []) for name in FAULTS]
+
 
 def befallen(place: Place, case: Case, match: str):
     """The fault lasts as long as this does."""
@@ -219,7 +223,7 @@ def heals(place: Place) -> None:
     trial.equals_truth()
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", EACH_FAULT)
 def test_an_answer_that_is_none_leaves_an_empty_lake_empty_and_the_next_tick_fills_it(name, place, waits, no_waiting):
     case = FAULTS[name]
     for match in (TODAY, YESTERDAY):
@@ -229,7 +233,7 @@ def test_an_answer_that_is_none_leaves_an_empty_lake_empty_and_the_next_tick_fil
     heals(place)
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", EACH_FAULT)
 def test_an_answer_that_is_none_leaves_a_full_lake_as_it_is_and_the_next_tick_goes_on(
     name, place, full, waits, no_waiting
 ):
