@@ -6,7 +6,6 @@ country: FLOOD_SEED.
 """
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta

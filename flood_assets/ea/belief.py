@@ -36,8 +36,8 @@ NOT_YET = 0.1
 # What is said of a whole country is said of this many measures at least: single gauges fall silent and come back.
 COUNTRY = 20
 
-# Three in four measures have shown an hour by then. Less than a third of it is an outage of the source, or an answer cut
-# short; in the recorded days hours with two fifths of the usual occur.
+# Three in four measures have shown an hour by then. Less than a third of it is an outage of the source, or an answer
+# cut short; in the recorded days hours with two fifths of the usual occur.
 SETTLED = timedelta(hours=2)
 THIRD = 1 / 3
 NEW_MEASURES = 0.05
