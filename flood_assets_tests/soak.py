@@ -367,10 +367,11 @@ def main() -> int:
     parser.add_argument("--stations", type=int, default=500)
     parser.add_argument("--faults", action="store_true", help="make every second day a faulty one")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--hours", type=int, choices=(1, 2, 3, 6), default=1, help="from one busy hour to the next")
     parser.add_argument("--folder", type=Path, help="keep lake, records and log here; default: a temporary folder")
     wanted = parser.parse_args()
     faulty = range(2, wanted.days + 1, 2) if wanted.faults else ()
-    setup = Setup(wanted.days, wanted.stations, faulty, wanted.seed)
+    setup = Setup(wanted.days, wanted.stations, faulty, wanted.seed, wanted.hours)
     with tempfile.TemporaryDirectory() as temporary:
         folder = wanted.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
