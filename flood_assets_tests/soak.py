@@ -325,7 +325,9 @@ def broken_promises(setup: Setup, days: Sequence[Day]) -> list[str]:
     for day in days:
         never = ["missing", "wrong", "extra", "twice", "old", "unfinished_runs"]
         if day.number not in setup.faulty_days:
-            never += ["failed_runs", "failed_checks"]
+            never.append("failed_runs")
+            # With hours between two cleanups, the check that allows them one fails rightly.
+            never += ["failed_checks"] if setup.hours == 1 else []
         broken += [f"day {day.number}: {name} is {getattr(day, name)}" for name in never if getattr(day, name)]
         if not day.checkpoints or not day.readings:
             broken.append(f"day {day.number}: the lake was not compared with anything")
