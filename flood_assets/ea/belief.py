@@ -157,7 +157,7 @@ def of_days(rows: pa.Table, days: Sequence[date], latest: pa.Table | None, held:
             return f"the answers for {named} lack {lacking:,} of {known:,} readings that the API has shown before"
     if len(shown.measures()) < COUNTRY:
         return ""
-    return _of_hours(windows, counts, now) or _of_measures(shown, days, now) or _of_rhythm(rows, shown, now)
+    return _of_hours(windows, counts, now) or _of_measures(shown, days, now) or _of_rhythm(rows, shown, days, now)
 
 
 def _of_hours(windows: Sequence[datetime], counts: npt.NDArray[np.int64], now: datetime) -> str:
@@ -183,21 +183,22 @@ def _of_measures(shown: Shown, days: Sequence[date], now: datetime) -> str:
     return ""
 
 
-def _of_rhythm(rows: pa.Table, shown: Shown, now: datetime) -> str:
-    """Nor do its gauges skip every third reading."""
+def _of_rhythm(rows: pa.Table, shown: Shown, days: Sequence[date], now: datetime) -> str:
+    """Nor do its gauges skip every third reading of a day."""
     marks = marks_of(rows, now)
-    step = marks["step_s"].to_numpy()
-    retained = shown.between(cutoff(now), now)
-    codes, first, count = np.unique(retained.measure, return_index=True, return_counts=True)
-    of = pc.index_in(marks["measure_id"], value_set=shown.ids.take(pa.array(codes))).to_numpy()
-    span = (retained.time[first + count - 1] - retained.time[first])[of] / 1000
     # What reports by the minute is an event gauge: it has no rhythm to keep.
-    regular = step >= SHORTEST_STEP_S
-    expected = int(np.sum(span[regular] // step[regular] + 1))
-    found = int(np.sum(count[of][regular]))
-    if found >= RHYTHM * expected:
-        return ""
-    return f"the measures show {found:,} readings where their own rhythm makes {expected:,}"
+    regular = marks.filter(pc.greater_equal(marks["step_s"], SHORTEST_STEP_S))
+    for day in days:
+        retained = shown.between(cutoff(now), now).of_days([day])
+        codes, first, count = np.unique(retained.measure, return_index=True, return_counts=True)
+        of = pc.index_in(shown.ids.take(pa.array(codes)), value_set=regular["measure_id"].combine_chunks())
+        known = of.is_valid().to_numpy(zero_copy_only=False)
+        step = regular["step_s"].take(of.drop_null()).to_numpy()
+        span = (retained.time[first + count - 1] - retained.time[first])[known] / 1000
+        expected, found = int(np.sum(span // step + 1)), int(np.sum(count[known]))
+        if found < RHYTHM * expected:
+            return f"the measures show {found:,} readings of {day} where their own rhythm makes {expected:,}"
+    return ""
 
 
 def settled(day: date) -> datetime:
