@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist wo
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-s3 ceph lint ui ui-demo lock clean
+.PHONY: help setup demo test test-fast test-s3 test-long ceph soak lint ui ui-demo lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,14 @@ ceph:
 	@as=; [ "$$(id -u)" = 0 ] || as=sudo; \
 		[ -z "$$as" ] || command -v sudo > /dev/null || { echo "Needs root: apt-get install $(CEPH)" >&2; exit 1; }; \
 		$$as apt-get update -q && $$as apt-get install -y -q --no-install-recommends $(CEPH)
+
+soak: setup ## Live seven simulated days and compare with the truth (some 20 minutes; SOAK="--days 30 --faults")
+	@$(BIN)/python -m flood_assets_tests.soak $(SOAK)
+
+test-long: setup ## Run what takes more time than `make test` has, and many more stories of the model test
+	FLOOD_MODEL_EXAMPLES=500 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 $(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
+		flood_assets_tests/test_model.py flood_assets_tests/test_source_faults.py \
+		flood_assets_tests/test_source_outages.py flood_assets_tests/test_crashes.py
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

@@ -219,22 +219,22 @@ def judge_account(account: Account, now: datetime) -> Iterator[dg.AssetCheckResu
 def _moves(account: Account, now: datetime) -> dg.AssetCheckResult:
     """Whether the source stands still: it answers, and most of what is due does not come."""
     name = "source_moves"
-    if not account.asked.polls:
+    asked, gauges = account.asked.last, account.timeliness
+    if asked is None:
         return dg.AssetCheckResult(check_name=name, passed=True, description="The API was not asked yet.")
-    polled, gauges = account.asked.polls[-1], account.timeliness
     heard = gauges.filter(pc.greater(gauges["newest_at"], pa.scalar(cutoff(now), TIME)))
     if not len(heard):
-        silent = f"The API was asked at {polled:%Y-%m-%d %H:%MZ} and shows no reading of the last 24 hours."
+        silent = f"The API was asked at {asked:%Y-%m-%d %H:%MZ} and shows no reading of the last 24 hours."
         return dg.AssetCheckResult(
             check_name=name, passed=not len(gauges), description=silent, metadata={"gauges": len(gauges)}
         )
     newest, moved = utc(pc.max(heard["newest_at"]).as_py()), utc(pc.max(heard["newest_seen_at"]).as_py())
     due = heard["next_due_at"].drop_null()
-    overdue = pc.sum(pc.less_equal(due, pa.scalar(polled + JITTER, TIME))).as_py() or 0
+    overdue = pc.sum(pc.less_equal(due, pa.scalar(asked + JITTER, TIME))).as_py() or 0
     share = overdue / len(due) if len(due) else 0.0
-    still = share >= (STILL_SHARE_WITHOUT_NEWS if moved < polled else STILL_SHARE) if len(due) else False
-    still = still or (not len(due) and polled - newest >= STILL_AFTER)
-    hours = round((polled - moved) / timedelta(hours=1), 2)
+    still = share >= (STILL_SHARE_WITHOUT_NEWS if moved < asked else STILL_SHARE) if len(due) else False
+    still = still or (not len(due) and asked - newest >= STILL_AFTER)
+    hours = round((asked - moved) / timedelta(hours=1), 2)
     said = f"last moved at {moved:%Y-%m-%d %H:%MZ}, {hours} hours before it was asked last"
     return dg.AssetCheckResult(
         check_name=name,
@@ -249,7 +249,7 @@ def _moves(account: Account, now: datetime) -> dg.AssetCheckResult:
             "source_last_moved": dg.MetadataValue.timestamp(moved),
             "hours_since_it_moved": hours,
             "newest_reading": dg.MetadataValue.timestamp(newest),
-            "asked_last": dg.MetadataValue.timestamp(polled),
+            "asked_last": dg.MetadataValue.timestamp(asked),
             "gauges_heard_today": len(heard),
             "overdue": overdue,
         },

@@ -1,14 +1,17 @@
-"""Pruning of Dagster's own records: runs with their events, compute logs, and what they leave on disk.
+"""Pruning of Dagster's own records: runs with their events, compute logs, backfills, and what they leave on disk.
 
 Dagster prunes ticks by itself (`retention` in dagster.yaml) but neither runs nor events: a run over 25 windows
 leaves 370 KB in SQLite, 36 MB a day, and Dagster itself never deletes them. The lake's own data is the
 business of `assets/retention.py`.
+
+No VACUUM is needed: SQLite fills the pages of what was deleted again, and its files stop growing.
 """
 
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from pydantic import Field
@@ -17,6 +20,10 @@ from flood_assets.assets.retention import ASSETS
 from flood_assets.resources import Clock
 
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
+
+# Of backfills; their runs have statuses of their own.
+FILLED_WELL = [BulkActionStatus.COMPLETED_SUCCESS, BulkActionStatus.COMPLETED, BulkActionStatus.CANCELED]
+FILLED_BADLY = [BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.FAILED]
 
 
 class HousekeepingConfig(dg.Config):
@@ -60,12 +67,15 @@ def prune(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfi
         if room := config.most - len(old):
             old += instance.get_run_records(before, limit=room, ascending=True)
     runs = [record.dagster_run.run_id for record in old]
-    # First, because nothing would lead to them once their runs are gone.
-    _forget_checks(instance, runs)
     for run in runs:
         instance.compute_log_manager.delete_logs(prefix=[run])
-        instance.delete_run(run)
-        _remove_shard(instance, run)
+        instance.event_log_storage.delete_events(run)
+    _forget_checks(instance, runs)
+    # What leads to all the rest goes last: a run of which this was killed half-way is found again the next time.
+    for run in runs:
+        instance.run_storage.delete_run(run)
+    _remove_shards(instance)
+    _forget_backfills(instance, now, config)
     if old:
         # Dagster caches which partitions are materialized and does not notice that the events are gone (#18369).
         instance.wipe_asset_cached_status([dg.AssetKey(asset.name) for asset in ASSETS])
@@ -73,7 +83,7 @@ def prune(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfi
 
 
 def _forget_checks(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
-    """Remove the results of the runs' checks, which `delete_run` leaves behind and no public API removes.
+    """Remove the results of the runs' checks, which `delete_events` leaves behind and no public API removes.
 
     The table is the same in SQLite and Postgres; another kind of storage keeps its results.
     """
@@ -84,9 +94,40 @@ def _forget_checks(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
             connection.execute(results.delete().where(results.c.run_id.in_(run_ids)))
 
 
-def _remove_shard(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Remove the run's own database file, which SQLite storage makes for each run and `delete_run` leaves behind."""
+def _remove_shards(instance: dg.DagsterInstance) -> None:
+    """Remove the database files of runs that are no more: SQLite storage makes one for each run and never deletes it.
+
+    Whoever looks at a run after it was deleted makes its file anew: all files are gone through, not only those of the
+    runs that were just pruned. Files are listed before runs, because a run is there before its file.
+    """
     path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
-    if path_for_shard is not None:
+    list_shards = getattr(instance.event_log_storage, "get_all_run_ids", None)
+    if path_for_shard is None or list_shards is None:
+        return
+    for run in set(list_shards()) - set(instance.get_run_ids()):
         for suffix in ("", "-wal", "-shm"):
-            Path(path_for_shard(run_id) + suffix).unlink(missing_ok=True)
+            Path(path_for_shard(run) + suffix).unlink(missing_ok=True)
+
+
+def _forget_backfills(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfig) -> None:
+    """Remove backfills that have ended, are as old as runs may be and have no runs left; no public API does.
+
+    The tables are the same in SQLite and Postgres; another kind of storage keeps its backfills.
+    """
+    # Brings rich and migrations, for which each start of Dagster would pay.
+    from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable  # noqa: PLC0415
+    from dagster._core.storage.runs.sql_run_storage import SqlRunStorage  # noqa: PLC0415
+
+    storage = instance.run_storage
+    if not isinstance(storage, SqlRunStorage):
+        return
+    for statuses, days in ((FILLED_WELL, config.keep_days), (FILLED_BADLY, config.keep_failures_days)):
+        ended = BulkActionsFilter(statuses=statuses, created_before=now - timedelta(days=days))
+        gone = [
+            backfill.backfill_id
+            for backfill in instance.get_backfills(ended)
+            if not instance.get_run_ids(dg.RunsFilter.for_backfill(backfill.backfill_id), limit=1)
+        ]
+        with storage.connect() as connection:
+            connection.execute(BackfillTagsTable.delete().where(BackfillTagsTable.c.backfill_id.in_(gone)))
+            connection.execute(BulkActionsTable.delete().where(BulkActionsTable.c.key.in_(gone)))

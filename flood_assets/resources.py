@@ -31,6 +31,10 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]
     connect_timeout_s: float = Field(default=10, description="Seconds to wait for a connection")
     read_timeout_s: float = Field(default=120, description="Seconds to wait for the next bytes of an answer")
     tries: int = Field(default=5, description="How often a request is tried before it is given up")
+    deadline_s: float = Field(default=600, description="Seconds for an answer in all, its repetitions included")
+    largest_answer_mb: int = Field(
+        default=1000, description="Megabytes of an answer, unpacked, after which it is given up; a usual day has 60"
+    )
 
     @property
     def base_url(self) -> str:
@@ -45,6 +49,8 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]
             connect_timeout=self.connect_timeout_s,
             read_timeout=self.read_timeout_s,
             tries=self.tries,
+            deadline=self.deadline_s,
+            largest=self.largest_answer_mb * 1_000_000,
         )
 
 

@@ -6,6 +6,7 @@ import dagster as dg
 
 from flood_assets.jobs import housekeeping_job, reconcile_job, refresh_job, refresh_requests, whole_day
 from flood_assets.partitions import partition_key, retained_windows, utc
+from flood_assets.resources import Clock
 
 
 @dg.schedule(
@@ -36,10 +37,14 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[
     description="Read the last 24 hours whole, for corrections and readings that came out of order.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Read the whole day again: corrections and readings that came out of order are not to be seen otherwise."""
-    now = utc(context.scheduled_execution_time)
-    return dg.RunRequest(run_key=f"reconcile {now.isoformat()}", tags=whole_day(now))
+def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext, clock: Clock) -> dg.RunRequest:
+    """Read the whole day again: corrections and readings that came out of order are not to be seen otherwise.
+
+    The day is that of the clock and not of the tick: a daemon that was away makes up for the newest tick that it
+    missed, up to six hours late, and part of that tick's day cannot be had any more.
+    """
+    due = utc(context.scheduled_execution_time)
+    return dg.RunRequest(run_key=f"reconcile {due.isoformat()}", tags=whole_day(clock.now()))
 
 
 @dg.schedule(

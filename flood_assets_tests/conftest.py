@@ -21,6 +21,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.simulator import Server, Simulator, serve
+from flood_assets_tests.daemon import Daemon, open_daemon
 
 if TYPE_CHECKING:
     from flood_assets_tests.s3 import S3Server
@@ -32,24 +33,29 @@ HOUR = timedelta(hours=1)
 QUARTER = timedelta(minutes=15)
 
 _OURS = ("FLOOD_API_URL", "FLOOD_LAKE_URL", "FLOOD_NOW", "DAGSTER_HOME", "COLUMNS")
-_LEFT_OUT = pytest.StashKey[int]()
+# What is left out but where `-m` speaks of it, and which command runs it.
+_LEAVE_OUT = {"s3": "need a real S3: `make test-s3`", "long": "need more time: `make test-long`"}
+_LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _numbers = itertools.count()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a real S3, unless `-m` speaks of it: the suite is the same on every machine."""
-    if "s3" in config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker("s3")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-        config.stash[_LEFT_OUT] = len(left_out)
+    """Leave out what needs a real S3 or much time, unless `-m` speaks of it: the suite is the same on every machine."""
+    left_out = {
+        marker: [item for item in items if item.get_closest_marker(marker)]
+        for marker in _LEAVE_OUT
+        if marker not in config.option.markexpr
+    }
+    for found in left_out.values():
+        config.hook.pytest_deselected(items=found)
+    config.stash[_LEFT_OUT] = {marker: len(found) for marker, found in left_out.items() if found}
+    gone = {id(item) for found in left_out.values() for item in found}
+    items[:] = [item for item in items if id(item) not in gone]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if count := config.stash.get(_LEFT_OUT, 0):
-        terminalreporter.line(f"{count} tests on a real S3 were left out: `make test-s3`, or -m s3, runs them")
+    for marker, count in config.stash.get(_LEFT_OUT, {}).items():
+        terminalreporter.line(f"{count} tests were left out that {_LEAVE_OUT[marker]}, or -m {marker}")
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +95,7 @@ class Place:
         self.instance = instance
         self.api_url = server.url
         self.lake_settings: dict[str, str] = {}
+        self.source_settings: dict[str, float] = {"tries": 1}
         self.now = NOW
         self.at(NOW)
 
@@ -112,7 +119,9 @@ class Place:
 
     @property
     def defs(self) -> dg.Definitions:
-        return build_defs(source=Source(url=self.api_url, tries=1), lake=self.lake_resource, clock=self.clock)
+        return build_defs(
+            source=Source(url=self.api_url, **self.source_settings), lake=self.lake_resource, clock=self.clock
+        )
 
     def run(self, job: str, request: dg.RunRequest | None = None, **more) -> dg.ExecuteInProcessResult:
         """Run a job in this process, as a run request asks for."""
@@ -206,6 +215,14 @@ def on_disk(place: Place, instance: dg.DagsterInstance) -> Place:
     """An empty lake and an instance on disk."""
     place.instance = instance
     return place
+
+
+@pytest.fixture
+def daemon(place: Place, tmp_path: Path) -> Iterator[Daemon]:
+    """Dagster's daemon over the place, which gets the daemon's instance."""
+    with open_daemon(tmp_path / "home", place.api_url, place.lake_url, place.at) as made:
+        place.instance = made.instance
+        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ marks, retention, checks, and obstore on a folder or in memory, where PUTs are c
 
 import io
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ from flood_assets.lake.io_manager import Batch, _store
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import DAMAGED, MARKS_KEY, from_ms, key_of, to_ms, window_of_damaged, window_of_key
 from flood_assets.lake.store import Meta, Patience, Store
+from flood_assets.ledger.account import take
 from flood_assets.partitions import cutoff, is_expired, is_retained, retained_windows, window_of
 from flood_assets.schemas import MEASURES, READINGS, TABLES
 from flood_assets_tests.model import FORGOTTEN, HOUR, MINUTE, QUIET, Api, Key, Source, Trouble, station_of
@@ -365,7 +366,7 @@ class Keeper:
     # -- what must be true
 
     def check_everything(self) -> None:
-        """What is true at all times. (The ledger of completeness will be looked at here too.)"""
+        """What is true at all times."""
         if self._looked_at == (self._writes, self.now):
             return  # nothing was written since
         self._looked_at = (self._writes, self.now)
@@ -374,6 +375,23 @@ class Keeper:
         self.nothing_is_held_that_was_never_shown()
         self.nothing_is_lost()
         self.no_mark_runs_ahead()
+        # It reads the whole lake: each third time is enough to meet all that happens.
+        if self._writes % 3 == 0:
+            self.the_ledger_counts_what_is_there()
+
+    def the_ledger_counts_what_is_there(self) -> None:
+        """Each reading in its hour; what is missing has a cause, and nobody is blamed for a window that is damaged."""
+        spoilt = {w for w in retained_windows(self.now) if self.held.get(w) is SPOILT}
+        account = take(self.lake, self.now)
+        assert account.lost == spoilt
+        for window, counts in account.windows.items():
+            there = Counter(key[0] for key in self.held.get(window, {}) if is_retained(key[1], self.now))
+            for row in counts.to_pylist():
+                assert row["received"] == there[row["measure_id"]]
+                assert row["missing"] == row["silent"] + row["not_due"] + row["not_fetched"]
+                assert row["late"] + row["several"] + row["without_value"] <= 3 * row["received"]
+                if window in spoilt:
+                    assert not row["silent"]
 
     def objects_are_what_was_written(self) -> None:
         assert {stored.window for stored in self.lake.windows(READINGS)} == self.held.keys()
@@ -472,7 +490,8 @@ class Keeper:
             try:
                 fetched, batch, damaged = fetch(api, lake, windows, now)
             except SourceError:
-                assert trouble.failing & {"latest", "today", "yesterday"}
+                # An API that has nothing to show of any gauge is not believed.
+                assert trouble.failing & {"latest", "today", "yesterday"} or not api.given
                 self.wait(max(api.end - self.now, timedelta()))
                 return api
             self.wait(max(api.end - self.now, timedelta()))
@@ -487,6 +506,9 @@ class Keeper:
                 assert self.held[window] == writer.merged(window, self.held[window])
         if alone:
             assert {w for w in batch.covered if not is_expired(w, self.now)} <= self.held.keys()
+            if windows is None:
+                inside = {w for w in retained_windows(now)[1:-1] if not is_expired(w, self.now)}
+                assert inside <= self.held.keys(), "a tick leaves no hole"
             self._is_complete(api, fetched, writer, windows, spoilt - set(damaged))
             self._asked(api, stored, spoilt, marked=marked, chosen=windows)
         return api

@@ -241,6 +241,7 @@ class Api:
     asked: list[tuple[str, datetime]] = field(default_factory=list)
     given: dict[Key, dict[datetime, str]] = field(default_factory=lambda: defaultdict(dict))
     clock: datetime = field(init=False)
+    base_url: str = "http://there/flood-monitoring"
 
     def __post_init__(self) -> None:
         self.clock = self.now

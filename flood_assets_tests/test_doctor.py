@@ -490,7 +490,7 @@ class Careless(Store):
 def test_a_store_that_ignores_conditions_fails(ignored, said, tmp_path, monkeypatch):
     monkeypatch.setattr(Careless, "ignores", (ignored,))
     real = Lake.open((tmp_path / "lake").as_uri()).store
-    monkeypatch.setattr(Lake, "open", lambda url: Lake(Careless(url, real._store, real._folder)))
+    monkeypatch.setattr(Lake, "open", lambda url: Lake(Careless(url, real._store, real._folder, real._patience)))
     assert said in only(check_lake, Level.FAILED)
     assert real.list("_doctor") == []
 

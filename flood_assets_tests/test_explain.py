@@ -8,6 +8,7 @@ from flood_assets.ea.client import NotFoundError
 from flood_assets.errors import ClockError, FloodAssetsError, LakeError, SettingsError, SourceError
 from flood_assets.explain import explained
 from flood_assets.lake.parquet import DamagedWindowError
+from flood_assets_tests.conftest import failure_of
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,19 @@ def test_each_error_is_told_by_its_message_and_tried_again_only_where_that_can_h
 def test_a_fault_of_the_program_stays_what_it_is():
     with pytest.raises(ZeroDivisionError), explained():
         1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("stop", [dg.DagsterExecutionInterruptedError, KeyboardInterrupt])
+def test_a_run_that_is_told_to_stop_does_not_try_again(stop):
+    tries = []
+
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
+    def asked() -> None:
+        tries.append(1)
+        with explained():
+            raise stop
+
+    result = dg.materialize([asked], raise_on_error=False)
+    assert not result.success
+    assert len(tries) == 1
+    assert failure_of(result).startswith("the run was told to stop")

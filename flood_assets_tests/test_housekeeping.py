@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.test_utils import create_run_for_test, freeze_time
 
@@ -122,6 +123,66 @@ def test_nothing_is_left_of_a_pruned_run_and_the_status_of_windows_is_right(on_d
     third = window_of(NOW) - 2 * HOUR
     assert place.materialize("measures", third).success
     assert shown_as_materialized(place, "measures") == {partition_key(second), partition_key(third)}
+
+
+def test_a_backfill_goes_when_it_is_old_and_its_runs_are_gone():
+    with dg.DagsterInstance.ephemeral() as instance:
+        ended = {
+            name: (status, days)
+            for name, status, days in (
+                ("well", BulkActionStatus.COMPLETED_SUCCESS, 4),
+                ("young", BulkActionStatus.COMPLETED_SUCCESS, 2),
+                ("failed", BulkActionStatus.COMPLETED_FAILED, 15),
+                ("failed, young", BulkActionStatus.FAILED, 4),
+                ("under way", BulkActionStatus.REQUESTED, 50),
+                ("with a run", BulkActionStatus.COMPLETED_SUCCESS, 5),
+            )
+        }
+        for name, (status, days) in ended.items():
+            backfill = PartitionBackfill(
+                name, status, from_failure=False, tags={"a": "b"}, backfill_timestamp=(TODAY.timestamp() - days * 86400)
+            )
+            instance.add_backfill(backfill)
+        with freeze_time(TODAY - timedelta(days=1)):
+            create_run_for_test(instance, status=dg.DagsterRunStatus.SUCCESS, tags={"dagster/backfill": "with a run"})
+        prune(instance, TODAY, HousekeepingConfig())
+        kept_backfills = {"young", "failed, young", "under way", "with a run"}
+        assert {backfill.backfill_id for backfill in instance.get_backfills()} == kept_backfills
+        prune(instance, TODAY + timedelta(days=2.5), HousekeepingConfig())
+        assert {backfill.backfill_id for backfill in instance.get_backfills()} == {"failed, young", "under way"}
+
+
+def test_what_was_left_when_it_was_killed_half_way_goes_the_next_time(instance, monkeypatch):
+    old = run_of(instance, 4, dg.DagsterRunStatus.SUCCESS)
+    instance.report_engine_event("something", run_id=old, job_name="refresh_job")
+    shard = Path(instance.event_log_storage.path_for_shard(old))
+    with monkeypatch.context() as patch:
+        patch.setattr(instance.event_log_storage, "delete_events", raises(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prune(instance, TODAY, HousekeepingConfig())
+    assert kept(instance) == {old}
+    assert prune(instance, TODAY, HousekeepingConfig()) == 1
+    assert not shard.exists()
+
+
+def test_the_file_of_a_run_that_was_looked_at_after_it_was_pruned_goes_and_those_of_others_stay(instance):
+    old, new = (run_of(instance, days, dg.DagsterRunStatus.SUCCESS) for days in (4, 1))
+    for run in (old, new):
+        instance.report_engine_event("something", run_id=run, job_name="refresh_job")
+    prune(instance, TODAY, HousekeepingConfig())
+    with dg.DagsterInstance.from_ref(instance.get_ref()) as another_process:
+        assert not another_process.all_logs(old)
+    shards = [Path(instance.event_log_storage.path_for_shard(run)) for run in (old, new)]
+    assert [shard.exists() for shard in shards] == [True, True]
+    assert prune(instance, TODAY, HousekeepingConfig()) == 0
+    assert [shard.exists() for shard in shards] == [False, True]
+
+
+def raises(error: type[BaseException]):
+    def raising(*arguments) -> None:
+        raise error
+
+    return raising
 
 
 def test_the_job_tells_how_many_runs_went(instance):

@@ -135,10 +135,16 @@ class AnyStory(RuleBasedStateMachine):
         else:
             self.keeper.materialize(first, min(first + more, 24), trouble)
 
-    @rule(trouble=accidents, what=st.sampled_from(["expire", "expire", "check", "list", "rest"]))
+    @rule(trouble=accidents, what=st.sampled_from(["expire", "expire to the ms", "check", "list", "rest"]))
     def keep_house(self, trouble, what):
         match what:
             case "expire":
+                self.keeper.expire(trouble)
+            case "expire to the ms":
+                # When the oldest reading is exactly a day old, which is a day too old.
+                retained = self.keeper.retained()
+                if retained:
+                    self.keeper.wait(min(at for _, at in retained) + 24 * HOUR - self.keeper.now)
                 self.keeper.expire(trouble)
             case "check":
                 self.keeper.check(trouble)
@@ -161,7 +167,7 @@ class AnyStory(RuleBasedStateMachine):
     @rule(number=st.integers(0, 5), ago=st.integers(1, 1500), text=texts, coming=st.sampled_from([0, 0, 5, 20]))
     def a_straggler(self, number, ago, text, coming):
         """A reading that is dated before others which are there already; of an event gauge, any."""
-        source, now = self.keeper.source, self.keeper.now
+        source, now = self.keeper.source, self._a_moment_later()
         measure = self._measure(number)
         at = (now - ago * MINUTE).replace(microsecond=0)
         newer = [key for key in source.of(measure) if at < key[1] <= now and source.arrival(key) <= now]
@@ -182,7 +188,7 @@ class AnyStory(RuleBasedStateMachine):
 
         `turned` is the same in another order, or with a second value where there is only one.
         """
-        source, now = self.keeper.source, self.keeper.now
+        source, now = self.keeper.source, self._a_moment_later()
         shown = [key for key in source.of(self._measure(number)) if source.arrival(key) <= now]
         if shown:
             key = shown[-1 - back % len(shown)]
@@ -196,7 +202,7 @@ class AnyStory(RuleBasedStateMachine):
     @rule(gauge=gauges)
     @precondition(lambda self: len(self.keeper.source.gauges) < 5)
     def a_new_gauge(self, gauge):
-        now = self.keeper.now
+        now = self._a_moment_later()
         self.keeper.source.add(gauge, now, since=now)
         self.keeper.source.until(now)
 
@@ -221,6 +227,11 @@ class AnyStory(RuleBasedStateMachine):
     def everything_is_true(self):
         if hasattr(self, "keeper"):
             self.keeper.check_everything()
+
+    def _a_moment_later(self):
+        """What comes now was not there when the API was asked last."""
+        self.keeper.wait(timedelta(milliseconds=1))
+        return self.keeper.now
 
     def _measure(self, number):
         names = list(self.keeper.source.gauges)
@@ -284,6 +295,47 @@ def test_runs_are_killed_at_the_first_windows_at_the_last_and_before_the_marks_o
         after(keeper, 15, killed(0)),
         after(keeper, 600, Trouble(pause=600)),
         after(keeper, 15, killed(25)),
+        keeper.rests,
+        keeper.reconcile,
+    )
+
+
+def corrected(keeper: Keeper, measure: str, *texts: str):
+    """The measure's newest reading gets one text after the other, each of which a reconcile sees: its row then."""
+    key = [key for key in keeper.source.of(measure) if keeper.source.arrival(key) <= keeper.now][-1]
+    for text in texts:
+        keeper.wait(MINUTE)
+        keeper.source.publish(*key, keeper.now, text)
+        keeper.reconcile()
+        keeper.check_everything()
+    return keeper.rows()[key]
+
+
+def test_a_correction_that_comes_back_to_the_old_value_is_two_revisions():
+    keeper, told = story(STARTS[0], Gauge())
+    told(keeper.tick)
+    row = corrected(keeper, "m0", "77", "78", "77")
+    assert (row.value, row.previous, row.revision) == (77, 78, 3)
+
+
+def test_two_values_in_the_other_order_are_no_revision():
+    keeper, told = story(STARTS[0], Gauge())
+    told(keeper.tick)
+    row = corrected(keeper, "m0", "1.5|2", "2|1.5")
+    assert (row.value, row.raw, row.revision) == (None, "1.5|2", 1)
+
+
+def test_todays_answer_does_not_vouch_for_a_batch_from_before_midnight_that_could_not_be_asked_for():
+    """The three others skipped two readings: reading the day that has just begun is cheaper than asking each."""
+    keeper, told = story(datetime(2026, 11, 21, 0, 18, tzinfo=UTC), Gauge(), Gauge(), Gauge(), Gauge(opens=1000))
+    first = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
+    for i in range(27):
+        upload = first + (3 if i < 12 else 6.6) * HOUR
+        keeper.source.publish("m3", first + i * 15 * MINUTE, upload, "1")
+    told(
+        keeper.tick,
+        after(keeper, 45, Trouble(failing=frozenset({"m3"}))),
+        after(keeper, 15),
         keeper.rests,
         keeper.reconcile,
     )

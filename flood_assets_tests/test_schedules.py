@@ -9,7 +9,7 @@ from flood_assets.definitions import defs
 from flood_assets.jobs import whole_day
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.schedules import housekeeping_every_hour, reconcile_every_6_hours, refresh_every_15_minutes
-from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
+from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, StoppedClock
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
@@ -18,11 +18,17 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def tick(schedule: dg.ScheduleDefinition, moment: datetime, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    context = dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=moment, repository_def=defs.get_repository_def()
-    )
-    return schedule.evaluate_tick(context).run_requests
+def tick(
+    schedule: dg.ScheduleDefinition, moment: datetime, instance: dg.DagsterInstance, now: datetime | None = None
+) -> list[dg.RunRequest]:
+    """What a schedule asks for at a tick that is evaluated when it is due, or at `now`."""
+    with dg.build_schedule_context(
+        instance=instance,
+        resources={"clock": StoppedClock(moment=(now or moment).isoformat())},
+        scheduled_execution_time=moment,
+        repository_def=defs.get_repository_def(),
+    ) as context:
+        return schedule.evaluate_tick(context).run_requests
 
 
 def snapshot(place: Place, window: datetime) -> None:
@@ -113,6 +119,13 @@ def test_reconcile_asks_for_the_whole_day_and_leaves_the_reading_to_the_asset(in
     (request,) = tick(reconcile_every_6_hours, moment, instance)
     assert {name: request.tags[name] for name in RANGE} == whole_day(moment)
     assert not request.run_config
+
+
+def test_a_reconcile_that_a_daemon_makes_up_for_hours_late_is_over_the_day_that_can_still_be_had(instance):
+    due, late = utc("2026-11-21 07:07"), utc("2026-11-21 12:50")
+    (request,) = tick(reconcile_every_6_hours, due, instance, now=late)
+    assert {name: request.tags[name] for name in RANGE} == whole_day(late)
+    assert request.run_key == tick(reconcile_every_6_hours, due, instance)[0].run_key
 
 
 def test_housekeeping_asks_for_one_run_without_settings(instance):

@@ -203,10 +203,10 @@ def of_another_table(data: bytes) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def with_a_flipped_value(data: bytes) -> bytes:
+def with_a_flipped_value(data: bytes, column: str = "value") -> bytes:
     group = pq.read_metadata(pa.BufferReader(data)).row_group(0)
-    (chunk,) = [group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema == "value"]
-    at = chunk.data_page_offset + chunk.total_compressed_size - 1
+    (chunk,) = [group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema == column]
+    at = (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
     return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
 
 
@@ -259,6 +259,18 @@ def test_a_damaged_window_of_readings_is_told_of_and_filled_again(filled, kind, 
     assert filled.tick().success
     assert is_sound(filled)
     assert not failed(judged(filled))
+
+
+def test_the_checks_find_a_flipped_byte_in_whatever_column(filled):
+    """No tick may ever touch the window, and readers want all its columns."""
+    for window, column in zip(retained_windows(NOW), READINGS.schema.names, strict=False):
+        whole = filled.lake.store.get(key_of(READINGS, window)).data.to_pybytes()
+        put_raw(filled.lake, key_of(READINGS, window), with_a_flipped_value(whole, column))
+    checks = judged(filled)
+    assert "windows_can_be_read" in failed(checks)
+    assert said(checks["windows_can_be_read"])["damaged"] == len(READINGS.schema.names) == 9
+    assert filled.tick().success
+    assert is_sound(filled)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ MOST_PAGES = 1_500
 WRONG_CLOCK = timedelta(hours=1)
 READ_BYTES = 1 << 16
 PROGRESS_BYTES = 1 << 20
+# More than a day has: only what is said again and again is looked through for what was said before.
+COMPACT_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,34 @@ class _Extent:
 
 
 @dataclass
+class _Whole:
+    """The parts that hold in the end, without those of answers that broke off.
+
+    An answer that says everything ten times takes no more memory than one that says it once.
+    """
+
+    observed_at: datetime = field(init=False)
+    parts: list[parse.Parsed] = field(default_factory=list)
+    rows: int = 0
+    compact_at: int = field(default_factory=lambda: COMPACT_ROWS)
+
+    def add(self, part: Part) -> None:
+        if part.again:
+            self.parts, self.rows = [], 0
+        if not self.parts:
+            self.observed_at = part.observed_at
+        self.parts.append(parse.Parsed(part.rows, part.rejects))
+        self.rows += part.rows.num_rows
+        if self.rows >= self.compact_at:
+            self.parts = [parse.distinct(self.joined())]
+            self.rows = self.parts[0].rows.num_rows
+            self.compact_at = max(COMPACT_ROWS, 2 * self.rows)
+
+    def joined(self) -> parse.Parsed:
+        return parse.joined(self.parts)
+
+
+@dataclass
 class _Patience:
     """How often one answer was asked for in vain, since when, and until when that goes on."""
 
@@ -138,6 +168,10 @@ class _Patience:
     started: float
     until: float
     failures: int = 0
+
+
+class TooLargeError(SourceError):
+    """The answer has no end in sight; the next one would have none either."""
 
 
 class NotFoundError(SourceError):
@@ -164,7 +198,7 @@ class FloodMonitoringApi:
 
     Args:
         base_url: root without a trailing slash, such as `settings.api_url()`.
-        now: the time in UTC, for `observed_at`; corrected by the server's clock, which all who ask share.
+        now: the time in UTC, for `observed_at`; put back by the server's clock where it is fast.
         connect_timeout: seconds for a connection to be made.
         read_timeout: seconds for the server to send its next byte. A whole day takes it up to 30 s.
         deadline: seconds for one answer in all, its repetitions included: looked at before each try and each read,
@@ -172,6 +206,8 @@ class FloodMonitoringApi:
         tries: how often one answer is asked for.
         backoff: seconds before the second try, doubled before each further one.
         longest_wait: seconds that a wait lasts at most, whatever `Retry-After` says.
+        largest: bytes of an answer, unpacked, after which it is given up: a server that goes astray may never end. Ten
+            times a usual day fits.
         connections: size of the pool, for as many threads.
         sleep, jitter, clock: `time.sleep`, `random.random` and `time.monotonic`; tests replace them.
     """
@@ -187,6 +223,7 @@ class FloodMonitoringApi:
         tries: int = 5,
         backoff: float = 1,
         longest_wait: float = 60,
+        largest: int = 1_000_000_000,
         connections: int = 8,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -199,6 +236,7 @@ class FloodMonitoringApi:
         self._tries = tries
         self._backoff = backoff
         self._longest_wait = longest_wait
+        self._largest = largest
         self._sleep = sleep
         self._jitter = jitter
         self._clock = clock
@@ -267,12 +305,14 @@ class FloodMonitoringApi:
     def _answer(self, what: str, path: str) -> Answer:
         """Readings as a whole table."""
         tally = _Tally(what)
-        parts = _settled(self._readings(path, tally))
-        whole = self._timed(tally, lambda: parse.joined(parse.Parsed(part.rows, part.rejects) for part in parts))
+        whole = _Whole()
+        for part in self._readings(path, tally):
+            self._timed(tally, partial(whole.add, part))
+        rows, rejects = self._timed(tally, whole.joined)
         return Answer(
-            rows=whole.rows,
-            rejects=whole.rejects,
-            observed_at=parts[0].observed_at,
+            rows=rows,
+            rejects=rejects,
+            observed_at=whole.observed_at,
             requests=tally.requests,
             bytes=tally.bytes,
             seconds_download=tally.seconds_download,
@@ -387,11 +427,13 @@ class FloodMonitoringApi:
             raise SourceError(f"{patience.url} cannot be asked: {wrong}. Look at FLOOD_API_URL") from wrong
         finally:
             tally.seconds_download += self._clock() - started
-        tally.asked_at = _by_the_servers_clock(sent, self._now(), response.headers.get("Date", ""))
+        tally.asked_at = _by_the_servers_clock(sent, response.headers.get("Date", ""))
         with closing(response):
             _check_status(response, patience.url)
             try:
                 yield self._plain(response, patience, tally)
+            except TooLargeError:
+                raise
             except SourceError as wrong:
                 raise _BadAnswerError(str(wrong)) from wrong
 
@@ -412,8 +454,16 @@ class FloodMonitoringApi:
                 "the answer has neither a Content-Length nor chunks nor gzip: nothing would show that it is cut short"
             )
         sent = self._sent(response, patience, tally, expected)
+        size = 0
         for plain in _unpacked(sent) if packed else sent:
             tally.received(len(plain))
+            size += len(plain)
+            if size > self._largest:
+                raise TooLargeError(
+                    f"{patience.url}: the answer has no end: given up after {self._largest / 1e6:,.0f} MB, of which a "
+                    "whole day has about 60. A later run asks again; if answers are really that large now, raise "
+                    "`largest_answer_mb` of the resource `source`"
+                )
             yield plain
 
     def _sent(
@@ -459,16 +509,16 @@ def _session(connections: int) -> "requests.Session":
     return session
 
 
-def _by_the_servers_clock(sent: datetime, answered: datetime, date: str) -> datetime:
-    """When a request was sent, with a clock that is wrong put right by no more than the answer proves.
+def _by_the_servers_clock(sent: datetime, date: str) -> datetime:
+    """When a request was sent, with a clock that is fast put back by no more than the answer proves.
 
     Of two writers that saw different values the one that asked later is right, and two machines' clocks may differ by
-    minutes. What the server's clock showed when it answered, to the second, lies between `sent` and `answered` of a
-    clock that is right.
+    minutes: what a fast one saw would count for minutes after it was corrected. What the server's clock showed when it
+    answered, to the second, lies between `sent` and `answered` of a clock that is right. A slow clock is left alone: it
+    overrides nobody, and it may be one that pretends (`FLOOD_NOW`) before a server that does not.
 
     Args:
         sent: the time just before the request was sent.
-        answered: the time when the head of the answer was there, by the same clock.
         date: the answer's `Date`.
     """
     try:
@@ -477,8 +527,7 @@ def _by_the_servers_clock(sent: datetime, answered: datetime, date: str) -> date
         return sent
     if shown.tzinfo is None or abs(shown - sent) > WRONG_CLOCK:
         return sent
-    early, late = shown - answered, shown + timedelta(seconds=1) - sent
-    return sent + max(early, min(late, timedelta(0)))
+    return sent + min(shown + timedelta(seconds=1) - sent, timedelta(0))
 
 
 def _check_status(response: "requests.Response", url: str) -> None:
@@ -494,9 +543,8 @@ def _check_status(response: "requests.Response", url: str) -> None:
             f"{url}: {said}. The API refuses this machine's address, as is reported of some data centres: "
             "run it from another network or through a proxy (HTTPS_PROXY)"
         )
-    if status == 404:
-        raise NotFoundError(f"{url}: {said}")
-    raise SourceError(f"{url}: {said}")
+    said = f"{url}: {said}. Look at FLOOD_API_URL; if that is right, the API has changed"
+    raise NotFoundError(said) if status == 404 else SourceError(said)
 
 
 def _retry_after(response: "requests.Response") -> float | None:

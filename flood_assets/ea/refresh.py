@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.ea import plan
+from flood_assets.ea import belief, plan
 from flood_assets.ea.client import Answer, FloodMonitoringApi, NotFoundError
+from flood_assets.ea.parse import FETCHED
 from flood_assets.errors import SourceError
 from flood_assets.partitions import WINDOW, cutoff, retained_windows
 from flood_assets.schemas import MARKS, TIME
@@ -24,6 +25,11 @@ log = logging.getLogger(__name__)
 
 # Requests for single measures under way at once: the API asks its users to go easy.
 AT_ONCE = 4
+
+# How often a bulk answer that cannot be all is asked for once more.
+ASK_AGAIN = 2
+
+LATER = "the next run asks again. If it lasts, look at the address in a browser and at the API's own news"
 
 # After so many that could not be answered the API is in trouble: the others wait for the next tick.
 GIVE_UP_AFTER = 5
@@ -46,6 +52,7 @@ class Fetched:
         behind: measures that have more than could be had, and the newest time that the API showed of each.
         unanswered: measures that jumped and could not be asked; the next tick sees them jump again.
         ages_minutes: how old the newest reading of each measure in `latest` is; None when that was not asked.
+        doubt: why a bulk answer cannot be all that the API has, although it was asked for again; else empty.
     """
 
     rows: pa.Table
@@ -60,27 +67,41 @@ class Fetched:
     behind: Mapping[str, datetime] = field(default_factory=dict)
     unanswered: Sequence[str] = ()
     ages_minutes: npt.NDArray[np.float64] | None = None
+    doubt: str = ""
 
 
-def reread(api: FloodMonitoringApi, windows: Sequence[datetime], now: datetime) -> Fetched:
+def reread(
+    api: FloodMonitoringApi,
+    windows: Sequence[datetime],
+    now: datetime,
+    *,
+    marks: pa.Table | None = None,
+    held: belief.Held | None = None,
+) -> Fetched:
     """Read the days that the windows touch, and keep the readings of the windows.
 
     Args:
         api: where to ask.
         windows: without gaps, oldest first.
         now: when the run began.
+        marks: how far the lake is complete; None when it does not know.
+        held: how many readings the lake holds; None when nothing is known of it.
+
+    Raises:
+        SourceError: the API did not give a day, or has no reading of any.
     """
     chosen = plan.reread(windows)
-    answers = _days(api, chosen.days)
-    rows = pa.concat_tables([answer.rows for answer in answers])
+    read = _days(api, chosen.days, marks=marks, held=held, now=now)
+    rows = read.rows
     retained = set(retained_windows(now))
     whole = retained <= set(windows)
     if not whole:
         rows = _between(rows, windows[0], windows[-1] + WINDOW)
     # A part of the day says nothing of what came before it: only the whole day moves the marks.
-    marks = plan.marks_of(rows, now) if whole else MARKS.empty_table()
-    covered = [window for window in windows if window in retained]
-    return _fetched(rows, answers, covered, marks, chosen.reason, polled=whole, read=covered)
+    complete = plan.marks_of(rows, now) if whole and not read.doubt else MARKS.empty_table()
+    covered = [] if read.doubt else [window for window in windows if window in retained]
+    polled = whole and not read.doubt
+    return _fetched(rows, read.answers, covered, complete, chosen.reason, polled=polled, read=covered, doubt=read.doubt)
 
 
 def catch_up(
@@ -90,6 +111,7 @@ def catch_up(
     marks: pa.Table | None,
     measures: pa.Table,
     now: datetime,
+    held: belief.Held | None = None,
 ) -> Fetched:
     """Find what is new with as little asking as loses nothing.
 
@@ -99,57 +121,133 @@ def catch_up(
         marks: how far it is complete; None when it does not know.
         measures: the newest snapshot of `measures`; may be empty.
         now: when the run began.
+        held: how many readings the lake holds; None when nothing is known of it.
 
     Raises:
-        SourceError: the API did not give what everything else depends on: `latest`, or a day.
+        SourceError: the API did not give what everything else depends on, `latest` or a day, or has no reading of it.
     """
     first = plan.before_latest(stored, marked=marks is not None, now=now)
     log.info(first.reason)
     known = marks if marks is not None else MARKS.empty_table()
     if not first.latest:
-        answers = _days(api, first.days)
-        rows = pa.concat_tables([answer.rows for answer in answers])
-        complete = plan.credible(plan.marks_of(rows, now), known, measures, first.days[0], now)
-        windows = _of_days(first.days, now)
-        whole = windows.issuperset(retained_windows(now))
-        return _fetched(rows, answers, windows, complete, first.reason, polled=whole, read=windows)
+        read = _days(api, first.days, marks=marks, held=held, now=now)
+        complete, covered = MARKS.empty_table(), set[datetime]()
+        if not read.doubt:
+            complete = plan.credible(plan.marks_of(read.rows, now), known, measures, first.days[0], now)
+            covered = _of_days(first.days, now)
+        polled = covered.issuperset(retained_windows(now))
+        return _fetched(
+            read.rows, read.answers, covered, complete, first.reason, polled=polled, read=covered, doubt=read.doubt
+        )
 
-    latest = api.latest()
+    latest, asked, doubt = _latest(api, known, now)
     second = plan.after_latest(latest.rows, known, measures, now)
     log.info(second.reason)
     singles, refused, unanswered = _each(api, second.since, now)
-    days = _days(api, second.days)
     taken = latest.rows.filter(pa.array(second.take))
     # Stored, so that the newest reading is there, but no mark moves: what came before it could not be had.
     shown = _of_measures(latest.rows, refused)
-    left = _of_measures(latest.rows, [*refused, *unanswered])
-    newer = [_marks_of_taken(taken)]
+    newer, covered = [_marks_of_taken(taken)], {retained_windows(now)[-1]}
+    whole = set[datetime]()
     if singles:
-        newer.append(plan.marks_of(pa.concat_tables([answer.rows for answer in singles]), now))
-    if days:
-        of_days = plan.marks_of(pa.concat_tables([answer.rows for answer in days]), now)
-        newer.append(plan.credible(of_days, known, measures, second.days[0], now))
+        rows = pa.concat_tables([answer.rows for answer in singles])
+        named = _of_measures(latest.rows, second.since)
+        short = sorted(set(belief.absent(named, rows)) - {*refused, *unanswered})
+        unanswered += short
+        newer.append(_without(plan.marks_of(rows, now), short))
+    read = _Read([], "")
+    if second.days:
+        read = _days(api, second.days, marks=marks, held=held, now=now, latest=latest.rows)
+        doubt = read.doubt or doubt
+        if not read.doubt:
+            whole = _of_days(second.days, now)
+            complete = plan.credible(plan.marks_of(read.rows, now), known, measures, second.days[0], now)
+            newer.append(_without(complete, belief.absent(latest.rows, read.rows, second.days)))
+    left = _of_measures(latest.rows, [*refused, *unanswered])
     return _fetched(
-        pa.concat_tables([taken, shown, *(answer.rows for answer in (*singles, *days))]),
-        [latest, *singles, *days],
-        {*_of_days(second.days, now), retained_windows(now)[-1]},
+        pa.concat_tables([taken, shown, *(answer.rows for answer in (*singles, *read.answers))]),
+        [*asked, *singles, *read.answers],
+        covered | whole,
         pa.concat_tables(newer),
         second.reason,
-        polled=True,
-        read=_of_days(second.days, now),
+        polled=not doubt,
+        read=whole,
         behind=dict(zip(left["measure_id"].to_pylist(), left["date_time"].to_pylist(), strict=True)),
         unanswered=unanswered,
         ages_minutes=(now.timestamp() - latest.rows["date_time"].cast(pa.int64()).to_numpy() / 1000) / 60,
+        doubt=doubt,
     )
 
 
-def _days(api: FloodMonitoringApi, days: Sequence[date]) -> list[Answer]:
-    """Read days, the newest first.
+def _latest(api: FloodMonitoringApi, marks: pa.Table, now: datetime) -> tuple[Answer, list[Answer], str]:
+    """The answer that shows most, all that were given for it, and why none can be all.
 
-    A batch that arrives between two requests is then in the older day's answer and not in the newer's: the gauge's
-    newest reading stays behind, and the next tick sees it jump. The other way round, the hole would be hidden.
+    What a measure has that is absent, the next tick sees: its mark stays where it is.
     """
-    return [api.readings_of_day(day) for day in sorted(days, reverse=True)]
+    answers = [api.latest()]
+    while (doubt := belief.of_latest(answers[-1].rows, marks, now)) and len(answers) <= ASK_AGAIN:
+        log.warning("%s: asked for again", doubt)
+        answers.append(api.latest())
+    best = max(reversed(answers), key=lambda answer: len(answer.rows)) if doubt else answers[-1]
+    if not len(best.rows):
+        raise SourceError(
+            f"{api.base_url}/data/readings.csv?latest: the answer has no reading of any measure, but the API keeps 28 "
+            f"days of them: it is in trouble. Nothing was changed; {LATER}"
+        )
+    return best, answers, doubt
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Days that were read: all answers for them, and why these cannot be all; empty when they can."""
+
+    answers: list[Answer]
+    doubt: str
+
+    @property
+    def rows(self) -> pa.Table:
+        return pa.concat_tables([answer.rows for answer in self.answers])
+
+
+def _days(
+    api: FloodMonitoringApi,
+    days: Sequence[date],
+    *,
+    marks: pa.Table | None,
+    held: belief.Held | None,
+    now: datetime,
+    latest: pa.Table | None = None,
+) -> _Read:
+    """Read days until the answers can be all that there is of them, or until that is proved by witnesses.
+
+    The newest day first: a batch that arrives between two requests is then in the older day's answer and not in the
+    newer's. The gauge's newest reading stays behind, and the next tick sees it jump. The other way round, the hole
+    would be hidden.
+    """
+    known = marks if marks is not None else MARKS.empty_table()
+    # What witnesses say is stored too, but does not count for the days: else they would agree with themselves.
+    answers: list[Answer] = []
+    witnesses: list[Answer] = []
+    for _ in range(1 + ASK_AGAIN):
+        answers += [api.readings_of_day(day) for day in sorted(days, reverse=True)]
+        rows = pa.concat_tables([answer.rows for answer in answers])
+        if not len(rows) and now >= belief.settled(days[0]):
+            raise SourceError(
+                f"{api.base_url}/data/readings.csv?date={days[0]}: the API has no reading of any measure of "
+                f"{' and '.join(map(str, days))}: it is in trouble. Nothing was changed; {LATER}"
+            )
+        doubt = belief.of_days(rows, days, latest, held, now)
+        if not doubt:
+            break
+        singles, _, _ = _each(api, belief.witnesses(rows, known, days), now)
+        said = pa.concat_tables([FETCHED.empty_table(), *(single.rows for single in singles)])
+        witnesses += singles
+        if len(said) and not belief.contradicted(rows, said, days, now):
+            log.warning("%s: but so say %d measures that were asked singly; believed", doubt, len(singles))
+            doubt = ""
+            break
+        log.warning("%s, and measures that were asked singly have more: asked for again", doubt)
+    return _Read([*answers, *witnesses], doubt)
 
 
 def _each(api: FloodMonitoringApi, measures: Sequence[str], now: datetime) -> tuple[list[Answer], list[str], list[str]]:
@@ -198,6 +296,11 @@ def _of_measures(rows: pa.Table, measures: Sequence[str]) -> pa.Table:
     return rows.filter(pc.is_in(rows["measure_id"].cast(pa.string()), pa.array(measures, pa.string())))
 
 
+def _without(marks: pa.Table, measures: Sequence[str]) -> pa.Table:
+    """The marks of other measures."""
+    return marks.filter(pc.invert(pc.is_in(marks["measure_id"], pa.array(measures, pa.string()))))
+
+
 def _between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     at = rows["date_time"]
     return rows.filter(pc.and_(pc.greater_equal(at, pa.scalar(start, TIME)), pc.less(at, pa.scalar(end, TIME))))
@@ -220,6 +323,7 @@ def _fetched(
     behind: Mapping[str, datetime] | None = None,
     unanswered: Sequence[str] = (),
     ages_minutes: npt.NDArray[np.float64] | None = None,
+    doubt: str = "",
 ) -> Fetched:
     return Fetched(
         rows=rows.unify_dictionaries(),
@@ -234,4 +338,5 @@ def _fetched(
         behind=behind or {},
         unanswered=unanswered,
         ages_minutes=ages_minutes,
+        doubt=doubt,
     )

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from flood_assets.lake.layout import EPOCH, MARKS_KEY, from_ms, to_ms
 from flood_assets.lake.store import Blob, ConflictError
-from flood_assets.partitions import cutoff, is_expired
+from flood_assets.partitions import cutoff, is_expired, window_of
 from flood_assets.schemas import MARKS, TIME
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ class Asked:
     polls: tuple[datetime, ...] = ()
     read: Mapping[datetime, datetime] = field(default_factory=dict)
     behind: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def last(self) -> datetime | None:
+        """When it was last asked for what is newest: by a poll, or for the window that was filling then."""
+        filling = [at for window, at in self.read.items() if window == window_of(at)]
+        return max((*self.polls[-1:], *filling), default=None)
 
     @classmethod
     def once(

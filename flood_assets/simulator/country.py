@@ -4,9 +4,10 @@ It joins `network`, `weather` and `arrivals` and knows the clock, but nothing of
 answers written in `encode`.
 """
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -68,6 +69,12 @@ class Simulator:
         if moment is not None and moment.tzinfo is None:
             raise ValueError(f"{moment.isoformat()} has no time zone: give an aware datetime, such as one in UTC")
         self._frozen = moment
+
+    def ago(self, seconds: float) -> "Simulator":
+        """The same country with its clock stopped so long before now."""
+        earlier = copy.copy(self)
+        earlier.set_clock(self.now - timedelta(seconds=seconds))
+        return earlier
 
     @property
     def seconds(self) -> int:

@@ -4,16 +4,23 @@ A fault is asked for through `/__simulator/faults` or `Server.set_faults`. What 
 to the body (a reset, a stall, a body cut short) is done where the connection is, in `server`.
 """
 
+import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain, repeat
 from typing import Any, Literal, get_args
 
 Kind = Literal[
     "status", "truncate", "cut_at_line", "stall", "slow", "html", "reset", "garbage", "header", "empty", "nothing",
-    "redirect_loop", "no_final_newline", "limit",
+    "redirect_loop", "no_final_newline", "limit", "lossy", "hole", "repeat", "strangers", "hang",
+    "stale",
 ]  # fmt: skip
 Framing = Literal["", "chunked", "close", "length"]
+
+# How many rows are shown of measures that no list has, and what their ids end with.
+STRANGERS, STRANGER = 5, b"-stranger"
 
 # Bodies are held back up to this size to find their middle; of a longer one this much is sent before the fault.
 _HELD = 4 * 2**20
@@ -33,14 +40,21 @@ class Fault:
             `reset`: connection reset in the middle of the body. `garbage`: some bytes in the middle are replaced.
             `header`: the first line of a CSV names other columns. `empty`: status 200 and no body. `nothing`: no
             items or rows. `redirect_loop`: 302 to itself. `no_final_newline`: the last line is not ended. `limit`:
-            only the first `rows` rows after `_offset`, without a word.
+            only the first `rows` rows after `_offset`, without a word. `lossy`: of a CSV only each second row or so,
+            the same ones each time, ended cleanly. `hole`: readings of a CSV with `start` <= dateTime < `end` are not
+            shown. `repeat`: all rows or items `rounds` times over; 0 or less: without end. `strangers`: the first rows
+            of a CSV come once more, of measures that no list has. `hang`: the first half of the body, then silence for
+            `seconds`, then the connection is closed. `stale`: what was shown `seconds` ago, with the Date of now.
         times: how many requests it befalls; 0 or less for all.
         status: for `status`.
         retry_after: the Retry-After header of `status`, if any.
-        seconds: for `stall`.
+        seconds: for `stall`, `hang` and `stale`.
         rate: for `slow`.
         rows: for `limit`.
         framing: for `truncate` and `cut_at_line`.
+        start: for `hole`, as the API writes times.
+        end: for `hole`.
+        rounds: for `repeat`.
         after: cut, reset or garble after this many bytes of the body instead of in the middle.
     """
 
@@ -54,6 +68,9 @@ class Fault:
     rows: int = 500
     framing: Framing = ""
     after: int | None = None
+    start: str = ""
+    end: str = ""
+    rounds: int = 10
 
     @classmethod
     def of(cls, wanted: "Fault | dict[str, Any]") -> "Fault":
@@ -99,17 +116,25 @@ def altered(fault: Fault, pieces: Iterator[bytes], is_csv: bool) -> Iterator[byt
     """The body with what the fault does to it; the same body when the fault is about something else."""
     match fault.kind:
         case "garbage":
-            return _garbled(pieces, fault.after)
+            pieces = _garbled(pieces, fault.after)
         case "header" if is_csv:
-            return _renamed(pieces)
+            pieces = _renamed(pieces)
         case "empty":
-            return iter(())
+            pieces = iter(())
         case "no_final_newline":
-            return _unended(pieces)
+            pieces = _unended(pieces)
         case "cut_at_line":
-            return _cut_at_line(pieces, fault.after)
-        case _:
-            return pieces
+            pieces = _cut_at_line(pieces, fault.after)
+        case "lossy" if is_csv:
+            pieces = _filtered(pieces, lambda row: zlib.crc32(row) & 1 == 0)
+        case "hole" if is_csv:
+            start, end = fault.start.encode(), fault.end.encode()
+            pieces = _filtered(pieces, lambda row: not start <= row.partition(b",")[0] < end)
+        case "repeat":
+            pieces = _repeated(pieces, fault.rounds, is_csv)
+        case "strangers" if is_csv:
+            pieces = _joined_by_strangers(pieces)
+    return pieces
 
 
 def first_part(pieces: Iterator[bytes], after: int | None) -> bytes:
@@ -155,6 +180,46 @@ def _cut_at_line(pieces: Iterator[bytes], after: int | None) -> Iterator[bytes]:
     body, middle = _held(pieces)
     end = body.rfind(b"\n", 0, middle if after is None else after) + 1
     yield body[:end]
+
+
+def _rows(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines of a CSV, the header first, each with its end."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+    if rest:
+        yield rest
+
+
+def _filtered(pieces: Iterator[bytes], kept: Callable[[bytes], bool]) -> Iterator[bytes]:
+    rows = _rows(pieces)
+    return chain([next(rows, b"")], filter(kept, rows))
+
+
+def _repeated(pieces: Iterator[bytes], rounds: int, is_csv: bool) -> Iterator[bytes]:
+    """Holds one round in memory."""
+    more = repeat(None, rounds - 1) if rounds > 0 else repeat(None)
+    if is_csv:
+        header, *rows = _rows(pieces)
+        body = b"".join(rows)
+        return chain([header, body], (body for _ in more))
+    content = json.loads(b"".join(pieces))
+    items = json.dumps(content["items"])[1:-1].encode()
+    head = json.dumps({"meta": content["meta"]})[:-1].encode() + b', "items": ['
+    return chain([head + items], (b"," + items for _ in more), [b"]}"])
+
+
+def _joined_by_strangers(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    first: list[bytes] = []
+    for row in _rows(pieces):
+        if len(first) <= STRANGERS:
+            first.append(row)
+        yield row
+    for row in first[1:]:
+        time, measure, value = row.split(b",")
+        yield b",".join([time, measure + STRANGER, value])
 
 
 def parse(content: object) -> Sequence[dict[str, Any]]:

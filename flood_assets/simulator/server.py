@@ -18,7 +18,7 @@ import threading
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -54,6 +54,10 @@ class Server:
     def __init__(self, simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> None:
         self.simulator = simulator
         self._state = _State(simulator)
+        self._listen(host, port)
+
+    def _listen(self, host: str, port: int) -> None:
+        self._state.stopping.clear()
         self._http = _Http((host, port), self._state)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -99,6 +103,16 @@ class Server:
                 text = "|".join(_decimal(v, digits) for v in (value, second) if v != NONE)
                 rows.append(Truth(as_datetime(time), names[place], text))
         return rows
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Meanwhile nobody listens: connections are refused. Then it answers at the same address again."""
+        host, port = self._http.server_address[:2]
+        self.close()
+        try:
+            yield
+        finally:
+            self._listen(str(host), int(port))
 
     def close(self) -> None:
         """Stop answering, also requests that are under way."""
@@ -306,7 +320,8 @@ class _Handler(BaseHTTPRequestHandler):
         state.count(request.endpoint, 1, 0)
         if fault and self._broken_off(fault):
             return
-        answer = state.api.answer(request)
+        api = Api(state.simulator.ago(fault.seconds)) if fault and fault.kind == "stale" else state.api
+        answer = api.answer(request)
         pieces = state.counted(request.endpoint, answer.pieces)
         if fault and answer.status == 200:
             pieces = faults.altered(fault, pieces, request.form == "csv")
@@ -350,7 +365,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Vary", "Accept-Encoding")
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        if fault and fault.kind in ("truncate", "reset"):
+        if fault and fault.kind in ("truncate", "reset", "hang"):
             self._send_part(pieces, fault)
         else:
             self._send_whole(pieces, fault)
@@ -378,14 +393,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _send_part(self, pieces: Iterator[bytes], fault: Fault) -> None:
-        """Send the first part of a body and then nothing, or a reset."""
+        """Send the first part of a body and then nothing, or a reset, or silence."""
         part = faults.first_part(pieces, fault.after)
-        framing = fault.framing or ("chunked" if fault.kind == "reset" else "close")
+        framing = fault.framing or ("close" if fault.kind == "truncate" else "chunked")
         names = {"chunked": ("Transfer-Encoding", "chunked"), "close": ("Connection", "close")}
         self._frame(*names.get(framing, ("Content-Length", str(2 * len(part) + 1))))
         self._chunk(part) if framing == "chunked" else self.wfile.write(part)
         self.wfile.flush()
-        if fault.kind == "reset":
+        if fault.kind == "hang":
+            self.server.state.stopping.wait(fault.seconds)
+        elif fault.kind == "reset":
             # With no time to linger, close sends RST in place of FIN. The pause lets the first part arrive.
             self.server.state.stopping.wait(0.1)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -183,6 +183,13 @@ def test_a_damaged_window_is_our_fault_until_it_is_filled_again(filled):
 # -- a source that stands still
 
 
+def standing_still(place: Place, now: datetime, *, since: datetime) -> Place:
+    """Time goes on, and the API shows what it showed then."""
+    place.at(now)
+    place.server.set_faults([Fault(kind="stale", seconds=(now - since).total_seconds(), times=0)])
+    return place
+
+
 def ticked(place: Place, ticks: int) -> dg.ExecuteInProcessResult:
     for _ in range(ticks):
         place.at(place.now + QUARTER)
@@ -201,27 +208,26 @@ def test_a_source_that_moves_passes_also_when_it_is_asked_twice(filled):
 def test_an_api_that_answers_with_the_same_newest_time_turns_the_check_red_at_once_and_until_it_moves(filled):
     ticked(filled, 4)
     stopped = filled.now
-    for quarters in range(1, 12):
-        # Our clock goes on, the API's stands still.
-        filled.now = stopped + quarters * QUARTER
-        found = check(filled.tick(), "source_moves")
+    for quarters in (1, 2, 3, 11):
+        found = check(standing_still(filled, stopped + quarters * QUARTER, since=stopped).tick(), "source_moves")
         assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
         assert found.metadata["hours_since_it_moved"].value == pytest.approx(quarters / 4, abs=0.01)
         assert "The source stands still: it answers, but" in found.description
         assert "it last moved at 2026-10-15 10:07Z" in found.description
-    filled.at(filled.now)
+    filled.server.set_faults([])
     assert check(filled.tick(), "source_moves").passed
 
 
 def test_a_first_fill_from_an_api_that_has_stood_still_for_hours_is_red(place):
-    place.now = NOW + 3 * HOUR
+    standing_still(place, NOW, since=NOW - 3 * HOUR)
     assert not check(place.tick(snapshot=True), "source_moves").passed
 
 
-def test_an_api_without_a_reading_of_the_day_is_red(place):
-    place.now = NOW + 60 * HOUR
-    result = place.tick(snapshot=True)
-    found = check(result, "source_moves")
+def test_a_source_that_has_said_nothing_for_a_day_is_red(filled):
+    ticked(filled, 2)
+    filled.at(filled.now + 25 * HOUR)
+    assert filled.materialize("measures", window_of(filled.now)).success
+    found = check(filled.materialize("completeness", window_of(filled.now)), "source_moves")
     assert not found.passed
     assert "shows no reading of the last 24 hours" in found.description
 

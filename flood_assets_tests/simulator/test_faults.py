@@ -2,12 +2,14 @@ import json
 import socket
 import time
 import zlib
+from datetime import timedelta
 
 import pytest
 import requests
 
 from flood_assets.simulator import Fault
 from flood_assets.simulator.faults import Faults
+from flood_assets_tests.simulator.conftest import NOW
 
 DAY = "/data/readings.csv?date=2026-11-20"
 LATEST = "/data/readings.csv?latest"
@@ -96,6 +98,17 @@ def test_stall_is_silence_and_then_the_end(server):
         get(server, timeout=0.3)
 
 
+def test_hang_is_half_a_body_and_then_silence(server):
+    whole = len(get(server).content)
+    server.set_faults([{"kind": "hang", "seconds": 0.4}, {"kind": "hang", "seconds": 20}])
+    begun = time.monotonic()
+    received = raw(server).partition(b"\r\n\r\n")[2]
+    assert 0.4 <= time.monotonic() - begun < 5
+    assert 0.4 < len(received) / whole < 0.6
+    with pytest.raises(requests.ConnectionError, match="timed out"):
+        get(server, timeout=0.3)
+
+
 def test_slow_drips(server):
     path = "/id/stations/0/readings.csv?since=2026-11-21T11:00:00Z"
     whole = get(server, path).content
@@ -178,6 +191,70 @@ def test_limit_cuts_silently_and_serves_later_pages(server):
     in_json = get(server, "/data/readings?date=2026-11-20").json()
     assert "limit" not in in_json["meta"]
     assert len(in_json["items"]) == len(first)
+
+
+def test_lossy_leaves_out_the_same_rows_each_time_and_ends_cleanly(server):
+    whole = get(server).text.splitlines()
+    server.set_faults([{"kind": "lossy", "times": 2}])
+    first, second = get(server), get(server)
+    rows = first.text.splitlines()
+    assert first.content == second.content
+    assert first.content.endswith(b"\r\n")
+    assert rows[0] == whole[0]
+    assert set(rows) < set(whole)
+    assert 0.4 < len(rows) / len(whole) < 0.6
+
+
+def test_hole_hides_the_readings_of_a_span(server):
+    whole = get(server).text.splitlines()[1:]
+    server.set_faults([{"kind": "hole", "start": "2026-11-20T06:00:00Z", "end": "2026-11-20T09:00:00Z"}])
+    header, *rows = get(server).text.splitlines()
+    assert header == "dateTime,measure,value"
+    assert rows == [row for row in whole if not "2026-11-20T06:00:00Z" <= row < "2026-11-20T09:00:00Z"]
+    assert 0 < len(whole) - len(rows) < len(whole) / 4
+
+
+def test_repeat_says_everything_ten_times_over(server):
+    header, *whole = get(server).text.splitlines()
+    server.set_faults([{"kind": "repeat"}, {"kind": "repeat", "rounds": 3}])
+    assert get(server).text.splitlines() == [header, *whole * 10]
+    items = get(server, "/id/stations").json()["items"]
+    assert items[: len(items) // 3] * 3 == items
+    assert items[: len(items) // 3] == get(server, "/id/stations").json()["items"]
+
+
+@pytest.mark.parametrize("path", [LATEST, "/id/stations"])
+def test_repeat_may_go_on_for_ever(server, path):
+    whole = len(get(server, path).content)
+    server.set_faults([{"kind": "repeat", "rounds": 0}])
+    with get(server, path, stream=True) as answer:
+        received = 0
+        while received < 50 * whole:
+            received += len(answer.raw.read(1 << 16))
+
+
+def test_strangers_are_rows_of_measures_that_no_list_has(server):
+    header, *whole = get(server).text.splitlines()
+    server.set_faults([{"kind": "strangers"}])
+    first, *rows = get(server).text.splitlines()
+    assert first == header
+    assert rows[: len(whole)] == whole
+    more = [row.split(",") for row in rows[len(whole) :]]
+    assert [[time, measure.removesuffix("-stranger"), value] for time, measure, value in more] == [
+        row.split(",") for row in whole[:5]
+    ]
+    assert all(measure.endswith("-stranger") for _, measure, _ in more)
+
+
+def test_stale_is_what_was_shown_an_hour_ago_at_the_time_of_now(server):
+    server.set_faults([{"kind": "stale", "seconds": 3600}])
+    stale = get(server, LATEST)
+    now = get(server, LATEST)
+    assert stale.text != now.text
+    assert stale.headers["Date"] == now.headers["Date"]
+    server.set_clock(NOW - timedelta(hours=1))
+    assert stale.text == get(server, LATEST).text
+    server.set_clock(NOW)
 
 
 def test_a_fault_leaves_refusals_as_they_are(server):

@@ -194,3 +194,11 @@ def test_half_a_million_stations_are_served_in_bounded_memory():
             peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
         process.terminate()
     assert peak < 600_000  # kB
+
+
+def test_a_server_that_is_away_refuses_connections_and_comes_back_at_the_same_address(server):
+    url = f"{server.url}/id/stations?_limit=1"
+    before = requests.get(url, timeout=30).json()
+    with server.away(), pytest.raises(requests.ConnectionError, match="refused"):
+        requests.get(url, timeout=30)
+    assert requests.get(url, timeout=30).json() == before
