@@ -30,7 +30,7 @@ When = Literal["before", "during", "after"]
 _JUDGING = {"fresh_measures", "source_moves", "everything_fetched", "nothing_past_its_day"}
 
 # A run ends within a second, and on a busy machine within a minute or two. Whoever needs longer hangs.
-PATIENCE_S = 240
+PATIENCE_S = 600
 
 
 @dataclass(frozen=True)
