@@ -53,9 +53,10 @@ soak: setup ## Live seven simulated days and compare with the truth (some 20 min
 	@$(BIN)/python -m flood_assets_tests.soak $(SOAK)
 
 test-long: setup ## Run what takes more time than `make test` has, and many more stories of the model test
-	FLOOD_MODEL_EXAMPLES=500 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 $(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
+	FLOOD_MODEL_EXAMPLES=500 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 FLOOD_ROUNDS=4 $(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
 		flood_assets_tests/test_model.py flood_assets_tests/test_source_faults.py \
-		flood_assets_tests/test_source_outages.py flood_assets_tests/test_crashes.py
+		flood_assets_tests/test_source_outages.py flood_assets_tests/test_crashes.py \
+		flood_assets_tests/test_side_by_side.py flood_assets_tests/test_refresh_day.py
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .
