@@ -4,10 +4,12 @@
 """
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from flood_assets.ea.client import FloodMonitoringApi
@@ -158,3 +160,18 @@ def copied(lake: Path, place: Place) -> Place:
 def small_country() -> Server:
     """A dozen stations with some two dozen measures."""
     return Server(Simulator(stations=12, seed=1))
+
+
+@pytest.fixture(scope="module")
+def country() -> Iterator[Server]:
+    with small_country() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def full(country, tmp_path_factory) -> Path:
+    """A lake after its first tick at NOW."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        place = Place(country, tmp_path_factory.mktemp("full").as_uri(), instance)
+        assert place.tick(snapshot=True).success
+        return folder_of(place)

@@ -3,6 +3,7 @@
 `Witness` sees everything that the API shows; the functions say what is wrong with a lake, as text: empty is well.
 """
 
+import os
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from flood_assets.lake.layout import key_of
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets.simulator import Server, Simulator, arrivals, serve
+from flood_assets_tests.forked import Forker, forker
 from flood_assets_tests.s3 import BUCKET, S3Server
 
 DAY = timedelta(hours=24)
@@ -230,3 +232,11 @@ def _older(lake: Lake, edge: datetime) -> Iterator[str]:
 
 def _said(found: Mapping[str, list[Any]]) -> str:
     return "; ".join(f"{len(some)} {what}: {some[:5]}" for what, some in found.items() if some)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Forker]:
+    """The process that forks the runs, without settings of this machine's."""
+    ours = ("FLOOD_", "DAGSTER_", "AWS_")
+    with forker({name: value for name, value in os.environ.items() if not name.startswith(ours)}) as made:
+        yield made

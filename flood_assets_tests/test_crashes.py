@@ -16,9 +16,11 @@ import pytest
 from flood_assets.lake.lake import StoredWindow
 from flood_assets.simulator import Server
 from flood_assets_tests import proof
-from flood_assets_tests.forked import Ended, Forker, Kill, Order, forker
-from flood_assets_tests.proof import Store, Witness
+from flood_assets_tests.forked import Ended, Forker, Kill, Order
+from flood_assets_tests.proof import Store, Witness, processes
 from flood_assets_tests.s3_process import s3_process
+
+__all__ = ["processes"]
 
 KILLS = int(os.environ.get("FLOOD_KILLS") or 6)
 SEED = int(os.environ.get("FLOOD_SEED") or 1)
@@ -34,13 +36,6 @@ pytestmark = pytest.mark.timeout(300 + 30 * KILLS)
 def country() -> Iterator[Server]:
     with proof.restless_country(30, SEED, lambda: START) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Forker]:
-    ours = ("FLOOD_", "DAGSTER_", "AWS_")
-    with forker({name: value for name, value in os.environ.items() if not name.startswith(ours)}) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

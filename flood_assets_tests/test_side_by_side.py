@@ -17,11 +17,13 @@ from flood_assets.lake.store import Blob
 from flood_assets.schemas import READINGS
 from flood_assets.simulator import Server
 from flood_assets_tests import proof
-from flood_assets_tests.forked import READERS, Ended, Forker, Order, Pace, forker
+from flood_assets_tests.forked import READERS, Ended, Forker, Order, Pace
 from flood_assets_tests.lake.build import put_raw
-from flood_assets_tests.proof import Held, Key, Store, Value, Witness
+from flood_assets_tests.proof import Held, Key, Store, Value, Witness, processes
 from flood_assets_tests.s3 import S3Server
 from flood_assets_tests.s3_process import s3_process
+
+__all__ = ["processes"]
 
 ROUNDS = int(os.environ.get("FLOOD_ROUNDS") or 1)
 SEED = int(os.environ.get("FLOOD_SEED") or 1)
@@ -41,13 +43,6 @@ TOGETHER = (0,) * len(WRITERS)
 APART = (0, 100, -100, 60, -60, 0, -90)
 
 pytestmark = pytest.mark.timeout(600 * (1 + ROUNDS))
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Forker]:
-    ours = ("FLOOD_", "DAGSTER_", "AWS_")
-    with forker({name: value for name, value in os.environ.items() if not name.startswith(ours)}) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,9 @@ answers that look whole and are not, then those that are too large, then all of 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -19,30 +18,14 @@ from flood_assets.assets.common import RETRIES
 from flood_assets.jobs import refresh_requests
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
-from flood_assets.simulator import Server
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
-from flood_assets_tests.faulty import Trial, copied, folder_of, small_country, waits
+from flood_assets_tests.faulty import Trial, copied, country, full, waits
 
-__all__ = ["waits"]
+__all__ = ["country", "full", "waits"]
 
 STATIONS_LIST, MEASURES_LIST, LATEST, SINCE = "/id/stations", "/id/measures", "?latest", "since="
 TODAY, YESTERDAY = "date=2026-10-15", "date=2026-10-14"
 LISTS = {STATIONS_LIST, MEASURES_LIST}
-
-
-@pytest.fixture(scope="module")
-def country() -> Iterator[Server]:
-    with small_country() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def full(country, tmp_path_factory) -> Path:
-    """A lake after its first tick at NOW."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        place = Place(country, tmp_path_factory.mktemp("full").as_uri(), instance)
-        assert place.tick(snapshot=True).success
-        return folder_of(place)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -15,30 +13,14 @@ from flood_assets.jobs import refresh_requests
 from flood_assets.partitions import cutoff, window_of
 from flood_assets.schedules import refresh_every_15_minutes
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
-from flood_assets.simulator import Server
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
-from flood_assets_tests.faulty import Trial, copied, folder_of, small_country, waits
+from flood_assets_tests.faulty import Trial, copied, country, full, waits
 from flood_assets_tests.test_sensors import look
 from flood_assets_tests.test_source_faults import lean_tick
 
-__all__ = ["waits"]
+__all__ = ["country", "full", "waits"]
 
 AWAY = r"1 tries and \d+ s, at last: ConnectionError: .*Connection refused.* a later run fetches what is missing"
-
-
-@pytest.fixture(scope="module")
-def country() -> Iterator[Server]:
-    with small_country() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def full(country, tmp_path_factory) -> Path:
-    """A lake after its first tick at NOW."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        place = Place(country, tmp_path_factory.mktemp("full").as_uri(), instance)
-        assert place.tick(snapshot=True).success
-        return folder_of(place)
 
 
 def in_vain(place: Place, moments: list[datetime]) -> None:

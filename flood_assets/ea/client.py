@@ -54,7 +54,7 @@ class Answer:
     Attributes:
         rows: the readings, with schema `parse.FETCHED`; a reading may come twice.
         rejects: rows that could not be understood, with the schema of `schemas.REJECTS`.
-        observed_at: the time just before the API was asked, by the API's clock.
+        observed_at: the time just before the API was asked, by our clock; put back where it is fast.
         requests: how many requests were sent for it, those that failed included.
         bytes: how large its plain body was, failed requests included.
         seconds_download: time spent waiting for the server.
@@ -76,7 +76,7 @@ class Part(NamedTuple):
     Attributes:
         rows: readings, with schema `parse.FETCHED`.
         rejects: rows that could not be understood, with the schema of `schemas.REJECTS`.
-        observed_at: the time just before the API was asked, by the API's clock.
+        observed_at: the time just before the API was asked, by our clock; put back where it is fast.
         again: the answer had broken off and was asked for anew: what was given before this part comes once more.
     """
 
@@ -97,7 +97,7 @@ class _Tally:
     seconds_download: float = 0.0
     seconds_parse: float = 0.0
     progress_at: int = PROGRESS_BYTES
-    asked_at: datetime | None = None  # when the latest request was sent, by the API's clock
+    asked_at: datetime | None = None  # when the latest request was sent; see `_by_the_servers_clock`
 
     def received(self, size: int) -> None:
         self.bytes += size
