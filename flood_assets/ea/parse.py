@@ -17,7 +17,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -123,19 +122,10 @@ def joined(parts: Iterable[Parsed]) -> Parsed:
     return Parsed(rows.unify_dictionaries().combine_chunks(), rejects)
 
 
-def distinct(parsed: Parsed) -> Parsed:
-    """The same with each row once, of several readings of one measure and time the last."""
-    rows, rejects = parsed
-    if len(rows):
-        codes = rows["measure_id"].chunk(0).indices.to_numpy(zero_copy_only=False)
-        at = rows["date_time"].cast(pa.int64()).to_numpy()
-        # Stable, so that of several rows with one key the last one comes last.
-        order = np.lexsort((at, codes))
-        last = np.ones(len(order), np.bool_)
-        last[:-1] = (np.diff(at[order]) != 0) | (np.diff(codes[order]) != 0)
-        rows = rows.take(pa.array(np.sort(order[last])))
+def distinct(rejects: pa.Table) -> pa.Table:
+    """The same rejects, each once."""
     columns = rejects.column_names
-    return Parsed(rows, rejects.group_by(columns, use_threads=False).aggregate([]).select(columns).cast(rejects.schema))
+    return rejects.group_by(columns, use_threads=False).aggregate([]).select(columns).cast(rejects.schema)
 
 
 def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
