@@ -29,6 +29,9 @@ Flags = NDArray[np.bool_]
 # So many texts await a common code at least: each time, all that are known are looked up again.
 _LOT = 1 << 16
 
+# With fewer rows a window, chunks cost more than they save.
+_FEW = 1000
+
 
 @dataclass(frozen=True)
 class Window:
@@ -285,7 +288,7 @@ class Gatherer:
             seen_at: the `observed_at` of all rows.
 
         Returns:
-            One chunk a window, oldest first, with one sorted dictionary of measures.
+            One chunk a window, oldest first, with one sorted dictionary of measures; few rows are one chunk in all.
         """
         self._unify()
         ids, rank = ranks(self._ids)
@@ -312,6 +315,7 @@ class Gatherer:
                 "observed_at": seen[: len(measure)],
             }
             batches.append(pa.record_batch([columns[name] for name in schema.names], schema=schema))
-        self.rows = 0
-        self._ids = pa.array([], pa.string())
-        return pa.Table.from_batches(batches, schema=schema)
+        found = pa.Table.from_batches(batches, schema=schema)
+        self.rows, self._ids = 0, pa.array([], pa.string())
+        # Hundreds of gauges that are asked one by one would make ten thousand chunks of four rows.
+        return found.combine_chunks() if len(found) < _FEW * len(batches) else found

@@ -13,6 +13,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -88,8 +89,15 @@ def read_readings(chunks: Iterable[bytes], seen_at: datetime, block_bytes: int =
         SourceError: the answer is empty, cut short, corrupt or something else than this table. Blocks that were
             given before this was found are of an answer that cannot be believed.
     """
-    for block in _blocks(chunks, block_bytes):
-        yield _parse_block(block, seen_at)
+    # Arrow needs no lock of Python's: one block is parsed while the next arrives and is unpacked.
+    with ThreadPoolExecutor(1, thread_name_prefix="parse") as beside:
+        ahead: Future[Parsed] | None = None
+        for block in _blocks(chunks, block_bytes):
+            before, ahead = ahead, beside.submit(_parse_block, block, seen_at)
+            if before is not None:
+                yield before.result()
+        if ahead is not None:
+            yield ahead.result()
 
 
 def parse_readings(chunks: Iterable[bytes] | bytes, seen_at: datetime, block_bytes: int = BLOCK_BYTES) -> Parsed:
