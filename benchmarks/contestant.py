@@ -3,8 +3,8 @@
     python -m benchmarks.contestants.NAME --api URL --out DIR --now ISO [--no-gzip]      fill, and print one JSON line
     python -m benchmarks.contestants.NAME --out DIR --now ISO --rows FILE                give what is in DIR as Parquet
 
-The second is asked after the time was taken. It runs in the contestant's own environment: nothing here or in the head of
-a contestant's file imports more than the standard library.
+The second is asked after the time was taken. It runs in the contestant's own environment: nothing here or in the head
+of a contestant's file imports more than the standard library.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """An environment for each rival whose packages do not fit beside ours, from its own lock with hashes.
 
-They lie in `.bench/envs` and are made once; `requirements/NAME.in` says what is wanted, `requirements/NAME.lock` pins it.
-One that cannot be made is told of in the results and stops nothing.
+They lie in `.bench/envs` and are made once; `requirements/NAME.in` says what is wanted, `requirements/NAME.lock` pins
+it. One that cannot be made is told of in the results and stops nothing.
 """
 
 import hashlib

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +46,10 @@ class Contestant:
     rounds: int = 1000
     does: str = ""
     keeps: bool = True
+
+    def with_python(self, python: str) -> "Contestant":
+        """The same, run by another interpreter."""
+        return replace(self, python=python)
 
 
 @dataclass
@@ -203,3 +207,14 @@ def in_turn(
                 failed.add(contestant.name)
                 tell(f"round {number + 1}: {contestant.name} failed: {run.error}")
     return runs
+
+
+def rounded(measured: Any) -> Any:
+    """The same with four digits after the point: more would be noise, and a file that is too long to look at."""
+    if isinstance(measured, float):
+        return round(measured, 4)
+    if isinstance(measured, dict):
+        return {name: rounded(value) for name, value in measured.items()}
+    if isinstance(measured, list | tuple):
+        return [rounded(value) for value in measured]
+    return measured

@@ -46,11 +46,15 @@ class Session:
         """The truth of the day, a lake that has only gauges, and one that is full."""
         self.tell(f"{self.server.stations} stations: warming the simulator, writing down the truth")
         self.server.warm(self.now)
-        self.server.truth(self.now, self.folder / "truth.csv")
-        self._truth = truth.read_truth(self.folder / "truth.csv")
+        self.note_truth()
         gauges = self._must(Contestant("gauges", "flood", {"do": "gauges"}))
         self._must(Contestant("full", "flood", {"do": "cold"}, starts_from=self.gauges))
         return {"stations": gauges["stations"], "measures": gauges["measures"], "readings": len(self._truth)}
+
+    def note_truth(self) -> None:
+        """Remember what there is to have."""
+        self.server.truth(self.now, self.folder / "truth.csv")
+        self._truth = truth.read_truth(self.folder / "truth.csv")
 
     @property
     def gauges(self) -> Path:
@@ -144,6 +148,20 @@ class Session:
             self.tell(f"round {number + 1}: read by {', '.join(told)}")
         return {"river": river, "engines": told}
 
+    def dagster(self, ticks: int) -> dict[str, Any]:
+        """From the schedule's tick to the finished run."""
+        self.tell("Dagster's own share")
+        lake = self.folder / "dagster lake"
+        shutil.rmtree(lake, ignore_errors=True)
+        shutil.copytree(self.full, lake)
+        command = [sys.executable, "-m", "benchmarks.dagster_share", "--api", self.server.url, "--lake", str(lake)]
+        run = harness.launched([*command, "--now", self.now.isoformat(), "--ticks", str(ticks)])
+        self.server.set_clock(self.now)
+        if not run.ok:
+            self.missing["dagster"] = run.error
+            return {}
+        return run.told
+
     def arrow_bytes(self) -> int:
         """How large the day is as one Arrow table, all columns, text as text."""
         files = sorted(self.full.glob("readings/*/*/*.parquet"))
@@ -167,9 +185,5 @@ def ours(session: Session) -> list[Contestant]:
         Contestant(
             "flood_assets reconcile", "flood", {"do": "reconcile"}, starts_from=session.full, does="of an unchanged day"
         ),
+        Contestant("flood-assets refresh", "refresh", rounds=3, does="the command: Dagster, gauges, checks and ledger"),
     ]
-
-
-def whole_command() -> Contestant:
-    """What a person runs."""
-    return Contestant("flood-assets refresh", "refresh", does="the command: Dagster, gauges, checks, ledger")

@@ -40,8 +40,8 @@ class Correctness(NamedTuple):
 def read_truth(path: Path) -> pa.Table:
     """The simulator's truth as measure_id, date_time, value, several.
 
-    `several` says that the API gave more than one value, for which both null and, where they are equal, that value count
-    as right. Otherwise several values and none are null.
+    `several` says that the API gave more than one value, for which both null and, where they are equal, that value
+    count as right. Otherwise several values and none are null.
     """
     kinds = {"dateTime": pa.timestamp("s", "UTC"), "measure": pa.string(), "value": pa.string()}
     rows = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=kinds, strings_can_be_null=True))

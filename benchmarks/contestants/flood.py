@@ -1,7 +1,7 @@
 """`flood_assets` itself, without Dagster: the same calls that the asset and the IO manager make.
 
-The option `do` says which: `imports` only imports what a fill needs; `gauges` stores the lists that every fill needs; `cold` fills a day into a lake that has only
-those; `reconcile` reads the day again into one that is full; `ticks` moves the clock on and catches up, several times,
+The option `do` says which: `imports` only imports what a fill needs; `gauges` stores the lists that every fill needs;
+`cold` fills a day into a lake that has only those; `reconcile` reads the day again into one that is full; `ticks` moves the clock on and catches up, several times,
 each beside its floors (see `tick`).
 """
 
@@ -80,6 +80,7 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
     return {
         "reason": fetched.reason,
         "requests": sum(answer.requests for answer in fetched.answers),
+        "bytes": sum(answer.bytes for answer in fetched.answers),
         "rows": len(fetched.rows),
         "written": sum(change.written for change in merge.windows),
         "windows": [f"{change.window:%Y-%m-%dT%H:%MZ}" for change in merge.windows if change.written],

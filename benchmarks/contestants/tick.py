@@ -66,6 +66,7 @@ def _one(task: Task, made: Any, moment: datetime) -> dict[str, Any]:
         "requests": did["requests"],
         "moved": int(found[1]) if found else None,
         "jumped": int(found[2]) if found else None,
+        "bytes": did["bytes"],
         "rows": did["rows"],
         "added": did["added"],
         "written": did["written"],
