@@ -115,6 +115,16 @@ def ask_plainly() -> None:
     requests.Session.send = plain  # type: ignore[method-assign]
 
 
+def import_what_pyarrow_imports_late() -> None:
+    """Let pyarrow import pandas, which it does at its first conversion from Python, a sixth of a second late.
+
+    It is an import like the others: in the time of the process, and not in anybody's own.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - only who uses it
+
+    pa.scalar(0)
+
+
 def readings_table(measure: Any, at: Any, value: Any) -> "pa.Table":
     """The three columns as `truth` compares them: ids without their root, times, numbers; null for what is none.
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contestant import Task, ask_plainly, main, readings_table
+from benchmarks.contestant import Task, ask_plainly, import_what_pyarrow_imports_late, main, readings_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,6 +63,7 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
     from flood_assets.lake.lake import Lake  # noqa: PLC0415
     from flood_assets.schemas import READINGS  # noqa: PLC0415
 
+    import_what_pyarrow_imports_late()
     lake = Lake.open(task.out.resolve().as_uri())
     with closing(FloodMonitoringApi(task.api, now=lambda: now)) as api:
         started = time.perf_counter()
@@ -112,6 +113,7 @@ def _imports() -> dict[str, Any]:
 
     import flood_assets.assets.readings  # noqa: F401, PLC0415
 
+    import_what_pyarrow_imports_late()
     return {}
 
 

@@ -34,7 +34,7 @@ def plain(sent: bytes) -> bytes:
 
 def table(text: bytes, *, coded: bool) -> "pa.Table":
     """dateTime, measure (text or dictionary) and value (a number; null for `a|b` and for none) of a CSV answer."""
-    import pyarrow as pa  # noqa: PLC0415 - measured, not imported by whoever only looks at this file
+    import pyarrow as pa  # noqa: PLC0415 - not imported by whoever only looks at this file
     import pyarrow.compute as pc  # noqa: PLC0415
     from pyarrow import csv  # noqa: PLC0415
 
