@@ -8,18 +8,26 @@ from pathlib import Path
 
 from benchmarks import envs
 
-OURS = ["dagster", "pyarrow", "pandas", "numpy", "requests", "duckdb", "polars"]
+OURS = ["dagster", "pyarrow", "pandas", "numpy", "requests", "duckdb"]
+# Of each environment, the package that counts.
+THEIRS = {
+    "airbyte": ["airbyte-cdk"],
+    "aioeafm": ["aioeafm"],
+    "dlt": ["dlt", "deltalake"],
+    "polars": ["polars"],
+    "singer": ["tap-rest-api-msdk"],
+}
 
 
 def found(pythons: dict[str, str]) -> dict[str, object]:
     """The conditions of a session.
 
     Args:
-        pythons: interpreters of the rivals' environments by the name of the package that counts.
+        pythons: interpreters of the rivals' environments by name.
     """
     versions = envs.versions(sys.executable, OURS)
-    for package, python in pythons.items():
-        versions |= envs.versions(python, [package])
+    for name, python in pythons.items():
+        versions |= envs.versions(python, THEIRS[name])
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cores": len(os.sched_getaffinity(0)),

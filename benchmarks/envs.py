@@ -5,7 +5,6 @@ it. One that cannot be made is told of in the results and stops nothing.
 """
 
 import hashlib
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -26,15 +25,13 @@ def python_of(name: str, folder: Path, tell: Callable[[str], None]) -> str:
     """The interpreter of an environment, made if it is not there or its lock has changed.
 
     Args:
-        name: of the lock; where our own environment has a package of this name, it serves.
+        name: of the lock.
         folder: where environments are kept.
         tell: what is being done.
 
     Raises:
         MissingError: it could not be made.
     """
-    if importlib.util.find_spec(name):
-        return sys.executable
     lock, place = REQUIREMENTS / f"{name}.lock", folder / name
     python, done = place / "bin" / "python", place / ".done"
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
