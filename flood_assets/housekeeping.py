@@ -11,19 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from pydantic import Field
 
 from flood_assets.assets.retention import ASSETS
 from flood_assets.resources import Clock
 
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
-
-# Of backfills; their runs have statuses of their own.
-FILLED_WELL = [BulkActionStatus.COMPLETED_SUCCESS, BulkActionStatus.COMPLETED, BulkActionStatus.CANCELED]
-FILLED_BADLY = [BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.FAILED]
 
 
 class HousekeepingConfig(dg.Config):
@@ -87,6 +80,11 @@ def _forget_checks(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
 
     The table is the same in SQLite and Postgres; another kind of storage keeps its results.
     """
+    # These imports and those of `_forget_backfills` bring SQLAlchemy, Alembic and rich: a third of a second for each
+    # process that only wants to know which jobs there are.
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable  # noqa: PLC0415
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage  # noqa: PLC0415
+
     storage = instance.event_log_storage
     if isinstance(storage, SqlEventLogStorage):
         results = AssetCheckExecutionsTable
@@ -114,14 +112,17 @@ def _forget_backfills(instance: dg.DagsterInstance, now: datetime, config: House
 
     The tables are the same in SQLite and Postgres; another kind of storage keeps its backfills.
     """
-    # Brings rich and migrations, for which each start of Dagster would pay.
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # noqa: PLC0415
     from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable  # noqa: PLC0415
     from dagster._core.storage.runs.sql_run_storage import SqlRunStorage  # noqa: PLC0415
 
     storage = instance.run_storage
     if not isinstance(storage, SqlRunStorage):
         return
-    for statuses, days in ((FILLED_WELL, config.keep_days), (FILLED_BADLY, config.keep_failures_days)):
+    # Backfills have statuses of their own, other than their runs'.
+    well = [BulkActionStatus.COMPLETED_SUCCESS, BulkActionStatus.COMPLETED, BulkActionStatus.CANCELED]
+    badly = [BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.FAILED]
+    for statuses, days in ((well, config.keep_days), (badly, config.keep_failures_days)):
         ended = BulkActionsFilter(statuses=statuses, created_before=now - timedelta(days=days))
         gone = [
             backfill.backfill_id

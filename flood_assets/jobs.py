@@ -18,15 +18,16 @@ __all__ = [
     "whole_day",
 ]
 
+# Selected by key and not by text, for which Dagster would load a parser.
 # In-process: a run takes seconds, and a process for each step would take longer than the step.
 refresh_job = dg.define_asset_job(
     "refresh_job",
-    selection=["stations", "measures", "readings", "completeness"],
+    selection=dg.AssetSelection.assets("stations", "measures", "readings", "completeness"),
     description="Fill what is missing: ask for the newest readings, and for more where a gauge jumped. Then count.",
 )
 reconcile_job = dg.define_asset_job(
     "reconcile_job",
-    selection=["readings", "completeness"],
+    selection=dg.AssetSelection.assets("readings", "completeness"),
     description="Read the last 24 hours whole, which finds corrections and readings that came out of order.",
 )
 retention_job = dg.define_asset_job(

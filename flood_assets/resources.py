@@ -6,14 +6,17 @@ run starts, not when definitions load.
 """
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from flood_assets import settings
-from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.store import Patience
+
+if TYPE_CHECKING:
+    from flood_assets.ea.client import FloodMonitoringApi
 
 
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -41,8 +44,11 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The URL in force."""
         return self.url.rstrip("/") or settings.api_url()
 
-    def open(self, clock: Clock) -> FloodMonitoringApi:
+    def open(self, clock: Clock) -> "FloodMonitoringApi":
         """A client for one run."""
+        # Only runs ask the API: who loads the definitions is spared the client and what it brings of HTTP.
+        from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415
+
         return FloodMonitoringApi(
             self.base_url,
             now=clock.now,

@@ -196,7 +196,10 @@ _COLUMNS = (
 
 
 def _table(materializations: Sequence[dg.AssetMaterialization]) -> Table:
-    """One line a table: what its windows hold now, what became of the rows that came, how many windows were written."""
+    """One line a table: what its windows hold now, what became of the rows that came, how many windows were written.
+
+    Some are recorded window by window, the ledger as a whole.
+    """
     table = _plain_table()
     table.add_column("table", no_wrap=True)
     for heading in ("windows", *(heading for heading, _ in _COLUMNS)):
@@ -204,9 +207,10 @@ def _table(materializations: Sequence[dg.AssetMaterialization]) -> Table:
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for materialization in materializations:
         total = totals[materialization.asset_key.to_user_string()]
-        total["windows"] += 1
+        total["windows"] += int(_value(materialization, "windows", 1))
         for heading, name in _COLUMNS:
             total[heading] += int(_value(materialization, name))
+        total["rows"] += int(_value(materialization, "dagster/row_count"))
     for name, total in totals.items():
         table.add_row(name, f"{total['windows']:,}", *(f"{total[heading]:,}" for heading, _ in _COLUMNS))
     return table
@@ -272,6 +276,6 @@ def _shown(value: dg.MetadataValue[Any]) -> str:
     return str(value.value)
 
 
-def _value(materialization: dg.AssetMaterialization, name: str) -> float:
+def _value(materialization: dg.AssetMaterialization, name: str, otherwise: float = 0) -> float:
     value = materialization.metadata.get(name)
-    return float(value.value) if value is not None else 0.0  # type: ignore[arg-type]
+    return float(value.value) if value is not None else otherwise  # type: ignore[arg-type]

@@ -154,6 +154,10 @@ class Place:
         }
         return self.run("refresh_job", asset_selection=[dg.AssetKey(asset)], tags=tags)
 
+    def count(self) -> dg.ExecuteInProcessResult:
+        """What the UI's Materialize button does with the ledger."""
+        return self.run("refresh_job", asset_selection=[dg.AssetKey("completeness")])
+
     def reconcile(self) -> dg.ExecuteInProcessResult:
         return self.run("reconcile_job", dg.RunRequest(tags=whole_day(self.now)))
 

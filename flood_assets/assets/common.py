@@ -84,24 +84,23 @@ def from_the_api(table: Table, **more: Any) -> Callable[[Callable[..., Any]], dg
         table: which; its columns are shown in the UI before anything was materialized.
         more: what else `dagster.asset` takes.
     """
-    return in_the_lake(table, pool=API_POOL, retry_policy=RETRIES, **more)
+    described = in_the_lake(table, partitions_def=hourly_windows, pool=API_POOL, retry_policy=RETRIES, **more)
+
+    def decorated(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        # `@asset(backfill_policy=...)` would do the same and print a BetaWarning each time definitions load.
+        return described(function).with_attributes(backfill_policy=ONE_RUN)
+
+    return decorated
 
 
 def in_the_lake(table: Table, **more: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """The decorator of an asset that is a table of the lake, stored by hourly windows; arguments as `from_the_api`."""
-
-    def decorated(function: Callable[..., Any]) -> dg.AssetsDefinition:
-        asset = dg.asset(
-            partitions_def=hourly_windows,
-            group_name=GROUP,
-            owners=OWNERS,
-            kinds={"python", "parquet"},
-            code_version="1",
-            io_manager_key="lake_io",
-            metadata={"dagster/column_schema": table.column_schema, "licence": LICENCE},
-            **more,
-        )(function)
-        # `@asset(backfill_policy=...)` would do the same and print a BetaWarning each time definitions load.
-        return asset.with_attributes(backfill_policy=ONE_RUN)
-
-    return decorated
+    """The decorator of an asset that is a table of the lake; arguments as `from_the_api`."""
+    return dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"python", "parquet"},
+        code_version="1",
+        io_manager_key="lake_io",
+        metadata={"dagster/column_schema": table.column_schema, "licence": LICENCE},
+        **more,
+    )

@@ -61,26 +61,32 @@ class LakeIOManager(dg.ConfigurableIOManager):
     clock: dg.ResourceDependency[Clock]
 
     def handle_output(self, context: dg.OutputContext, obj: Batch | Account | pa.Table) -> None:
-        """Store what the asset returned, and record for each window of the run what became of it."""
+        """Store what the asset returned, and record for each window of the run what became of it.
+
+        An account is of the whole retained day, and recorded as one.
+        """
         table = schemas.TABLES[context.asset_key.path[-1]]
-        windows = [window_of_key(key) for key in context.asset_partition_keys]
         with explained():
             lake, now = self.lake.open(), self.clock.now()
-            if isinstance(obj, Batch):
-                changes = _store(context, lake, obj, now)
-            elif isinstance(obj, Account):
-                counted = {window: obj.windows[window] for window in windows if window in obj.windows}
-                changes = [lake.put_snapshot(table, window, rows) for window, rows in counted.items()]
+            if isinstance(obj, Account):
+                changes = [lake.put_snapshot(table, window, rows) for window, rows in obj.windows.items()]
                 lake.put_snapshot(schemas.TIMELINESS, window_of(now), obj.timeliness)
+                context.add_output_metadata(_together(changes))
             else:
-                changes = _put_snapshots(context, lake, table, windows, obj, now)
-            _record(context, lake, table, windows, changes)
+                windows = [window_of_key(key) for key in context.asset_partition_keys]
+                if isinstance(obj, Batch):
+                    changes = _store(context, lake, obj, now)
+                else:
+                    changes = _put_snapshots(context, lake, table, windows, obj, now)
+                _record(context, lake, table, windows, changes)
+            context.add_output_metadata({"dagster/uri": f"{lake.url}/{table.name}"})
 
     def load_input(self, context: dg.InputContext) -> "pa.Table | pd.DataFrame":
         """Load the windows of the input: as the annotation says, a `pyarrow.Table` or a `pandas.DataFrame`.
 
         The input's metadata `columns` limits what is read. Of `stations` and `measures` the newest snapshot in the
-        range is given. Rows older than 24 hours are never given. Without a partition, all that is retained is loaded.
+        range is given, of `completeness` all windows. Rows older than 24 hours are never given. Without a partition,
+        all that is retained is loaded.
         """
         table = schemas.TABLES[context.asset_key.path[-1]]
         columns = (context.definition_metadata or {}).get("columns")
@@ -90,7 +96,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
             else:
                 windows = retained_windows(now)
-            if not table.time:
+            if table in (schemas.STATIONS, schemas.MEASURES):
                 windows = _newest(lake, table, windows)
             rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)
         wanted = context.dagster_type.typing_type
@@ -160,9 +166,11 @@ def _record(
 ) -> None:
     """Metadata of each window of the run, under names that stay the same so that the UI plots them."""
     changed = {change.window: change for change in changes}
-    contents = lake.contents(table, windows)
+    # Who wrote a window, or compared it, knows what it holds; only the others are looked at.
+    others = lake.contents(table, [window for window in windows if window not in changed])
     for window in windows:
-        content, change = contents[window], changed.get(window)
+        change = changed.get(window)
+        content = change or others[window]
         metadata: dict[str, Any] = {
             "dagster/partition_row_count": content.rows,
             "bytes": content.size,
@@ -180,4 +188,21 @@ def _record(
             if change.set_aside:
                 metadata[SET_ASIDE] = change.set_aside
         context.step_context.add_asset_metadata(metadata, partition_key=partition_key(window))
-    context.add_output_metadata({"dagster/uri": f"{lake.url}/{table.name}"})
+
+
+def _together(changes: Sequence[WindowChange]) -> dict[str, Any]:
+    """Metadata of a run's windows as a whole, under the names that those of single windows have."""
+    metadata: dict[str, Any] = {
+        "dagster/row_count": sum(change.rows for change in changes),
+        "bytes": sum(change.size for change in changes),
+        "windows": len(changes),
+        "added": sum(change.added for change in changes),
+        "revised": sum(change.revised for change in changes),
+        "unchanged": sum(change.unchanged for change in changes),
+        "written": sum(change.written for change in changes),
+        "merge_seconds": round(sum(change.seconds_read + change.seconds_merge for change in changes), 4),
+        "write_seconds": round(sum(change.seconds_write for change in changes), 4),
+    }
+    if kept := [change.set_aside for change in changes if change.set_aside]:
+        metadata[SET_ASIDE] = ", ".join(kept)
+    return metadata

@@ -4,12 +4,14 @@ from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from flood_assets.lake import marks
 from flood_assets.lake.layout import key_of
 from flood_assets.ledger.account import CAUSES, take
-from flood_assets.partitions import is_retained, retained_windows, window_of
+from flood_assets.partitions import is_retained, partition_key, retained_windows, window_of
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
 from flood_assets.simulator import Fault
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
@@ -75,15 +77,56 @@ def test_each_measure_and_hour_is_counted_as_the_truth_says(filled):
     assert all(row["not_fetched"] == 0 for row in rows.values()), "the API has just been asked for everything"
 
 
-def test_a_window_tells_its_sums_and_one_whose_counts_stay_is_not_written_again(filled):
+def recorded(place: Place) -> list[dg.AssetMaterialization]:
+    """What Dagster has recorded of the ledger, the newest first."""
+    found = place.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey("completeness")), limit=1000
+    )
+    return [record.asset_materialization for record in found.records]
+
+
+def test_a_run_tells_its_sums_and_those_of_each_window_in_one_record(filled):
     filled.at(NOW + QUARTER)
     assert filled.tick().success
     rows = ledger(filled)
-    oldest, newest = (filled.materializations("completeness", window_of(NOW) + n * HOUR)[0].metadata for n in (-20, 0))
-    assert oldest["written"].value is False
-    assert newest["written"].value is True
-    for name in ("expected", "received", "missing", *CAUSES):
-        assert newest[name].value == sum(row[name] for (_, window), row in rows.items() if window == window_of(NOW))
+    newest, first = recorded(filled)
+    told = {name: value.value for name, value in newest.metadata.items()}
+    assert (newest.partition, first.partition) == (None, None)
+    assert told["dagster/row_count"] == len(rows)
+    assert told["bytes"] == sum(stored.size for stored in filled.lake.windows(COMPLETENESS))
+    counts = ("expected", "received", "late", "missing", *CAUSES)
+    assert {name: told[name] for name in counts} == {name: sum(row[name] for row in rows.values()) for name in counts}
+    header, _, *hours = told["hours"].splitlines()
+    assert header == f"| window | {' | '.join(counts)} |"
+    assert hours == [
+        f"| {partition_key(hour)} | "
+        + " | ".join(str(sum(row[name] for (_, window), row in rows.items() if window == hour)) for name in counts)
+        + " |"
+        for hour in retained_windows(filled.now)
+    ]
+
+
+def test_a_window_whose_counts_stay_is_not_written_again(filled):
+    before = {stored.window: stored.e_tag for stored in filled.lake.windows(COMPLETENESS)}
+    filled.at(NOW + QUARTER)
+    assert filled.tick().success
+    after = {stored.window: stored.e_tag for stored in filled.lake.windows(COMPLETENESS)}
+    assert after.keys() == before.keys()
+    written = {window for window in after if after[window] != before[window]}
+    assert {retained_windows(NOW)[0], window_of(NOW)} <= written
+    assert window_of(NOW) - 20 * HOUR not in written
+    told = recorded(filled)[0].metadata
+    assert (told["windows"].value, told["written"].value) == (25, len(written))
+
+
+def test_loaded_through_dagster_it_is_the_retained_day(filled):
+    filled.at(NOW + 2 * HOUR)
+    assert filled.tick().success
+    with filled.defs.get_asset_value_loader(instance=filled.instance) as loader:
+        rows = loader.load_asset_value("completeness", python_type=pa.Table)
+    assert rows.schema.equals(COMPLETENESS.schema)
+    assert pc.unique(rows["window_start"]).to_pylist() == retained_windows(filled.now)
+    assert {(row["measure_id"], row["window_start"]) for row in rows.to_pylist()} < set(ledger(filled))
 
 
 def test_what_gauges_usually_do_is_learnt_from_tick_to_tick(filled):
@@ -105,8 +148,7 @@ def test_the_ledger_goes_with_its_windows(filled):
     filled.at(NOW + 5 * HOUR)
     assert filled.expire().success
     assert [s.window for s in filled.lake.windows(COMPLETENESS)] == retained_windows(NOW)[5:]
-    (gone,) = filled.materializations("completeness", retained_windows(NOW)[0])[:1]
-    assert gone.metadata["expired"].value is True
+    assert len(recorded(filled)) == 1, "Dagster knows of no windows of it, and need not be told that they are empty"
 
 
 def test_while_nobody_asks_the_ledger_says_whose_fault_it_is_and_the_next_tick_puts_it_right(filled):
@@ -133,7 +175,7 @@ def test_a_single_window_that_was_never_read_is_not_fetched(place):
     assert sum(account.windows[window]["not_fetched"].to_pylist()) == 0
     assert sum(account.windows[window]["received"].to_pylist()) > 0
     assert sum(account.windows[window - HOUR]["not_fetched"].to_pylist()) > 100
-    result = place.materialize("completeness", window, window_of(NOW))
+    result = place.count()
     assert result.success
     found = check(result, "everything_fetched")
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
@@ -227,12 +269,12 @@ def test_a_source_that_has_said_nothing_for_a_day_is_red(filled):
     ticked(filled, 2)
     filled.at(filled.now + 25 * HOUR)
     assert filled.materialize("measures", window_of(filled.now)).success
-    found = check(filled.materialize("completeness", window_of(filled.now)), "source_moves")
+    found = check(filled.count(), "source_moves")
     assert not found.passed
     assert "shows no reading of the last 24 hours" in found.description
 
 
 def test_before_anything_was_asked_there_is_nothing_to_judge(place):
-    result = place.materialize("completeness", window_of(NOW))
+    result = place.count()
     assert result.success
     assert check(result, "source_moves").passed
