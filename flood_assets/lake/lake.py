@@ -251,8 +251,9 @@ class Lake:
 
         def merged(number: int) -> WindowChange:
             window = fetch.windows[number]
+            revise = partial(_merged, fetch=fetch, window=window)
             with turns.of(number) as mine:
-                return self._update(READINGS, from_ms(window.start), partial(_merged, fetch=fetch, window=window), mine)
+                return self._update(READINGS, from_ms(window.start), revise, wait=mine)
 
         return Merge(turns.all(merged, WRITERS), fetch.expired, fetch.future, fetch.repeated)
 
@@ -278,7 +279,22 @@ class Lake:
             ValueError: the rows are not the table's.
             LakeError: the lake could not be read or written.
         """
-        return self._update(table, window_of(window), partial(_replaced, table=table, new=conform(table, rows)))
+        return self.put_snapshots(table, [window], rows)[0]
+
+    def put_snapshots(self, table: Table, windows: Iterable[datetime], rows: pa.Table) -> list[WindowChange]:
+        """The same for several windows, which shall hold the same."""
+        new = conform(table, rows)
+        encoded: list[bytes] = []
+
+        def encode(rows: pa.Table) -> bytes:
+            if rows is not new:
+                return self.encode(table, rows)
+            if not encoded:
+                encoded.append(self.encode(table, new))
+            return encoded[0]
+
+        revise = partial(_replaced, table=table, new=new)
+        return [self._update(table, window_of(window), revise, encode=encode) for window in windows]
 
     def add_rejects(self, rows: pa.Table) -> list[WindowChange]:
         """Add rows to `rejects`, each in the window of its `seen_at`, oldest first; a line is kept once, as first seen.
@@ -489,7 +505,9 @@ class Lake:
         table: Table,
         window: datetime,
         revise: Callable[[Any], _Outcome],
+        *,
         wait: Callable[[], None] = lambda: None,
+        encode: Callable[[pa.Table], bytes] | None = None,
     ) -> WindowChange:
         """Read a window, let `revise` say what it shall hold, and write that if nobody else wrote meanwhile.
 
@@ -498,6 +516,7 @@ class Lake:
             window: its start.
             revise: given what `_decoded` makes of the window, or None where there is none.
             wait: called before anything is put.
+            encode: what makes bytes of rows, if not `self.encode`.
         """
         key = key_of(table, window)
         for _ in self.attempts(key):
@@ -534,7 +553,7 @@ class Lake:
                 )
                 if outcome.rows is None:
                     return change
-                data = self.encode(table, outcome.rows)
+                data = encode(outcome.rows) if encode else self.encode(table, outcome.rows)
                 encoded = time.perf_counter()
                 wait()
                 turn = time.perf_counter()
