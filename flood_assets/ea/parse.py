@@ -46,6 +46,7 @@ FETCHED = pa.schema(
 
 HEADER = b"dateTime,measure,value"
 BLOCK_BYTES = 4 << 20
+ITEMS_AT_ONCE = 10_000
 LONGEST_LINE_BYTES = 1 << 20
 
 # What practically every cell looks like, read by Arrow; the few others go through `_moment` and `_number`.
@@ -396,33 +397,65 @@ def _table(
 ) -> pa.Table:
     """One row for each item that has a key, the last one where two have the same."""
     (key,) = table.key
-    items = _items(body, msgspec.json.Decoder())
-    found: dict[str, dict[str, Any]] = {}
-    skipped = []
-    for item in items:
-        name = _key(item, path)
-        if name is None:
-            skipped.append(item)
-        else:
-            found[name] = {key: name, **cells(item), "observed_at": observed_at}
+    items = _undecoded(body)
+    decoder = msgspec.json.Decoder()
+    tables = [table.schema.empty_table()]
+    last: dict[str, int] = {}
+    taken, skipped, example = 0, 0, ""
+    for start in range(0, len(items), ITEMS_AT_ONCE):
+        rows: list[dict[str, Any]] = []
+        for raw in items[start : start + ITEMS_AT_ONCE]:
+            item = _decoded(raw, decoder, body)
+            name = _key(item, path)
+            if name is None:
+                skipped, example = skipped + 1, example or _shown(str(item))
+            else:
+                last[name] = taken + len(rows)
+                rows.append({key: name, **cells(item), "observed_at": observed_at})
+        tables.append(pa.table([[row[name] for row in rows] for name in table.schema.names], schema=table.schema))
+        taken += len(rows)
+    found = pa.concat_tables(tables)
     if skipped:
-        example = _shown(str(skipped[0]))
-        message = f"{len(skipped)} of {len(items)} {table.name} without '@id', such as {example}"
-        if not found:
+        message = f"{skipped} of {len(items)} {table.name} without '@id', such as {example}"
+        if not len(found):
             raise SourceError(f"the answer cannot be used: {message}")
         logger.warning("%s: skipped", message)
-    twice = len(items) - len(skipped) - len(found)
-    if twice:
+    if twice := len(found) - len(last):
         logger.warning("%d of %d %s are listed more than once: the last is kept", twice, len(items), table.name)
-    rows = list(found.values())
-    return pa.table([[row[name] for row in rows] for name in table.schema.names], schema=table.schema)
+        found = found.take(pa.array(last.values(), pa.int64()))
+    return found.combine_chunks()
+
+
+class _List(msgspec.Struct):
+    items: list[msgspec.Raw]
+
+
+def _undecoded(body: bytes) -> list[msgspec.Raw]:
+    """The items of a list one by one: of half a million stations, all decoded at once take gigabytes."""
+    try:
+        return msgspec.json.decode(body, type=_List).items
+    except msgspec.ValidationError as wrong:
+        raise SourceError(f"the answer has no list of items: it starts {_shown(body)}") from wrong
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise _not_json(body, wrong) from wrong
+
+
+def _decoded(item: msgspec.Raw, decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise _not_json(body, wrong) from wrong
+
+
+def _not_json(body: bytes, wrong: Exception) -> SourceError:
+    return SourceError(f"not JSON, or cut short ({wrong}): {len(body):,} bytes that start {_shown(body)}")
 
 
 def _items(body: bytes, decoder: msgspec.json.Decoder[Any]) -> list[Any]:
     try:
         answer = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-        raise SourceError(f"not JSON, or cut short ({wrong}): {len(body):,} bytes that start {_shown(body)}") from wrong
+        raise _not_json(body, wrong) from wrong
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list):
         raise SourceError(f"the answer has no list of items: it starts {_shown(body)}")
