@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +30,9 @@ _LOT = 1 << 16
 
 # With fewer rows a window, chunks cost more than they save.
 _FEW = 1000
+
+# Rows that there is room for at first.
+_ROOM = 256
 
 
 @dataclass(frozen=True)
@@ -136,13 +138,13 @@ def by_window(rows: pa.Table) -> Windowed:
     if not len(rows):
         return Windowed.of_nothing()
     rows = _coded(rows)
-    texts = next(chunk.dictionary for chunk in rows["measure_id"].chunks if len(chunk))
-    ids, rank = ranks(texts.cast(pa.string()))
+    batches = rows.select(["measure_id", "date_time"]).to_batches()
+    ids, codes = _common([batch.column(0).dictionary for batch in batches])
     pieces: dict[int, list[tuple[Codes, Ints, range | Ints]]] = defaultdict(list)
     offset = 0
-    for batch in rows.select(["measure_id", "date_time"]).to_batches():
+    for batch, code in zip(batches, codes, strict=True):
         measure = batch.column(0).indices.cast(pa.int32()).to_numpy()
-        measure = measure if rank is None else rank[measure]
+        measure = measure if code is None else code[measure]
         time = batch.column(1).cast(pa.int64()).to_numpy()
         for hour, at in _hours(time):
             place = range(offset, offset + len(time)) if at is None else offset + at
@@ -154,12 +156,28 @@ def by_window(rows: pa.Table) -> Windowed:
 
 
 def _coded(rows: pa.Table) -> pa.Table:
-    """The rows with the measures as codes into one dictionary, and times in milliseconds."""
+    """The rows with the measures as codes, and times in milliseconds."""
     ids = rows["measure_id"]
     if not pa.types.is_dictionary(ids.type):
         ids = ids.cast(pa.string()).dictionary_encode()
-    columns = {"measure_id": ids.unify_dictionaries(), "date_time": rows["date_time"].cast(TIME)}
+    columns = {"measure_id": ids, "date_time": rows["date_time"].cast(TIME)}
     return pa.table([columns.get(name, rows[name]) for name in rows.column_names], names=rows.column_names)
+
+
+def _common(dictionaries: Sequence[pa.Array]) -> tuple[pa.Array, list[Codes | None]]:
+    """The distinct texts of dictionaries in order, and for each of them the codes of its texts, as by `ranks`."""
+    different: list[pa.Array] = []
+    number = []
+    for dictionary in dictionaries:
+        if not different or not dictionary.equals(different[-1]):
+            different.append(dictionary)
+        number.append(len(different) - 1)
+    texts = pa.concat_arrays([dictionary.cast(pa.string()) for dictionary in different])
+    ids, code = ranks(texts)
+    if code is None:
+        return ids, [None] * len(dictionaries)
+    of_each = np.split(code, np.cumsum([len(dictionary) for dictionary in different])[:-1])
+    return ids, [of_each[n] for n in number]
 
 
 def _hours(time: Ints) -> Iterator[tuple[int, Ints | None]]:
@@ -216,13 +234,46 @@ def ranks(texts: pa.Array) -> tuple[pa.Array, Codes | None]:
     return ordered, pc.index_in(texts, value_set=ordered).to_numpy(zero_copy_only=False)
 
 
-class _Piece(NamedTuple):
-    """Rows of one window as they came; `raw` is None where no row has one."""
+class _Columns:
+    """Rows of one window as they came, in arrays with room for more.
 
-    measure: Codes
-    offset: Codes  # ms into the hour
-    value: Floats  # NaN where there is none
-    raw: pa.Array | None
+    One large array a column and window can be given back to the system when the window is done with; the holes that a
+    thousand small ones leave cannot.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.measure = np.empty(_ROOM, np.int32)
+        self.offset = np.empty(_ROOM, np.int32)  # ms into the hour
+        self.value = np.empty(_ROOM, np.float64)  # NaN where there is none
+        # Where rows have a raw value, and which: hardly any has.
+        self.raws: list[tuple[Ints, pa.Array]] = []
+
+    def add(self, measure: Codes, offset: Codes, value: Floats, raw: pa.Array | None) -> slice:
+        """Add rows; where they stand."""
+        here = slice(self.size, self.size + len(measure))
+        if here.stop > len(self.measure):
+            room = max(here.stop, 2 * len(self.measure))
+            self.measure, self.offset, self.value = (
+                np.concatenate([column[: self.size], np.empty(room - self.size, column.dtype)])
+                for column in (self.measure, self.offset, self.value)
+            )
+        self.measure[here], self.offset[here], self.value[here] = measure, offset, value
+        if raw is not None:
+            valid = np.flatnonzero(raw.is_valid().to_numpy(zero_copy_only=False))
+            self.raws.append((valid + self.size, raw.take(pa.array(valid))))
+        self.size = here.stop
+        return here
+
+    def taken(self) -> tuple[Codes, Codes, Floats, pa.Array | None]:
+        """The rows, and their raw values if any has one."""
+        raw = None
+        if self.raws:
+            place = np.full(self.size, -1)
+            texts = pa.concat_arrays([texts for _, texts in self.raws])
+            place[np.concatenate([at for at, _ in self.raws])] = np.arange(len(texts))
+            raw = texts.take(pa.array(place, mask=place < 0))
+        return self.measure[: self.size], self.offset[: self.size], self.value[: self.size], raw
 
 
 class Gatherer:
@@ -234,10 +285,10 @@ class Gatherer:
 
     def __init__(self) -> None:
         self.rows = 0
-        self._pieces: dict[int, list[_Piece]] = defaultdict(list)
+        self._hours: dict[int, _Columns] = defaultdict(_Columns)
         self._ids = pa.array([], pa.string())
-        # Codes into other dictionaries, which have to become codes into `_ids`.
-        self._waiting: list[tuple[pa.Array, list[Codes]]] = []
+        # Rows whose codes are into other dictionaries, and have to become codes into `_ids`.
+        self._waiting: list[tuple[pa.Array, list[tuple[int, slice]]]] = []
         self._texts = 0
 
     @property
@@ -253,15 +304,12 @@ class Gatherer:
             time = batch.column("date_time").cast(pa.int64()).to_numpy()
             value = pc.fill_null(batch.column("value"), np.nan).to_numpy()
             offset = (time % HOUR_MS).astype(np.int32)
-            codes = []
+            places = []
             for hour, at in _hours(time):
-                # Each a copy: what a window has used can go although other windows wait.
                 some = slice(None) if at is None else at
                 mine = raw if raw is None or at is None else raw.take(pa.array(at))
-                piece = _Piece(np.array(measure[some]), np.array(offset[some]), np.array(value[some]), mine)
-                self._pieces[hour].append(piece)
-                codes.append(piece.measure)
-            self._waiting.append((coded.dictionary, codes))
+                places.append((hour, self._hours[hour].add(measure[some], offset[some], value[some], mine)))
+            self._waiting.append((coded.dictionary, places))
             self._texts += len(coded.dictionary)
             self.rows += len(time)
             if self._texts > max(_LOT, len(self._ids)):
@@ -272,11 +320,12 @@ class Gatherer:
         texts = pa.concat_arrays([self._ids, *(texts.cast(pa.string()) for texts, _ in self._waiting)])
         at = len(self._ids)
         self._ids = pc.unique(texts)
-        place = pc.index_in(texts, value_set=self._ids).to_numpy()
-        for dictionary, pieces in self._waiting:
-            to = place[at : at + len(dictionary)]
-            for codes in pieces:
-                codes[:] = to[codes]
+        code = pc.index_in(texts, value_set=self._ids).to_numpy()
+        for dictionary, places in self._waiting:
+            to = code[at : at + len(dictionary)]
+            for hour, here in places:
+                measure = self._hours[hour].measure
+                measure[here] = to[measure[here]]
             at += len(dictionary)
         self._waiting, self._texts = [], 0
 
@@ -292,19 +341,18 @@ class Gatherer:
         """
         self._unify()
         ids, rank = ranks(self._ids)
-        longest = max((sum(len(piece.measure) for piece in pieces) for pieces in self._pieces.values()), default=0)
+        longest = max((columns.size for columns in self._hours.values()), default=0)
         # The same for all windows, of which each shows as much as it needs.
         nothing = pa.nulls(longest, pa.string())
         seen = pa.repeat(pa.scalar(seen_at, TIME), longest)
         batches = []
-        for hour in sorted(self._pieces):
-            pieces = self._pieces.pop(hour)
-            measure, offset, value = (np.concatenate(column) for column in list(zip(*pieces, strict=True))[:3])
-            measure = measure if rank is None else rank[measure]
-            raws = [nothing[: len(piece.measure)] if piece.raw is None else piece.raw for piece in pieces]
-            raw = None if all(piece.raw is None for piece in pieces) else pa.concat_arrays(raws)
+        for hour in sorted(self._hours):
+            measure, offset, value, raw = self._hours.pop(hour).taken()
+            measure = measure.copy() if rank is None else rank[measure]
             order = order_of(keys(measure, offset.astype(np.int64)))
-            if order is not None:
+            if order is None:
+                value = value.copy()
+            else:
                 measure, offset, value = measure[order], offset[order], value[order]
                 raw = raw if raw is None else raw.take(pa.array(order))
             columns = {
