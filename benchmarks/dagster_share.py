@@ -110,7 +110,7 @@ def _run(job: Any, instance: Any, request: Any) -> dict[str, Any]:
         if event.is_step_materialization and event.step_key == "readings"
     ]
     why = max(newest, key=lambda one: one.partition or "").metadata if newest else {}
-    waited = float(why["download_seconds"].value) if newest else 0.0  # type: ignore[arg-type]
+    waited = float(why["download_seconds"].value) if newest else 0.0
     return {
         "assets": sorted({one for one in steps if "_" not in one}),
         "wall": wall,

@@ -78,12 +78,12 @@ class Run:
 
 
 class Figure(NamedTuple):
-    """A median and its spread: the least and the most."""
+    """A median and its spread: the least and the most, and of how many values."""
 
     median: float
     low: float
     high: float
-    count: int
+    values: int
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Figure":

@@ -1,8 +1,8 @@
 """`flood_assets` itself, without Dagster: the same calls that the asset and the IO manager make.
 
 The option `do` says which: `imports` only imports what a fill needs; `gauges` stores the lists that every fill needs;
-`cold` fills a day into a lake that has only those; `reconcile` reads the day again into one that is full; `ticks` moves the clock on and catches up, several times,
-each beside its floors (see `tick`).
+`cold` fills a day into a lake that has only those; `reconcile` reads the day again into one that is full; `ticks` moves
+the clock on and catches up, several times, each beside its floors (see `tick`).
 """
 
 from collections.abc import Sequence
