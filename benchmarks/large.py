@@ -65,11 +65,12 @@ def _nothing(stations: int) -> dict[str, Any]:
 def _fill(server: Server, now: datetime, folder: Path, kept: dict[str, Any], tell: Callable[[str], None]) -> str:
     """One cold fill of one size; what went wrong, else empty."""
     session = Session(server, now, folder, tell)
-    tell(f"{server.stations:,} stations: gauges")
-    first = session.fill(Contestant("gauges", "flood", {"do": "gauges"}), 0, gzip=True)
+    tell(f"{server.stations:,} stations: the lists of gauges")
+    first = session.fill(Contestant("gauges", "flood", {"do": "gauges", "large": "yes"}), 0, gzip=True)
     if not first.ok:
-        return first.error
-    cold = Contestant("cold", "flood", {"do": "cold"}, starts_from=session.gauges)
+        return f"the lists of gauges: {first.error}"
+    kept["gauges_mb"].append(first.peak_mb)
+    cold = Contestant("cold", "flood", {"do": "cold", "large": "yes"}, starts_from=session.gauges)
     run = session.fill(cold, 0, gzip=True)
     if not run.ok:
         return run.error

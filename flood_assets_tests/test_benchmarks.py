@@ -80,7 +80,14 @@ def test_the_page_keeps_the_part_of_the_other_command(written, tmp_path):
     """`make bench` and `make bench-large` each write one file of measurements; the page is made of both."""
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "day.json").write_text((written / "results" / "day.json").read_text())
-    size = {"wall": [2.0], "own": [1.0], "peak_mb": [300.0], "stored_bytes": 500, "download": [1.0]}
+    size = {
+        "wall": [2.0],
+        "own": [1.0],
+        "peak_mb": [300.0],
+        "gauges_mb": [200.0],
+        "stored_bytes": 500,
+        "download": [1.0],
+    }
     large = {
         "sizes": {
             "1": {**size, "stations": 10, "readings": 100},
