@@ -131,7 +131,7 @@ class Session:
         pythons = {}
         for engine in reading.ENGINES:
             try:
-                pythons[engine] = sys.executable if engine == "notebook" else self.python(engine)
+                pythons[engine] = self.python(engine) if engine in reading.ELSEWHERE else sys.executable
             except envs.MissingError as error:
                 self.missing[engine] = str(error)
         for number in range(rounds):

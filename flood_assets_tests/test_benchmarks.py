@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a quick session of the contestants that need no other packages left its files."""
     into = tmp_path_factory.mktemp("benchmarks")
-    benchmarks.main(["--quick", "--only", "fills,rivals", "--into", str(into)])
+    benchmarks.main(["--quick", "--only", "fills,rivals,ticks", "--into", str(into)])
     return into
 
 
@@ -66,6 +66,16 @@ def test_who_keeps_nothing_has_no_recall_and_all_the_bytes(written):
 def test_a_reconcile_of_an_unchanged_day_writes_nothing(written):
     page = (written / "RESULTS.md").read_text()
     assert re.search(r"\| reconcile of an unchanged day: writes nothing.*\| 0 windows written;", page)
+
+
+def test_a_calm_tick_is_one_request_and_stores_what_moved(written):
+    ticks = json.loads((written / "results" / "day.json").read_text())["ticks"]
+    (calm,) = [tick for tick in ticks if tick["calm"]]
+    usual = [tick for tick in ticks if not tick["calm"]]
+    assert (calm["requests"], calm["jumped"]) == (1, 0)
+    assert calm["moved"] == calm["added"] == calm["rows"] > 0
+    assert len(usual) == 4
+    assert any(tick["jumped"] for tick in usual)
 
 
 def test_the_files_name_no_place(written):
