@@ -65,7 +65,7 @@ def test_who_keeps_nothing_has_no_recall_and_all_the_bytes(written):
 
 def test_a_reconcile_of_an_unchanged_day_writes_nothing(written):
     page = (written / "RESULTS.md").read_text()
-    assert re.search(r"\| reconcile of an unchanged day: writes nothing.*\| 0 windows written;", page)
+    assert re.search(r"\| Reconcile of an unchanged day: writes nothing.*\| 0 windows written;", page)
 
 
 def test_a_calm_tick_is_one_request_and_stores_what_moved(written):
@@ -110,7 +110,7 @@ def test_the_page_keeps_the_part_of_the_other_command(written, tmp_path):
     benchmarks.main(["--render", "--into", str(tmp_path)])
     page = (tmp_path / "RESULTS.md").read_text()
     assert "flood_assets cold" in page
-    assert re.search(r"\| 10 times the network: .* \| 1.20 x .* \| pass \|", page)
+    assert re.search(r"\| 10 times the network: .* \| 1.20 x; 1,000 readings \| pass \|", page)
     assert re.search(r"\| 100 times the network \| failed: killed \| missed", page)
 
 
