@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from benchmarks.server import ROOT, Server
 
 LAUNCH = Path(__file__).with_name("launch.py")
-PATIENCE_S = 1200
+PATIENCE_S = 3600
 
 
 @dataclass(frozen=True)

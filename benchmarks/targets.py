@@ -237,7 +237,7 @@ def _large(large: Mapping[str, Any]) -> Iterable[Verdict]:
                 f"{factor} times the network: own time per reading, beside that of the country: at most 1.3 x",
                 f"{shown.times(taken)}; {one['readings']:,} readings",
                 taken.median <= 1.3,
-                "What is held at once no longer fits into the processor's caches.",
+                "The time grows faster than the number of readings.",
             )
         if factor == "100":
             peak = Figure.of(one["peak_mb"]).high
