@@ -160,11 +160,14 @@ def _memory(day: Day) -> Iterable[Verdict]:
         return
     peak, imports, size = Figure.of(peaks), Figure.of(base).median, arrow / MIB
     beyond = peak.median - imports
+    command = day.values(REFRESH, "peak_mb")
+    most = max([*peaks, *command])
     yield Verdict(
         "Peak memory of a cold fill of the country: at most 2 x the day as an Arrow table, and 600 MB in all",
         f"{beyond:.0f} MB beyond the imports' {imports:.0f} MB, {beyond / size:.2f} x the day's {size:.0f} MB; "
-        f"{shown.spread(peak, '.0f')} MB in all",
-        beyond <= 2 * size and peak.high <= 600,
+        f"{shown.spread(peak, '.0f')} MB in all"
+        + (f"; the whole command with Dagster {shown.spread(Figure.of(command), '.0f')} MB" if command else ""),
+        beyond <= 2 * size and most <= 600,
         "Two whole days come from the API, and are held until the last 24 hours are cut out of them.",
     )
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -150,6 +151,17 @@ def test_what_a_process_said_last_is_why_it_failed():
     broken = harness.launched([sys.executable, "-c", "raise SystemExit('no such day')"])
     assert not broken.ok
     assert broken.error == "no such day"
+
+
+def test_what_failed_is_told_without_naming_a_place():
+    for said in (
+        f"no file '{ROOT}/a/b.py'",
+        "no answer from http://127.0.0.1:1/simple/dlt",
+        f"no {tempfile.gettempdir()}/x/y",
+    ):
+        told = harness.why(f"{said}\n\n")
+        assert told.startswith("no ")
+        assert not re.search(r"://|127|/", told)
 
 
 def test_a_process_that_does_not_end_is_ended():
