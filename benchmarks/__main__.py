@@ -6,12 +6,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import conditions, harness, imports, large, results, rivals, session
+from benchmarks.harness import Contestant
 from benchmarks.server import simulator
 
 HERE = Path(__file__).parent
@@ -37,11 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if asked.large and not asked.render:
             factors = [int(factor) for factor in asked.factors.split(",")]
-            measured = large.measured(asked.stations, factors, asked.rounds, NOW, folder, _teller())
-            _keep(asked.into, "large", measured)
+            keep = partial(_keep, asked.into, "large")
+            large.measure(asked.stations, factors, asked.rounds, NOW, folder, _teller(), keep)
         elif not asked.render:
-            measured = day(asked.stations, asked.rounds, asked.only.split(","), folder, _teller(), quick=asked.quick)
-            _keep(asked.into, "day", measured)
+            keep = partial(_keep, asked.into, "day")
+            day(asked.stations, asked.rounds, asked.only.split(","), folder, _teller(), keep, quick=asked.quick)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     page = results.render(_kept(asked.into, "day"), _kept(asked.into, "large"))
@@ -49,40 +51,47 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def day(
-    stations: int, rounds: int, groups: list[str], folder: Path, tell: Callable[[str], None], *, quick: bool = False
-) -> dict[str, Any]:
-    """All measurements of one country."""
+    stations: int,
+    rounds: int,
+    groups: Collection[str],
+    folder: Path,
+    tell: Callable[[str], None],
+    keep: Callable[[dict[str, Any]], None],
+    *,
+    quick: bool = False,
+) -> None:
+    """All measurements of one country; what there is so far is kept after each group."""
     with simulator(stations, NOW) as server:
         one = session.Session(server, NOW, folder, tell)
         measured: dict[str, Any] = {"now": f"{NOW:%Y-%m-%d %H:%MZ}", "rounds": rounds, "prepared": one.prepare()}
         measured |= {"runs": [], "right": {"gzip": {}, "plain": {}}, "does": {}}
-        contestants = session.ours(one) if "fills" in groups else []
-        others = rivals.quick_ones(one, quick=quick) if "rivals" in groups else []
-        for gzip, times in ((True, rounds), (False, 0 if quick else max(1, rounds - 2))):
-            taking = contestants + (others if gzip else [])
-            if taking and times:
-                runs, right = one.fills(taking, times, gzip=gzip)
+
+        def done(**more: Any) -> None:
+            measured.update(more)
+            failed = {run["contestant"]: run["error"] for run in measured["runs"] if run["error"]}
+            keep({**measured, "missing": {**one.missing, **failed}, "conditions": conditions.found(one.pythons)})
+
+        def fills(contestants: list[Contestant], times: int, *, gzip: bool) -> None:
+            if contestants and times:
+                runs, right = one.fills(contestants, times, gzip=gzip)
                 measured["runs"] += runs
                 measured["right"]["gzip" if gzip else "plain"] |= right
-        slow = rivals.slow_ones(one, quick=quick) if "rivals" in groups else []
-        if slow:
-            runs, right = one.fills(slow, 1, gzip=True)
-            measured["runs"] += runs
-            measured["right"]["gzip"] |= right
-        measured["does"] = {each.name: each.does for each in [*contestants, *others, *slow]}
+                measured["does"] |= {each.name: each.does for each in contestants}
+                done()
+
+        fewer = max(1, rounds - 2)
+        ours = session.ours(one) if "fills" in groups else []
+        fills(ours + (rivals.quick_ones(one, quick=quick) if "rivals" in groups else []), rounds, gzip=True)
+        fills(ours, 0 if quick else fewer, gzip=False)
+        fills(rivals.slow_ones(one, quick=quick) if "rivals" in groups else [], 1, gzip=True)
         if "ticks" in groups:
-            measured["ticks"] = one.ticks(max(1, rounds - 2))
+            done(ticks=one.ticks(fewer))
         if "reading" in groups:
-            measured["reading"] = one.readings(max(1, rounds - 2), 5)
-            measured["arrow_bytes"] = one.arrow_bytes()
+            done(reading=one.readings(fewer, 5), arrow_bytes=one.arrow_bytes())
         if "imports" in groups:
-            measured["imports"] = imports.measured(rounds, tell)
+            done(imports=imports.measured(rounds, tell))
         if "dagster" in groups:
-            measured["dagster"] = one.dagster(3)
-        failed = {run["contestant"]: run["error"] for run in measured["runs"] if run["error"]}
-        measured["missing"] = {**one.missing, **failed}
-        measured["conditions"] = conditions.found(one.pythons)
-    return measured
+            done(dagster=one.dagster(3))
 
 
 def _keep(into: Path, name: str, measured: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.harness import last_line, surroundings
+from benchmarks.harness import surroundings, why
 
 REQUIREMENTS = Path(__file__).with_name("requirements")
 
@@ -43,7 +43,7 @@ def python_of(name: str, folder: Path, tell: Callable[[str], None]) -> str:
     for command in ([sys.executable, "-m", "venv", str(place)], [str(python), *install]):
         made = subprocess.run(command, env=surroundings(), capture_output=True, text=True, check=False)
         if made.returncode:
-            raise MissingError(last_line(made.stderr) or last_line(made.stdout) or f"ended with {made.returncode}")
+            raise MissingError(why(made.stderr, made.stdout) or f"ended with {made.returncode}")
     done.write_text(wanted, encoding="utf-8")
     return str(python)
 

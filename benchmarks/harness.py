@@ -6,6 +6,7 @@ afterwards is compared with the truth (`truth`). No contestant is believed anyth
 
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from benchmarks.server import ROOT, Server
 
 LAUNCH = Path(__file__).with_name("launch.py")
-PATIENCE_S = 1200
+PATIENCE_S = 3600
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,12 @@ class Run:
 
 
 class Figure(NamedTuple):
-    """A median and its spread: the least and the most."""
+    """A median and its spread: the least and the most, and of how many values."""
 
     median: float
     low: float
     high: float
-    count: int
+    values: int
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Figure":
@@ -118,12 +119,12 @@ def launched(command: Sequence[str], *, limit: int = PATIENCE_S, environ: Mappin
     if measured.get("overdue"):
         error = f"not done after {limit} s"
     elif measured.get("exit") != 0:
-        error = last_line(failed) or last_line(said) or f"ended with {measured.get('exit')}"
+        error = why(failed, said) or f"ended with {measured.get('exit')}"
     else:
         try:
             told = json.loads(last_line(said))
         except ValueError:
-            error = f"printed no JSON: {last_line(said)!r}"
+            error = f"printed no JSON: {why(said)!r}"
     return Run(
         "",
         gzip=False,
@@ -142,6 +143,15 @@ def surroundings() -> dict[str, str]:
     """The environment of whoever is measured: nothing of ours is set, and no proxy is asked for this machine."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLOOD_", "DAGSTER_", "AWS_"))}
     return {**kept, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+
+
+def why(*texts: str) -> str:
+    """The last line of the first text that has any, as it may be shown to everybody: without addresses and folders."""
+    said = next((line for line in map(last_line, texts) if line), "")
+    said = re.sub(r"https?://[^\s'\"]+", "(address)", said)
+    for place in (str(ROOT), tempfile.gettempdir(), sys.prefix, str(Path.home())):
+        said = re.sub(rf"{re.escape(place)}[^\s'\"]*/", "", said)
+    return said
 
 
 def last_line(text: str) -> str:

@@ -19,10 +19,16 @@ from benchmarks.session import Session
 COMPARED = 10_000_000
 
 
-def measured(
-    stations: int, factors: Sequence[int], rounds: int, now: datetime, folder: Path, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    """Cold fills of each size.
+def measure(
+    stations: int,
+    factors: Sequence[int],
+    rounds: int,
+    now: datetime,
+    folder: Path,
+    tell: Callable[[str], None],
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
+    """Cold fills of each size; what there is so far is kept after each.
 
     Args:
         stations: of the country.
@@ -31,6 +37,7 @@ def measured(
         now: when the clocks stand.
         folder: for lakes.
         tell: what is being done.
+        keep: takes the measurements.
     """
     sizes: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
@@ -43,7 +50,7 @@ def measured(
             if error:
                 failed[str(factor)] = error
                 tell(f"{factor} times the network failed: {error}")
-    return {"sizes": sizes, "failed": failed, "conditions": conditions.found({})}
+            keep({"sizes": sizes, "failed": failed, "conditions": conditions.found({})})
 
 
 def _rounds(factor: int, rounds: int) -> int:
@@ -51,25 +58,19 @@ def _rounds(factor: int, rounds: int) -> int:
 
 
 def _nothing(stations: int) -> dict[str, Any]:
-    return {
-        "stations": stations,
-        "readings": 0,
-        "wall": [],
-        "own": [],
-        "download": [],
-        "peak_mb": [],
-        "stored_bytes": 0,
-    }
+    lists: dict[str, list[float]] = {"wall": [], "own": [], "download": [], "peak_mb": [], "gauges_mb": []}
+    return {"stations": stations, "readings": 0, "stored_bytes": 0, **lists}
 
 
 def _fill(server: Server, now: datetime, folder: Path, kept: dict[str, Any], tell: Callable[[str], None]) -> str:
     """One cold fill of one size; what went wrong, else empty."""
     session = Session(server, now, folder, tell)
-    tell(f"{server.stations:,} stations: gauges")
-    first = session.fill(Contestant("gauges", "flood", {"do": "gauges"}), 0, gzip=True)
+    tell(f"{server.stations:,} stations: the lists of gauges")
+    first = session.fill(Contestant("gauges", "flood", {"do": "gauges", "large": "yes"}), 0, gzip=True)
     if not first.ok:
-        return first.error
-    cold = Contestant("cold", "flood", {"do": "cold"}, starts_from=session.gauges)
+        return f"the lists of gauges: {first.error}"
+    kept["gauges_mb"].append(first.peak_mb)
+    cold = Contestant("cold", "flood", {"do": "cold", "large": "yes"}, starts_from=session.gauges)
     run = session.fill(cold, 0, gzip=True)
     if not run.ok:
         return run.error

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 ENGINES = ("notebook", "duckdb", "polars")
+# Those that are in an environment of their own.
+ELSEWHERE = ("polars",)
 QUESTIONS = ("gauge", "river", "day")
 COLUMNS = (
     "measure_id", "date_time", "station_id", "value", "raw_value", "first_seen_at", "changed_at", "previous_value",

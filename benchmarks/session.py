@@ -111,7 +111,7 @@ class Session:
 
     def ticks(self, rounds: int, *, steps: str = STEPS) -> list[dict[str, Any]]:
         """Ticks from a full lake on: each round realistic ones, then a calm one."""
-        told = []
+        told: list[dict[str, Any]] = []
         for number in range(rounds):
             for calm, minutes in ((False, steps), (True, steps.split(",", maxsplit=1)[0])):
                 options = {"do": "ticks", "minutes": minutes, **({"calm": "yes"} if calm else {})}
@@ -131,7 +131,7 @@ class Session:
         pythons = {}
         for engine in reading.ENGINES:
             try:
-                pythons[engine] = sys.executable if engine == "notebook" else self.python(engine)
+                pythons[engine] = self.python(engine) if engine in reading.ELSEWHERE else sys.executable
             except envs.MissingError as error:
                 self.missing[engine] = str(error)
         for number in range(rounds):

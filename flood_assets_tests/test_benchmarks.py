@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import costs, harness, results, truth
+from benchmarks import costs, harness, shown, truth
 from benchmarks.harness import Contestant, Figure, Run
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +24,7 @@ HOUR = timedelta(hours=1)
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a quick session of the contestants that need no other packages left its files."""
     into = tmp_path_factory.mktemp("benchmarks")
-    benchmarks.main(["--quick", "--only", "fills,rivals", "--into", str(into)])
+    benchmarks.main(["--quick", "--only", "fills,rivals,ticks", "--into", str(into)])
     return into
 
 
@@ -65,7 +66,17 @@ def test_who_keeps_nothing_has_no_recall_and_all_the_bytes(written):
 
 def test_a_reconcile_of_an_unchanged_day_writes_nothing(written):
     page = (written / "RESULTS.md").read_text()
-    assert re.search(r"\| reconcile of an unchanged day: writes nothing.*\| 0 windows written;", page)
+    assert re.search(r"\| Reconcile of an unchanged day: writes nothing.*\| 0 windows written;", page)
+
+
+def test_a_calm_tick_is_one_request_and_stores_what_moved(written):
+    ticks = json.loads((written / "results" / "day.json").read_text())["ticks"]
+    (calm,) = [tick for tick in ticks if tick["calm"]]
+    usual = [tick for tick in ticks if not tick["calm"]]
+    assert (calm["requests"], calm["jumped"]) == (1, 0)
+    assert calm["moved"] == calm["added"] == calm["rows"] > 0
+    assert len(usual) == 4
+    assert any(tick["jumped"] for tick in usual)
 
 
 def test_the_files_name_no_place(written):
@@ -80,7 +91,14 @@ def test_the_page_keeps_the_part_of_the_other_command(written, tmp_path):
     """`make bench` and `make bench-large` each write one file of measurements; the page is made of both."""
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "day.json").write_text((written / "results" / "day.json").read_text())
-    size = {"wall": [2.0], "own": [1.0], "peak_mb": [300.0], "stored_bytes": 500, "download": [1.0]}
+    size = {
+        "wall": [2.0],
+        "own": [1.0],
+        "peak_mb": [300.0],
+        "gauges_mb": [200.0],
+        "stored_bytes": 500,
+        "download": [1.0],
+    }
     large = {
         "sizes": {
             "1": {**size, "stations": 10, "readings": 100},
@@ -93,7 +111,7 @@ def test_the_page_keeps_the_part_of_the_other_command(written, tmp_path):
     benchmarks.main(["--render", "--into", str(tmp_path)])
     page = (tmp_path / "RESULTS.md").read_text()
     assert "flood_assets cold" in page
-    assert re.search(r"\| 10 times the network: .* \| 1.20 x .* \| pass \|", page)
+    assert re.search(r"\| 10 times the network: .* \| 1.20 x; 1,000 readings \| pass \|", page)
     assert re.search(r"\| 100 times the network \| failed: killed \| missed", page)
 
 
@@ -135,6 +153,17 @@ def test_what_a_process_said_last_is_why_it_failed():
     assert broken.error == "no such day"
 
 
+def test_what_failed_is_told_without_naming_a_place():
+    for said in (
+        f"no file '{ROOT}/a/b.py'",
+        "no answer from http://127.0.0.1:1/simple/dlt",
+        f"no {tempfile.gettempdir()}/x/y",
+    ):
+        told = harness.why(f"{said}\n\n")
+        assert told.startswith("no ")
+        assert not re.search(r"://|127|/", told)
+
+
 def test_a_process_that_does_not_end_is_ended():
     slow = harness.launched([sys.executable, "-S", "-c", "import time; time.sleep(60)"], limit=1)
     assert slow.error == "not done after 1 s"
@@ -170,8 +199,8 @@ def test_lost_wrong_doubled_and_old_rows_are_counted_apart(tmp_path):
 
 
 def test_a_recall_says_all_only_where_nothing_is_lost():
-    assert results.recall({"had": 5, "shown": 5, "recall": 1.0}) == "100 %"
-    assert results.recall({"had": 999_999, "shown": 1_000_000, "recall": 0.999999}) == "99.99 %"
+    assert shown.recall({"had": 5, "shown": 5, "recall": 1.0}) == "100 %"
+    assert shown.recall({"had": 999_999, "shown": 1_000_000, "recall": 0.999999}) == "99.99 %"
 
 
 def test_costs_are_those_of_a_day_of_ticks_and_reconciles():

@@ -1,6 +1,6 @@
-"""aioeafm, the package behind Home Assistant's integration: each station's page, which has the newest value of each gauge.
+"""aioeafm, the package behind Home Assistant's integration: each station's page, with the newest value of its gauges.
 
-It names the live host itself; a session that puts ours in its place is what this adds. Eight stations are asked at once.
+It names the live host itself: what this adds is a session that puts ours in its place. It asks eight stations at once.
 """
 
 import asyncio

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 def fill(task: Task) -> dict[str, Any]:
     """A stream for each day."""
-    config = {"base_url": task.api, "__injected_declarative_manifest": _manifest(task)}
+    manifest = _manifest(task)
+    config = {"base_url": task.api, "__injected_declarative_manifest": manifest}
     streams = [
         {
             "stream": {"name": stream["name"], "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
             "sync_mode": "full_refresh",
             "destination_sync_mode": "append",
         }
-        for stream in config["__injected_declarative_manifest"]["streams"]
+        for stream in manifest["streams"]
     ]
     (task.out / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (task.out / "catalog.json").write_text(json.dumps({"streams": streams}), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""dlt's `rest_api` source, each day whole, into a folder: as Parquet, or merged by key into a Delta table (option `to`)."""
+"""dlt's `rest_api` source, each day whole, into a folder: Parquet, or merged by key into a Delta table."""
 
 import os
 from pathlib import Path
