@@ -85,6 +85,7 @@ class Blocks:
 
     Attributes:
         measures: ids, sorted: those that were known before, and those that have rows.
+        pieces: as given, but by measure, which are counted as in `measures`.
     """
 
     def __init__(self, numbers: Numbers, pieces: Sequence[Piece]) -> None:
@@ -98,7 +99,7 @@ class Blocks:
         rank[order] = np.arange(len(order))
         self.measures = numbers.ids.take(pa.array(order))
         self._count = count[order]
-        self._pieces = [_sorted(Piece(rank[piece.codes], piece.columns)) for piece in pieces]
+        self.pieces = [_sorted(Piece(rank[piece.codes], piece.columns)) for piece in pieces]
 
     def each(self, most: int = MOST) -> Iterator[Block]:
         """All measures, so many at once that the rows of a block, but for its first measure, are less than `most`."""
@@ -110,14 +111,14 @@ class Blocks:
 
     def block(self, first: int, last: int) -> Block:
         """The measures from one to before another."""
-        spans = [slice(*np.searchsorted(piece.codes, (first, last)).tolist()) for piece in self._pieces]
+        spans = [slice(*np.searchsorted(piece.codes, (first, last)).tolist()) for piece in self.pieces]
         measure = np.concatenate(
-            [np.zeros(0, np.int64), *(p.codes[span] for p, span in zip(self._pieces, spans, strict=True))]
+            [np.zeros(0, np.int64), *(p.codes[span] for p, span in zip(self.pieces, spans, strict=True))]
         )
         order = np.argsort(measure, kind="stable")
         columns = {
-            name: np.concatenate([p.columns[name][span] for p, span in zip(self._pieces, spans, strict=True)])[order]
-            for name in (self._pieces[0].columns if self._pieces else ())
+            name: np.concatenate([p.columns[name][span] for p, span in zip(self.pieces, spans, strict=True)])[order]
+            for name in (self.pieces[0].columns if self.pieces else ())
         }
         return Block(first, last, measure[order] - first, columns)
 
