@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flood_assets.checks.gauges import snapshot
-from flood_assets.checks.plausible import NAMED, PLAUSIBLE, plausible
+from flood_assets.checks.values import NAMED, PLAUSIBLE, plausible
 from flood_assets.explain import explained
 from flood_assets.lake.blocks import Blocks, Numbers, Piece
 from flood_assets.lake.lake import Lake, StoredWindow

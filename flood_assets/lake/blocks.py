@@ -20,7 +20,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 # Rows of a block, a measure counting as one more. Columns of so many stay in the processor's cache: a national day is
 # judged in two thirds of the time that it needs at once.
-MOST = 250_000
+MOST = 100_000
 
 
 class Numbers:

@@ -82,15 +82,21 @@ class Series:
         """
         there = np.isfinite(values)
         values, measure = values[there], self.measure[there]
-        # By measure and then by value: two sorts of numbers are many times quicker than one by two columns.
-        by_value = np.argsort(values)
-        rank = np.sort(measure[by_value] * values.size + np.arange(values.size)) % max(values.size, 1)
-        ordered = values[by_value[rank]]
         count = np.bincount(measure, minlength=self.measures)
         start = np.cumsum(count) - count
         medians = np.full(self.measures, np.nan)
-        enough = count >= FEWEST
-        medians[enough] = ordered[(start + count // 2)[enough]]
+        # Measures with about as many numbers are sorted as the rows of one table: that is many times quicker than to
+        # sort all numbers by two columns, and hardly more of them than there are.
+        width = FEWEST
+        while width <= count.max(initial=0):
+            some = np.flatnonzero((count >= width) & (count < 2 * width))
+            beside = np.arange(count[some].max(initial=0))
+            inside = beside < count[some, None]
+            table = np.full(inside.shape, inf)
+            table[inside] = values[(start[some, None] + beside)[inside]]
+            table.sort(axis=1)
+            medians[some] = table[np.arange(len(some)), count[some] // 2]
+            width *= 2
         return medians
 
 
