@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -10,16 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.lake import marks as marking
+from flood_assets.lake.blocks import MOST, Blocks, Numbers, Piece
 from flood_assets.lake.lake import READERS, Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger import delays as lateness
 from flood_assets.ledger.counts import Evidence, counts_of
-from flood_assets.ledger.day import LISTED, READ, Day
+from flood_assets.ledger.day import LISTED, READ, Day, kept
 from flood_assets.ledger.delays import delays_of
 from flood_assets.ledger.groups import Ints
 from flood_assets.ledger.rhythm import rhythm_of
 from flood_assets.partitions import retained_windows
-from flood_assets.schemas import MEASURES, READINGS, TIMELINESS
+from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
 
 # The columns of `schemas.COMPLETENESS` that count; what is missing is the sum of the causes.
 CAUSES = ("silent", "not_due", "not_fetched")
@@ -54,13 +55,14 @@ class Account:
         return {name: int(self.of_each(name).sum()) for name in COUNTS}
 
 
-def take(lake: Lake, now: datetime, *, measure_ids: Iterable[str] | None = None) -> Account:
-    """Judge what a lake holds at `now`.
+def take(lake: Lake, now: datetime, *, measure_ids: Iterable[str] | None = None, most: int = MOST) -> Account:
+    """Judge what a lake holds at `now`: each window is decoded once, and the measures are judged block by block.
 
     Args:
         lake: the lake; it is only read.
         now: decides what is retained and what is due.
         measure_ids: only these; others are not decoded.
+        most: how many rows are judged at once; what comes of it does not depend on it.
 
     Raises:
         LakeError: the lake could not be read.
@@ -71,17 +73,36 @@ def take(lake: Lake, now: datetime, *, measure_ids: Iterable[str] | None = None)
     marks = marking.load(lake)
     listed, before = _only(lake.newest_snapshot(MEASURES, now), ids), lake.newest_snapshot(TIMELINESS, now)
     windows = retained_windows(now)
+    numbers = Numbers(listed["measure_id"].combine_chunks())
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(lambda window: _rows(lake, window, now, ids), windows))
-    rows = [each for each in found if each is not None]
+        found = list(pool.map(lambda window: _kept(lake, window, now, ids, numbers), windows))
+    nothing = kept(schema_of(READINGS, READ, coded=True).empty_table(), numbers)
+    blocks = Blocks(numbers, [nothing, *(each for each in found if each is not None)])
     lost = frozenset(window for window, each in zip(windows, found, strict=True) if each is None)
-    nothing = schema_of(READINGS, READ, coded=True).empty_table()
-    day = Day.of(pa.concat_tables([nothing, *rows]).unify_dictionaries(), listed)
-    rhythm = rhythm_of(day)
+    del found
     asked = marks.asked if marks else marking.Asked()
-    delays = delays_of(day, asked.polls, before)
-    counts = counts_of(day, rhythm, delays, Evidence(marks, lost), now)
-    return Account(counts, lateness.table(day, rhythm, delays, now), asked, lost)
+
+    # What is known of the measures, in their order, so that a block looks up its own only.
+    listed = _of(blocks.measures, listed)
+    before = _of(blocks.measures, before if before is not None else TIMELINESS.schema.empty_table())
+    marks = None if marks is None else replace(marks, rows=_of(blocks.measures, marks.rows))
+    counts, timeliness = [], [TIMELINESS.schema.empty_table()]
+    for block in blocks.each(most):
+        here = slice(block.first, block.last)
+        day = Day.among(blocks.measures[here], block, listed[here])
+        rhythm = rhythm_of(day)
+        delays = delays_of(day, asked.polls, before[here])
+        marked = None if marks is None else replace(marks, rows=marks.rows[here])
+        counts.append(counts_of(day, rhythm, delays, Evidence(marked, lost), now))
+        timeliness.append(lateness.table(day, rhythm, delays, now))
+    nobody = COMPLETENESS.schema.empty_table()
+    by_window = {window: pa.concat_tables([nobody, *(each[window] for each in counts)]) for window in windows}
+    return Account(by_window, pa.concat_tables(timeliness), asked, lost)
+
+
+def _of(measures: pa.Array, known: pa.Table) -> pa.Table:
+    """For each measure its row of a table; nulls where it has none."""
+    return known.take(pc.index_in(measures, value_set=known["measure_id"].combine_chunks()))
 
 
 def _only(snapshot: pa.Table | None, ids: list[str] | None) -> pa.Table:
@@ -90,9 +111,10 @@ def _only(snapshot: pa.Table | None, ids: list[str] | None) -> pa.Table:
     return listed if ids is None else listed.filter(pc.is_in(listed["measure_id"], pa.array(ids, pa.string())))
 
 
-def _rows(lake: Lake, window: datetime, now: datetime, ids: list[str] | None) -> pa.Table | None:
+def _kept(lake: Lake, window: datetime, now: datetime, ids: list[str] | None, numbers: Numbers) -> Piece | None:
     """What is needed of a window's readings; None when it is damaged."""
     try:
-        return lake.read_window(READINGS, window, now=now, columns=READ, measure_ids=ids, coded=True)
+        rows = lake.read_window(READINGS, window, now=now, columns=READ, measure_ids=ids, coded=True)
     except DamagedWindowError:
         return None
+    return kept(rows, numbers)

@@ -164,31 +164,38 @@ def _expect(
     origin: int,
     width: int,
 ) -> None:
-    """Add to the counts what is expected of a block of measures, and why what is missing is so."""
+    """Count what is expected of a block of measures, and why what is missing is so."""
     a, b = block
     first, count = (column[a:b] for column in _slots(rhythm, cut, end))
-    offset = np.concatenate([[0], np.cumsum(count)])
-    measure = np.repeat(np.arange(a, b), count)
-    number = np.arange(offset[-1]) - offset[measure - a] + first[measure - a]
-    step = rhythm.step[measure]
-    at = rhythm.phase[measure] + number * step
+    step, phase = np.maximum(rhythm.step[a:b], 1), rhythm.phase[a:b]
+    offset = np.cumsum(count) - count
 
     rows = slice(*np.searchsorted(day.measure, (a, b)).tolist())
-    whose, read = day.measure[rows], day.at[rows]
-    regular = rhythm.step[whose] > 0
-    whose, read = whose[regular], read[regular]
-    own = rhythm.step[whose]
-    place = (read - rhythm.phase[whose] + own // 2) // own - first[whose - a]
-    inside = (place >= 0) & (place < count[whose - a])
-    taken = np.zeros(len(at), np.bool_)
-    taken[(offset[whose - a] + place)[inside]] = True
+    whose, read = day.measure[rows] - a, day.at[rows]
+    own = step[whose]
+    place = (read - phase[whose] + own // 2) // own - first[whose]
+    inside = (place >= 0) & (place < count[whose])
+    absent = np.ones(count.sum(), np.bool_)
+    absent[(offset[whose] + place)[inside]] = False
 
-    # Of a clock that wanders, the reading at the very edge of the day may lie just past it and be gone.
-    expected = taken | (at - rhythm.wander[measure] > cut)
-    measure, at, absent = measure[expected], at[expected], ~taken[expected]
+    # How many places come before each window's end.
+    ends = origin + HOUR * np.arange(width + 1)[:, None]
+    before = np.clip((ends - 1 - phase) // step + 1 - first, 0, count)
+    expected = np.diff(before, axis=0).T
+
+    # Of a clock that wanders, the reading at the very edge of the day may lie just past it and be gone. It wanders by
+    # less than a step: only the first place can be that one.
+    due = np.flatnonzero(count)
+    at = (phase + first * step)[due]
+    gone = absent[offset[due]] & (at - rhythm.wander[a:b][due] <= cut)
+    absent[offset[due[gone]]] = False
+    expected[due[gone], (at[gone] - origin) // HOUR] -= 1
+    found["expected"][a * width : b * width] = expected.ravel()
+
+    measure = np.repeat(np.arange(b - a), count)[absent]
+    at = phase[measure] + (first[measure] + np.flatnonzero(absent) - offset[measure]) * step[measure]
+    measure += a
     cell = measure * width + (at - origin) // HOUR
-    found["expected"] += np.bincount(cell, minlength=len(found["expected"]))
-    measure, at, cell = measure[absent], at[absent], cell[absent]
     due = at + of.due_after[measure]
     passed, lost = at <= of.mark[measure], of.lost[cell % width]
     ours = np.where(passed, lost, at <= of.behind[measure])

@@ -7,12 +7,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from flood_assets.lake.blocks import Block, Blocks, Numbers, Piece
 from flood_assets.ledger.groups import Floats, Ints
 from flood_assets.schemas import TIME
 
 Flags = NDArray[np.bool_]
 
-# What `Day.of` needs of readings and of measures.
+# What a day needs of readings and of measures.
 READ = ("measure_id", "date_time", "value", "raw_value", "first_seen_at")
 LISTED = ("measure_id", "station_id", "period_s")
 
@@ -43,31 +44,43 @@ class Day:
 
     @classmethod
     def of(cls, readings: pa.Table, listed: pa.Table) -> "Day":
-        """The day of readings with the columns `READ` (measure_id coded) and measures with the columns `LISTED`."""
-        coded = readings["measure_id"].unify_dictionaries().combine_chunks()
-        text, index = coded.dictionary.cast(pa.string()), coded.indices.to_numpy(zero_copy_only=False)
-        known = listed["measure_id"].combine_chunks()
-        # A dictionary may hold measures of which no row is left.
-        used = text.take(pa.array(np.flatnonzero(np.bincount(index, minlength=len(text)))))
-        measures = pc.unique(pa.concat_arrays([known, used]))
-        measures = measures.take(pc.sort_indices(measures))
-        code = pc.index_in(text, value_set=measures).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        measure = code[index] if len(index) else np.zeros(0, np.int64)
-        at = milliseconds(readings["date_time"])
-        order = np.lexsort((at, measure))
-        several = pc.fill_null(pc.match_substring(readings["raw_value"].cast(pa.string()), "|"), False).to_numpy()
-        place = pc.index_in(measures, value_set=known)
+        """The day of readings with the columns `READ` and measures with the columns `LISTED`."""
+        numbers = Numbers(listed["measure_id"].combine_chunks())
+        blocks = Blocks(numbers, [kept(readings, numbers)])
+        return cls.among(blocks.measures, blocks.block(0, len(blocks.measures)), listed)
+
+    @classmethod
+    def among(cls, measures: pa.Array, block: Block, listed: pa.Table) -> "Day":
+        """The day of some measures: their ids, their readings as `kept`, and what is listed of them or of others."""
+        place = pc.index_in(measures, value_set=listed["measure_id"].combine_chunks())
         period = listed["period_s"].take(place).cast(pa.float64()).to_numpy() * 1000
+        measure, columns = block.measure, block.columns
+        again = (np.diff(columns["at"]) < 0) & (np.diff(measure) == 0)
+        if again.any():
+            order = np.lexsort((columns["at"], measure))
+            measure, columns = measure[order], {name: column[order] for name, column in columns.items()}
         return cls(
             measures=measures,
             stations=listed["station_id"].combine_chunks().take(place),
             period=np.where(period > 0, period, np.nan),
-            measure=measure[order],
-            at=at[order],
-            seen=milliseconds(readings["first_seen_at"])[order],
-            several=several[order],
-            empty=(readings["value"].is_null().to_numpy() & ~several)[order],
+            measure=measure,
+            **columns,
         )
+
+
+def kept(readings: pa.Table, numbers: Numbers) -> Piece:
+    """Of readings with the columns `READ`, what a day is made of."""
+    raw = readings["raw_value"].combine_chunks()
+    # Hardly a reading has one, and many of those have the same.
+    marked = pc.match_substring(raw.dictionary.cast(pa.string()), "|").take(raw.indices)
+    several = marked.fill_null(False).to_numpy(zero_copy_only=False)
+    columns = {
+        "at": milliseconds(readings["date_time"]),
+        "seen": milliseconds(readings["first_seen_at"]),
+        "several": several,
+        "empty": readings["value"].is_null().to_numpy() & ~several,
+    }
+    return Piece(numbers.of(readings["measure_id"]), columns)
 
 
 def milliseconds(times: pa.ChunkedArray) -> Ints:

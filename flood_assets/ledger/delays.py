@@ -83,16 +83,21 @@ def delays_of(day: Day, polls: Sequence[datetime], before: pa.Table | None) -> D
     newest, seen = (milliseconds(then[name].fill_null(pa.scalar(0, TIME))) for name in ("newest_at", "newest_seen_at"))
     remembered = np.flatnonzero(then["newest_at"].is_valid().to_numpy())
 
-    # The newest reading that is remembered stands before the day's, as one that nobody watches: it may have left the
+    # The newest reading that is remembered stands among the day's, as one that nobody watches: it may have left the
     # lake, and what follows it is then still known to be the first of its upload.
-    measure = np.concatenate([day.measure, remembered])
-    at, first_seen = np.concatenate([day.at, newest[remembered]]), np.concatenate([day.seen, seen[remembered]])
-    stored = np.arange(len(measure)) < len(day.measure)
-    order = np.lexsort((at, first_seen, measure))
-    measure, at, first_seen, stored = measure[order], at[order], first_seen[order], stored[order]
-    watched = stored & _next_in_line(measure, at, first_seen)
-    asked = polled_before(polls, first_seen)
-    watched &= (asked > NEVER) & (first_seen - asked <= WATCHED_WITHIN)
+    known_at, known_seen = newest[remembered], seen[remembered]
+    stored_key, known_key = _in_one((day.measure, day.at), (remembered, known_at))
+    place = np.searchsorted(stored_key, known_key)
+    measure = np.insert(day.measure, place, remembered)
+    at, first_seen = np.insert(day.at, place, known_at), np.insert(day.seen, place, known_seen)
+    stored = np.insert(np.ones(len(day.measure), np.bool_), place, False)
+
+    # By when they were shown, inside each measure: `measure` is the same in either order.
+    (shown_key,) = _in_one((measure, first_seen))
+    order = np.argsort(shown_key, kind="stable")
+    watched = order[stored[order] & _next_in_line(measure, at[order], first_seen[order])]
+    asked = polled_before(polls, first_seen[watched])
+    watched = watched[(asked > NEVER) & (first_seen[watched] - asked <= WATCHED_WITHIN)]
 
     measure_, late, upload = measure[watched], (first_seen - at)[watched], first_seen[watched]
     first = np.r_[True, (np.diff(measure_) != 0) | (np.diff(upload) != 0)][: len(measure_)]
@@ -100,11 +105,8 @@ def delays_of(day: Day, polls: Sequence[datetime], before: pa.Table | None) -> D
     learnt = uploads > 0
     usual = quantile(measure_, late, size, 0.5)
     due_after = quantile(measure_[first], late[first], size, DUE_SHARE)
-    last = np.full(size, -1)
-    last[measure] = np.arange(len(measure))
-    by_time = np.lexsort((at, measure))
-    last[measure[by_time]] = by_time
-    heard = last >= 0
+    count = np.bincount(measure, minlength=size)
+    heard, last = count > 0, np.cumsum(count) - 1
     return Delays(
         usual=np.where(learnt, usual, _milliseconds_of(then["usual_delay_s"])),
         due_after=np.where(learnt, due_after, _milliseconds_of(then["due_after_s"])),
@@ -112,6 +114,14 @@ def delays_of(day: Day, polls: Sequence[datetime], before: pa.Table | None) -> D
         newest=np.where(heard, at[last], NEVER) if len(at) else np.full(size, NEVER),
         seen=np.where(heard, first_seen[last], NEVER) if len(at) else np.full(size, NEVER),
     )
+
+
+def _in_one(*columns: tuple[Ints, Ints]) -> list[Ints]:
+    """Of each measure and time one number, which grows with both; of several columns by the same rule."""
+    times = np.concatenate([time for _, time in columns])
+    least = times.min(initial=2**62)
+    span = times.max(initial=0) - least + 1
+    return [measure * span + (time - least) for measure, time in columns]
 
 
 def _next_in_line(measure: Ints, at: Ints, seen: Ints) -> Flags:

@@ -23,7 +23,10 @@ same flags as these on series with such faults, but where it passes a reading th
 where it holds the way back from a spike against the reading after it.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -32,7 +35,19 @@ from flood_assets.quality.kinds import kinds_of
 from flood_assets.quality.limits import Floats, Limits, limits_of
 from flood_assets.quality.series import USUAL_STEP, Ints, Series, flat_lines, of_kinds, rates_of_change, spikes
 
-__all__ = ["FAIL", "MISSING", "NOT_EVALUATED", "PASS", "SCHEMA", "SUSPECT", "TESTS", "flags"]
+__all__ = [
+    "FAIL",
+    "MISSING",
+    "NOT_EVALUATED",
+    "PASS",
+    "SCHEMA",
+    "SUSPECT",
+    "TESTS",
+    "Gauges",
+    "flag",
+    "flags",
+    "worst",
+]
 
 TESTS = ("gross_range_flag", "spike_flag", "rate_of_change_flag", "flat_line_flag")
 SCHEMA = pa.schema([pa.field(name, pa.int8(), nullable=False) for name in ("flag", *TESTS)])
@@ -57,32 +72,65 @@ def flags(readings: pa.Table, measures: pa.Table, stations: pa.Table) -> pa.Tabl
     """
     at = pc.index_in(readings["measure_id"], value_set=measures["measure_id"].combine_chunks())
     measure = at.cast(pa.int64()).fill_null(-1).to_numpy()
+    time = readings["date_time"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
     value = np.asarray(readings["value"].to_numpy(), np.float64)
-    missing = readings["value"].is_null().to_numpy()
+    found = flag(measure, time, value, Gauges.of(measures, stations))
+    found[:, readings["value"].is_null().to_numpy()] = MISSING
+    return pa.table([worst(list(found)), *found], schema=SCHEMA)
 
-    kinds = kinds_of(measures)
-    limits = limits_of(measures, stations, kinds)
+
+@dataclass(frozen=True)
+class Gauges:
+    """What is known of some measures, and what their values may be.
+
+    Attributes:
+        kinds: which kind each is.
+        limits: what single values may be.
+        step: seconds between readings.
+    """
+
+    kinds: npt.NDArray[np.int8]
+    limits: Limits
+    step: Floats
+
+    @classmethod
+    def of(cls, measures: pa.Table, stations: pa.Table) -> "Gauges":
+        """Those of a snapshot, as `flags` takes it, in its order."""
+        kinds = kinds_of(measures)
+        step = measures["period_s"].cast(pa.float64()).fill_null(USUAL_STEP).to_numpy()
+        return cls(kinds, limits_of(measures, stations, kinds), step)
+
+    def some(self, rows: Ints) -> "Gauges":
+        """Those in some rows; limits that follow from other measures of a station stay as they are."""
+        return Gauges(self.kinds[rows], self.limits.some(rows), self.step[rows])
+
+
+def flag(measure: Ints, time: Ints, value: Floats, gauges: Gauges) -> Flags:
+    """The flags of readings without their aggregate: a row for each of `TESTS`, a column for each reading.
+
+    Args:
+        measure: the place of each reading's measure among the gauges; -1 where it is none of them.
+        time: milliseconds since 1970.
+        value: NaN where there is none; nothing of it is evaluated.
+        gauges: what is known of the measures.
+    """
     # What has no known unit keeps its numbers: a flat line is one in any unit.
-    factor = np.where(np.isnan(limits.factor), 1, limits.factor)
-
+    factor = np.where(np.isnan(gauges.limits.factor), 1, gauges.limits.factor)
     known = np.flatnonzero((measure >= 0) & np.isfinite(value))
     scaled = value[known] * factor[measure[known]]
-    time = readings["date_time"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()[known]
-    step = measures["period_s"].cast(pa.float64()).fill_null(USUAL_STEP).to_numpy()
-    series, place = Series.of(measure[known], time, scaled, step)
+    series, place = Series.of(measure[known], time[known], scaled, gauges.step)
 
-    thresholds = of_kinds(kinds)
+    thresholds = of_kinds(gauges.kinds)
     for name in ("spike_low", "step"):
-        thresholds[name] = np.where(np.isnan(limits.factor), np.nan, thresholds[name])
+        thresholds[name] = np.where(np.isnan(gauges.limits.factor), np.nan, thresholds[name])
     spike = spikes(series, thresholds)
 
-    found = np.full((len(TESTS), len(readings)), NOT_EVALUATED, np.int8)
-    found[0, known] = _gross_range(measure[known], scaled, limits, series.medians(series.value))
+    found = np.full((len(TESTS), len(value)), NOT_EVALUATED, np.int8)
+    found[0, known] = _gross_range(measure[known], scaled, gauges.limits, series.medians(series.value))
     found[1, known] = spike[place]
     found[2, known] = rates_of_change(series, thresholds, spike)[place]
     found[3, known] = flat_lines(series, thresholds)[place]
-    found[:, missing] = MISSING
-    return pa.table([worst(list(found)), *found], schema=SCHEMA)
+    return found
 
 
 def _gross_range(measure: Ints, value: Floats, limits: Limits, medians: Floats) -> Flags:

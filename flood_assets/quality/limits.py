@@ -17,7 +17,7 @@ readings of 2024-02-29 with a scale, none lay above it and ten below: seven by u
 measure with a scale is suspect outside it, others outside what the country has seen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
 
 import numpy as np
@@ -127,6 +127,10 @@ class Limits:
     scale_low: Floats
     scale_high: Floats
     scale_is_sure: npt.NDArray[np.bool_]
+
+    def some(self, rows: npt.NDArray[np.int64]) -> "Limits":
+        """Those of the measures in some rows."""
+        return Limits(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def limits_of(measures: pa.Table, stations: pa.Table, kinds: npt.NDArray[np.int8]) -> Limits:

@@ -37,14 +37,14 @@ class Series:
         measure: which measure, as its row in the snapshot.
         value: in the base unit, or in an unknown one.
         gap: seconds since the reading before, NaN where that is no neighbour.
-        elapsed: seconds since the first reading of all.
+        time: milliseconds since 1970.
         measures: how many measures the snapshot has.
     """
 
     measure: Ints
     value: Floats
     gap: Floats
-    elapsed: Floats
+    time: Ints
     measures: int
 
     @classmethod
@@ -59,19 +59,21 @@ class Series:
         """
         elapsed = time - (time.min() if time.size else 0)
         key = measure * (int(elapsed.max(initial=0)) + 1) + elapsed
-        order = np.lexsort((value, key))
+        order = np.argsort(key, kind="stable")
         first = np.ones(key.size, np.bool_)
         first[1:] = np.diff(key[order]) != 0
+        if not first.all():  # of several values at one time the least counts, in whichever order they come
+            order = np.lexsort((value, key))
         place = np.empty(key.size, np.int64)
         place[order] = np.cumsum(first) - 1
 
         rows = order[first]
-        measure, value, seconds = measure[rows], value[rows], elapsed[rows] / 1000
+        measure, value, time = measure[rows], value[rows], time[rows]
         gap = np.full(rows.size, np.nan)
-        gap[1:] = np.diff(seconds)
+        gap[1:] = np.diff(time) / 1000
         gap[1:][np.diff(measure) != 0] = np.nan
         gap[gap > NEIGHBOUR_STEPS * step[measure]] = np.nan
-        return cls(measure, value, gap, seconds, step.size), place
+        return cls(measure, value, gap, time, step.size), place
 
     def medians(self, values: Floats) -> Floats:
         """For each measure of the snapshot the median of one number a reading; NaN where there are too few.
@@ -80,12 +82,21 @@ class Series:
         """
         there = np.isfinite(values)
         values, measure = values[there], self.measure[there]
-        ordered = values[np.lexsort((values, measure))]
         count = np.bincount(measure, minlength=self.measures)
         start = np.cumsum(count) - count
         medians = np.full(self.measures, np.nan)
-        enough = count >= FEWEST
-        medians[enough] = ordered[(start + count // 2)[enough]]
+        # Measures with about as many numbers are sorted as the rows of one table: that is many times quicker than to
+        # sort all numbers by two columns, and hardly more of them than there are.
+        width = FEWEST
+        while width <= count.max(initial=0):
+            some = np.flatnonzero((count >= width) & (count < 2 * width))
+            beside = np.arange(count[some].max(initial=0))
+            inside = beside < count[some, None]
+            table = np.full(inside.shape, inf)
+            table[inside] = values[(start[some, None] + beside)[inside]]
+            table.sort(axis=1)
+            medians[some] = table[np.arange(len(some)), count[some] // 2]
+            width *= 2
         return medians
 
 
@@ -166,7 +177,7 @@ def flat_lines(series: Series, thresholds: dict[str, Floats]) -> Flags:
     started = np.isnan(series.gap)
     changed = started | ~(np.abs(_steps(series)) <= _EPSILON)
     since = np.maximum.accumulate(np.where(changed, np.arange(size), 0))
-    lasted = series.elapsed - series.elapsed[since]
+    lasted = (series.time - series.time[since]) / 1000
 
     low, high = (thresholds[f"flat_{end}"][series.measure] for end in ("low", "high"))
     flags = _flags(lasted, low, high, reached=True)
