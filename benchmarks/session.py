@@ -4,6 +4,7 @@ Each function takes a `Session` and gives plain values for the file of measureme
 page. Nothing is judged here.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -72,9 +73,13 @@ class Session:
             self.pythons[name] = envs.python_of(name, Path(".bench") / "envs", self.tell)
         return self.pythons[name]
 
+    def out(self, contestant: Contestant, *, gzip: bool) -> Path:
+        """The folder of a contestant; of letters, since not everybody expects a blank in it."""
+        return self.folder / (re.sub(r"\W+", "-", contestant.name) + ("" if gzip else "-plain"))
+
     def fill(self, contestant: Contestant, number: int, *, gzip: bool) -> Run:
         """One run."""
-        out = self.folder / f"{contestant.name}{'' if gzip else ' plain'}"
+        out = self.out(contestant, gzip=gzip)
         return harness.once(contestant, self.server, self.now, out, gzip=gzip, number=number)
 
     def fills(
@@ -92,12 +97,12 @@ class Session:
             mine = [run for run in runs if run.contestant == contestant.name]
             if contestant.keeps and mine and mine[-1].ok:
                 right[contestant.name] = self.compare(contestant, gzip=gzip)
-            shutil.rmtree(self.folder / f"{contestant.name}{'' if gzip else ' plain'}", ignore_errors=True)
+            shutil.rmtree(self.out(contestant, gzip=gzip), ignore_errors=True)
         return [run.as_json() for run in runs], right
 
     def compare(self, contestant: Contestant, *, gzip: bool) -> dict[str, Any]:
         """What a contestant left, beside the truth."""
-        out, rows = self.folder / f"{contestant.name}{'' if gzip else ' plain'}", self.folder / "rows.parquet"
+        out, rows = self.out(contestant, gzip=gzip), self.folder / "rows.parquet"
         rows.unlink(missing_ok=True)
         command = [contestant.python, "-m", f"benchmarks.contestants.{contestant.module}"]
         command += ["--out", str(out), "--now", self.now.isoformat(), "--rows", str(rows)]
@@ -151,7 +156,7 @@ class Session:
     def dagster(self, ticks: int) -> dict[str, Any]:
         """From the schedule's tick to the finished run."""
         self.tell("Dagster's own share")
-        lake = self.folder / "dagster lake"
+        lake = self.folder / "dagster-lake"
         shutil.rmtree(lake, ignore_errors=True)
         shutil.copytree(self.full, lake)
         command = [sys.executable, "-m", "benchmarks.dagster_share", "--api", self.server.url, "--lake", str(lake)]
