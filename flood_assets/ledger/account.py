@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.lake import marks as marking
-from flood_assets.lake.blocks import MOST, Blocks, Numbers, Piece
+from flood_assets.lake.blocks import MOST, Blocks, Piece
 from flood_assets.lake.lake import READERS, Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger import delays as lateness
@@ -73,13 +73,13 @@ def take(lake: Lake, now: datetime, *, measure_ids: Iterable[str] | None = None,
     marks = marking.load(lake)
     listed, before = _only(lake.newest_snapshot(MEASURES, now), ids), lake.newest_snapshot(TIMELINESS, now)
     windows = retained_windows(now)
-    numbers = Numbers(listed["measure_id"].combine_chunks())
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(lambda window: _kept(lake, window, now, ids, numbers), windows))
-    nothing = kept(schema_of(READINGS, READ, coded=True).empty_table(), numbers)
-    blocks = Blocks(numbers, [nothing, *(each for each in found if each is not None)])
+        found = list(pool.map(lambda window: _kept(lake, window, now, ids), windows))
+    nothing = kept(schema_of(READINGS, READ, coded=True).empty_table())
+    pieces = [nothing, *(each for each in found if each is not None)]
+    blocks = Blocks(pieces, listed["measure_id"].combine_chunks())
     lost = frozenset(window for window, each in zip(windows, found, strict=True) if each is None)
-    del found
+    del found, pieces
     asked = marks.asked if marks else marking.Asked()
 
     # What is known of the measures, in their order, so that a block looks up its own only.
@@ -111,10 +111,10 @@ def _only(snapshot: pa.Table | None, ids: list[str] | None) -> pa.Table:
     return listed if ids is None else listed.filter(pc.is_in(listed["measure_id"], pa.array(ids, pa.string())))
 
 
-def _kept(lake: Lake, window: datetime, now: datetime, ids: list[str] | None, numbers: Numbers) -> Piece | None:
+def _kept(lake: Lake, window: datetime, now: datetime, ids: list[str] | None) -> Piece | None:
     """What is needed of a window's readings; None when it is damaged."""
     try:
         rows = lake.read_window(READINGS, window, now=now, columns=READ, measure_ids=ids, coded=True)
     except DamagedWindowError:
         return None
-    return kept(rows, numbers)
+    return kept(rows)
