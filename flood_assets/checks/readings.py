@@ -133,7 +133,7 @@ def _seen(piece: Piece, window: datetime, now: datetime) -> Window:
     measure, time = ordered(piece.measure.indices.to_numpy().astype(np.int64), at)
     return Window(
         rows=len(at),
-        twice=int(((np.diff(measure) == 0) & (np.diff(time) == 0)).sum()),
+        twice=int(((measure[1:] == measure[:-1]) & (time[1:] == time[:-1])).sum()),
         misplaced=int(((at < to_ms(window)) | (at >= to_ms(window + WINDOW))).sum()),
         past=int((at <= to_ms(cutoff(now))).sum()),
         oldest=from_ms(int(at.min())) if len(at) else None,

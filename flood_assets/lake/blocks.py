@@ -102,7 +102,9 @@ class Blocks:
 
     def block(self, first: int, last: int) -> Block:
         """The measures from one to before another."""
-        spans = [slice(*np.searchsorted(piece.codes, (first, last)).tolist()) for piece in self.pieces]
+        # Of another type, each window's codes would be copied for each block.
+        edges = np.array([first, last], np.int32)
+        spans = [slice(*np.searchsorted(piece.codes, edges).tolist()) for piece in self.pieces]
         measure = np.concatenate(
             [np.zeros(0, np.int64), *(p.codes[span] for p, span in zip(self.pieces, spans, strict=True))]
         )
