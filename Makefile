@@ -14,10 +14,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist wo
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-s3 test-long ceph soak lint ui ui-demo lock clean
+.PHONY: help setup demo test test-fast test-s3 test-long ceph soak bench bench-large lint ui ui-demo lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.done ## Make .venv with what requirements.lock pins
 
@@ -58,6 +58,12 @@ test-long: setup ## Run what takes more time than `make test` has, and many more
 		flood_assets_tests/test_source_outages.py flood_assets_tests/test_crashes.py \
 		flood_assets_tests/test_side_by_side.py flood_assets_tests/test_refresh_day.py
 
+bench: setup ## Measure beside what others use, on this machine: benchmarks/RESULTS.md (some ten minutes)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-large: setup ## The same for 10 and 100 times the network (half an hour, 4 GiB of memory, 2 GB of disk)
+	@$(BIN)/python -m benchmarks --large $(BENCH)
+
 lint: setup ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,6 +78,9 @@ ui-demo: setup ## Open Dagster on localhost:3000 against the simulator
 lock: ## Pin the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \
 		--extra dev --output-file requirements.lock setup.cfg
+	@# What benchmarks compare with does not fit beside ours: one lock for each environment.
+	for wanted in benchmarks/requirements/*.in; do uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-strip-extras --no-header --no-annotate --output-file $${wanted%.in}.lock $$wanted || exit 1; done
 
 clean: ## Remove what the other targets made, but for the lake
-	rm -rf $(VENV) $(DEMO) dagster_home/history dagster_home/schedules dagster_home/storage dagster_home/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(DEMO) .bench dagster_home/history dagster_home/schedules dagster_home/storage dagster_home/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

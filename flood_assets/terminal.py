@@ -225,9 +225,9 @@ def _why(materializations: Sequence[dg.AssetMaterialization]) -> str:
 def _times(events: Sequence[dg.DagsterEvent], seconds: float) -> Table:
     """Where the time went, in seconds.
 
-    What the readings' run says of itself stands at each window that it read rows for; the newest always has it.
-    `gauges`, `ledger` and `checks` are whole steps, `telling` is the metadata with its pictures, and what no step
-    accounts for is Dagster's own.
+    What the readings' run says of itself stands at its newest window. `store` is merging and writing; `gauges`,
+    `ledger` and `checks` are whole steps, `telling` is the metadata with its pictures, and what no step accounts for is
+    Dagster's own.
     """
     steps: dict[str | None, float] = defaultdict(float)
     for event in events:
@@ -243,12 +243,11 @@ def _times(events: Sequence[dg.DagsterEvent], seconds: float) -> Table:
         "gauges": steps["stations"] + steps["measures"],
         "download": _value(newest, "download_seconds"),
         "parse": _value(newest, "parse_seconds"),
-        "merge": sum(_value(window, "merge_seconds") for window in windows),
-        "write": sum(_value(window, "write_seconds") for window in windows),
+        "store": _value(newest, "store_seconds"),
         "ledger": steps["completeness"],
         "checks": sum(taken for step, taken in steps.items() if step not in TABLES),
     }
-    spent["telling"] = max(0.0, steps["readings"] - sum(spent[of] for of in ("download", "parse", "merge", "write")))
+    spent["telling"] = max(0.0, steps["readings"] - sum(spent[of] for of in ("download", "parse", "store")))
     dagster = max(0.0, seconds - sum(spent.values()))
     table = _plain_table()
     for part in ("seconds", *spent, "Dagster"):

@@ -87,7 +87,7 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
     assert rows[4] == "nothing to compare `latest` with: read the whole day"
-    parts = ["seconds", "gauges", "download", "parse", "merge", "write", "ledger", "checks", "telling", "Dagster"]
+    parts = ["seconds", "gauges", "download", "parse", "store", "ledger", "checks", "telling", "Dagster"]
     assert rows[5].split() == parts
     spent = [float(part) for part in rows[7].split()]
     assert len(spent) == len(parts)

@@ -133,7 +133,10 @@ def _require_clock(complete: marks.Marks | None, now: datetime) -> None:
 def _describe(
     context: dg.AssetExecutionContext, windows: Sequence[datetime], fetched: Fetched, snapshot: pa.Table
 ) -> None:
-    """Tell the run's story where it is looked for: at the newest window, and at those that something was read for."""
+    """Tell the run's story at its newest window, and why it was read at each that something was read for.
+
+    Once, as each picture stays in Dagster's database.
+    """
     rows, answers = fetched.rows, fetched.answers
     story: dict[str, dg.MetadataValue | str | int | float] = {
         "why": fetched.reason,
@@ -162,8 +165,10 @@ def _describe(
         )
     touched = set(pc.unique(pc.floor_temporal(rows["date_time"], unit="hour")).to_pylist())
     for window in windows:
-        if window in touched or window == windows[-1]:
+        if window == windows[-1]:
             context.add_asset_metadata(story, partition_key=partition_key(window))
+        elif window in touched:
+            context.add_asset_metadata({"why": fetched.reason}, partition_key=partition_key(window))
     context.log.info("%d rows from %s requests: %s", len(rows), story["requests"], fetched.reason)
 
 

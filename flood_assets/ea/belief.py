@@ -6,11 +6,10 @@ newest reading is in `latest` that reading is in the answer for its day. An answ
 could have taken back is doubted, and `refresh` asks some measures singly: what those answers hold and the doubted one
 does not is proof. Without such proof the API really has no more, as after an outage of its own, and is believed.
 
-Pure: what was shown comes in as tables, and nothing here asks.
+Pure: what was shown comes in by window, and nothing here asks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
@@ -19,9 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.ea.plan import marks_of
 from flood_assets.partitions import WINDOW, cutoff, windows_between
 from flood_assets.schemas import TIME
+from flood_assets.windowed import HOUR_MS, Windowed, keys
 
 # How many readings the lake holds of each of some windows; of those that are not there none.
 Held = Callable[[Sequence[datetime]], Mapping[datetime, int]]
@@ -47,70 +46,6 @@ SHORTEST_STEP_S = 300
 # Measures that are asked singly to tell which.
 WITNESSES = 8
 
-# A reading as one number: the code of its measure, and so many bits of milliseconds since 1970.
-_TIME_BITS = 42
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Readings, each once: what is compared.
-
-    Attributes:
-        ids: distinct measures; some may have no reading.
-        measure: code into `ids` of each reading.
-        time: ms.
-    """
-
-    ids: pa.Array
-    measure: npt.NDArray[np.int64]
-    time: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, rows: pa.Table) -> "Shown":
-        """The readings of a table: measure_id (dictionary or string), date_time."""
-        column = rows["measure_id"]
-        if not pa.types.is_dictionary(column.type):
-            column = column.cast(pa.string()).dictionary_encode()
-        rows = pa.table([column, rows["date_time"].cast(TIME)], names=["measure_id", "date_time"])
-        rows = rows.unify_dictionaries().combine_chunks()
-        if not len(rows):
-            return cls(pa.array([], pa.string()), np.zeros(0, np.int64), np.zeros(0, np.int64))
-        coded = rows["measure_id"].chunk(0)
-        codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        keys = np.unique(codes << _TIME_BITS | rows["date_time"].cast(pa.int64()).to_numpy())
-        return cls(coded.dictionary, keys >> _TIME_BITS, keys & ((1 << _TIME_BITS) - 1))
-
-    def __len__(self) -> int:
-        return len(self.time)
-
-    def between(self, after: datetime, until: datetime) -> "Shown":
-        """Those with after < time <= until."""
-        return self._where((self.time > _ms(after)) & (self.time <= _ms(until)))
-
-    def of_days(self, days: Sequence[date]) -> "Shown":
-        """Those of days that follow each other."""
-        start, end = _midnight(days[0]), _midnight(days[-1]) + timedelta(days=1)
-        return self._where((self.time >= _ms(start)) & (self.time < _ms(end)))
-
-    def without(self, others: "Shown") -> "Shown":
-        """Those that are not among others."""
-        codes = pc.index_in(self.ids, value_set=others.ids).fill_null(-1).to_numpy(zero_copy_only=False)
-        keys = codes.astype(np.int64)[self.measure] << _TIME_BITS | self.time
-        return self._where(~np.isin(keys, others.measure << _TIME_BITS | others.time))
-
-    def measures(self) -> list[str]:
-        """The measures that have a reading, sorted."""
-        return sorted(self.ids.take(pa.array(np.unique(self.measure))).to_pylist())
-
-    def per_window(self, windows: Sequence[datetime]) -> npt.NDArray[np.int64]:
-        """How many readings each of some windows has that follow each other."""
-        hour = self.time // 3_600_000 - _ms(windows[0]) // 3_600_000
-        inside = hour[(hour >= 0) & (hour < len(windows))]
-        return np.bincount(inside, minlength=len(windows)).astype(np.int64)
-
-    def _where(self, kept: npt.NDArray[np.bool_]) -> "Shown":
-        return Shown(self.ids, self.measure[kept], self.time[kept])
-
 
 def of_latest(latest: pa.Table, marks: pa.Table, now: datetime) -> str:
     """Why `latest` cannot be all; empty when it can.
@@ -130,34 +65,43 @@ def of_latest(latest: pa.Table, marks: pa.Table, now: datetime) -> str:
     return f"`latest` lacks {lacking} of the {len(known)} measures that reported within a day, or shows them older"
 
 
-def of_days(rows: pa.Table, days: Sequence[date], latest: pa.Table | None, held: Held | None, now: datetime) -> str:
+def of_days(
+    shown: Windowed,
+    days: Sequence[date],
+    *,
+    marks: pa.Table,
+    latest: Windowed | None,
+    held: Held | None,
+    now: datetime,
+) -> str:
     """Why the answers for some days cannot be all; empty when they can.
 
     Args:
-        rows: what they gave together: measure_id, date_time.
+        shown: what they gave together.
         days: UTC days that follow each other, oldest first.
-        latest: what `latest` showed before: measure_id, date_time; None when it was not asked.
+        marks: the marks that follow from what they gave, schema `MARKS`.
+        latest: what `latest` showed before; None when it was not asked.
         held: asks the lake how many readings it holds; None when nothing is known of it.
         now: when they were asked.
     """
     named = " and ".join(str(day) for day in days)
-    shown = Shown.of(rows)
     if latest is not None:
-        newest = Shown.of(latest).of_days(days)
-        lacking = len(newest.without(shown))
+        newest = _of_days(latest, days)
+        lacking = len(_without(newest, shown))
         if lacking > _tolerated(len(newest), NOT_YET):
             return f"the answers for {named} lack the newest reading of {lacking} of {len(newest)} measures"
     windows = windows_between(_midnight(days[0]), min(_midnight(days[-1]) + timedelta(hours=23), now))
-    counts = shown.per_window(windows)
+    of_each = {window.start: len(window) for window in shown.windows}
+    counts = np.array([of_each.get(_ms(window), 0) for window in windows])
     if held is not None:
         there = held(windows)
         lacking = sum(max(0, there.get(w, 0) - n) for w, n in zip(windows, counts.tolist(), strict=True))
         known = sum(there.values())
         if lacking > _tolerated(known, TAKEN_BACK):
             return f"the answers for {named} lack {lacking:,} of {known:,} readings that the API has shown before"
-    if len(shown.measures()) < COUNTRY:
+    if np.count_nonzero(_present(shown)) < COUNTRY:
         return ""
-    return _of_hours(windows, counts, now) or _of_measures(shown, days, now) or _of_rhythm(rows, shown, days, now)
+    return _of_hours(windows, counts, now) or _of_measures(shown, days, now) or _of_rhythm(shown, days, marks, now)
 
 
 def _of_hours(windows: Sequence[datetime], counts: npt.NDArray[np.int64], now: datetime) -> str:
@@ -173,29 +117,28 @@ def _of_hours(windows: Sequence[datetime], counts: npt.NDArray[np.int64], now: d
     )
 
 
-def _of_measures(shown: Shown, days: Sequence[date], now: datetime) -> str:
+def _of_measures(shown: Windowed, days: Sequence[date], now: datetime) -> str:
     """Nor does it grow overnight."""
     for day, following in pairwise(days):
-        after = set(shown.of_days([following]).measures())
-        fresh = after - set(shown.of_days([day]).measures())
-        if now >= settled(following) and len(fresh) > _tolerated(len(after), NEW_MEASURES):
-            return f"{len(fresh)} of the {len(after)} measures of {following} have no reading of {day}"
+        after = _present(_of_days(shown, [following]))
+        fresh = int(np.count_nonzero(after & ~_present(_of_days(shown, [day]))))
+        known = int(np.count_nonzero(after))
+        if now >= settled(following) and fresh > _tolerated(known, NEW_MEASURES):
+            return f"{fresh} of the {known} measures of {following} have no reading of {day}"
     return ""
 
 
-def _of_rhythm(rows: pa.Table, shown: Shown, days: Sequence[date], now: datetime) -> str:
+def _of_rhythm(shown: Windowed, days: Sequence[date], marks: pa.Table, now: datetime) -> str:
     """Nor do its gauges skip every third reading of a day."""
-    marks = marks_of(rows, now)
     # What reports by the minute is an event gauge: it has no rhythm to keep.
     regular = marks.filter(pc.greater_equal(marks["step_s"], SHORTEST_STEP_S))
+    code = pc.index_in(regular["measure_id"].combine_chunks(), value_set=shown.ids)
+    code, step = code.to_numpy(zero_copy_only=False), regular["step_s"].to_numpy()
     for day in days:
-        retained = shown.between(cutoff(now), now).of_days([day])
-        codes, first, count = np.unique(retained.measure, return_index=True, return_counts=True)
-        of = pc.index_in(shown.ids.take(pa.array(codes)), value_set=regular["measure_id"].combine_chunks())
-        known = of.is_valid().to_numpy(zero_copy_only=False)
-        step = regular["step_s"].take(of.drop_null()).to_numpy()
-        span = (retained.time[first + count - 1] - retained.time[first])[known] / 1000
-        expected, found = int(np.sum(span // step + 1)), int(np.sum(count[known]))
+        count, first, last = _of_days(shown, [day]).between(_ms(cutoff(now)), _ms(now)).spans()
+        here = count[code] > 0
+        span = (last - first)[code[here]] // 1000
+        expected, found = int(np.sum(span // step[here] + 1)), int(np.sum(count[code]))
         if found < RHYTHM * expected:
             return f"the measures show {found:,} readings of {day} where their own rhythm makes {expected:,}"
     return ""
@@ -206,26 +149,62 @@ def settled(day: date) -> datetime:
     return _midnight(day) + SETTLED
 
 
-def absent(newest: pa.Table, rows: pa.Table, days: Sequence[date] | None = None) -> list[str]:
-    """The measures whose newest reading (measure_id, date_time), if it is of the days, is not among the rows."""
-    due = Shown.of(newest)
-    return (due if days is None else due.of_days(days)).without(Shown.of(rows)).measures()
+def absent(newest: Windowed, shown: Windowed, days: Sequence[date] | None = None) -> list[str]:
+    """The measures whose newest reading, if it is of the days, is not among those that were shown."""
+    due = newest if days is None else _of_days(newest, days)
+    return _ids(_without(due, shown))
 
 
-def witnesses(rows: pa.Table, marks: pa.Table, days: Sequence[date]) -> list[str]:
+def witnesses(shown: Windowed, marks: pa.Table, days: Sequence[date]) -> list[str]:
     """Measures to ask singly: half of them known and absent from one of the days, if there are any, half others."""
-    shown = Shown.of(rows)
-    of_each = [set(shown.of_days([day]).measures()) for day in days]
-    present = set.intersection(*of_each)
-    lost = {*marks["measure_id"].to_pylist(), *shown.measures()} - present
+    everywhere = np.logical_and.reduce([_present(_of_days(shown, [day])) for day in days])
+    present = set(shown.ids.filter(pa.array(everywhere)).to_pylist())
+    lost = {*marks["measure_id"].to_pylist(), *_ids(shown)} - present
     chosen = _spread(sorted(lost), WITNESSES // 2)
     return chosen + _spread(sorted(present), WITNESSES - len(chosen))
 
 
-def contradicted(rows: pa.Table, said: pa.Table, days: Sequence[date], now: datetime) -> bool:
-    """Whether witnesses (measure_id, date_time) show retained readings of the days that are not among the rows."""
-    of_them = Shown.of(said).of_days(days).between(cutoff(now), now)
-    return len(of_them.without(Shown.of(rows))) > _tolerated(len(of_them), TAKEN_BACK)
+def contradicted(shown: Windowed, said: Windowed, days: Sequence[date], now: datetime) -> bool:
+    """Whether witnesses say of retained readings of the days that were not shown."""
+    of_them = _of_days(said, days).between(_ms(cutoff(now)), _ms(now))
+    return len(_without(of_them, shown)) > _tolerated(len(of_them), TAKEN_BACK)
+
+
+def _of_days(readings: Windowed, days: Sequence[date]) -> Windowed:
+    """The readings of days that follow each other."""
+    start = _ms(_midnight(days[0]))
+    return readings.between(start - 1, start + len(days) * 24 * HOUR_MS - 1)
+
+
+def _without(readings: Windowed, others: Windowed) -> Windowed:
+    """Those of the readings that are not among others."""
+    to = pc.index_in(readings.ids, value_set=others.ids).fill_null(-1).to_numpy(zero_copy_only=False)
+    theirs = {window.start: keys(window.measure, window.time) for window in others.windows}
+    left = []
+    for window in readings.windows:
+        there = theirs.get(window.start)
+        if there is None:
+            left.append(window)
+            continue
+        # A measure that the others have not has a key below all of theirs.
+        key = keys(to[window.measure], window.time)
+        at = np.minimum(np.searchsorted(there, key), len(there) - 1)
+        left.append(window.where(there[at] != key))
+    return Windowed(readings.ids, [window for window in left if len(window)])
+
+
+def _present(readings: Windowed) -> npt.NDArray[np.bool_]:
+    """Whether each of the ids has a reading."""
+    present = np.zeros(len(readings.ids), np.bool_)
+    for window in readings.windows:
+        present[window.measure] = True
+    return present
+
+
+def _ids(readings: Windowed) -> list[str]:
+    """The measures that have a reading, sorted."""
+    found: list[str] = readings.ids.filter(pa.array(_present(readings))).to_pylist()
+    return found
 
 
 def _tolerated(known: int, share: float) -> float:

@@ -24,6 +24,8 @@ import pyarrow.compute as pc
 from flood_assets import __version__
 from flood_assets.ea import parse
 from flood_assets.errors import SourceError
+from flood_assets.schemas import REJECTS
+from flood_assets.windowed import Gatherer
 
 if TYPE_CHECKING:  # `requests` costs a tenth of a second: only who asks the API pays it
     import requests
@@ -43,8 +45,10 @@ MOST_PAGES = 1_500
 WRONG_CLOCK = timedelta(hours=1)
 READ_BYTES = 1 << 16
 PROGRESS_BYTES = 1 << 20
-# More than a day has: only what is said again and again is looked through for what was said before.
+# More readings of each measure than a day has, for an answer of some size: so something is said again and again, and is
+# looked through for what was said before.
 COMPACT_ROWS = 1_000_000
+COMPACT_ROWS_A_MEASURE = 300
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class Answer:
     """Readings that the API gave, whole.
 
     Attributes:
-        rows: the readings, with schema `parse.FETCHED`; a reading may come twice.
+        rows: the readings, with schema `parse.FETCHED`, by window, measure and time as `windowed.Gatherer` gives them;
+            of a reading that came twice the last.
         rejects: rows that could not be understood, with the schema of `schemas.REJECTS`.
         observed_at: the time just before the API was asked, by our clock; put back where it is fast.
         requests: how many requests were sent for it, those that failed included.
@@ -134,30 +139,33 @@ class _Extent:
 
 @dataclass
 class _Whole:
-    """The parts that hold in the end, without those of answers that broke off.
+    """What holds in the end, without the parts of answers that broke off.
 
-    An answer that says everything ten times takes no more memory than one that says it once.
+    An answer that says everything ten times takes little more memory than one that says it once.
     """
 
     observed_at: datetime = field(init=False)
-    parts: list[parse.Parsed] = field(default_factory=list)
-    rows: int = 0
+    rows: Gatherer = field(default_factory=Gatherer)
+    rejects: list[pa.Table] = field(default_factory=list)
     compact_at: int = field(default_factory=lambda: COMPACT_ROWS)
 
     def add(self, part: Part) -> None:
         if part.again:
-            self.parts, self.rows = [], 0
-        if not self.parts:
+            self.rows, self.rejects = Gatherer(), []
+        if not self.rejects:
             self.observed_at = part.observed_at
-        self.parts.append(parse.Parsed(part.rows, part.rejects))
-        self.rows += part.rows.num_rows
-        if self.rows >= self.compact_at:
-            self.parts = [parse.distinct(self.joined())]
-            self.rows = self.parts[0].rows.num_rows
-            self.compact_at = max(COMPACT_ROWS, 2 * self.rows)
+        self.rows.add(part.rows)
+        self.rejects.append(part.rejects)
+        if self.rows.rows >= max(self.compact_at, COMPACT_ROWS_A_MEASURE * self.rows.measures):
+            rows, rejects = self.taken()
+            self.rows.add(rows)
+            self.rejects = [parse.distinct(rejects)]
+            self.compact_at = max(COMPACT_ROWS, 2 * self.rows.rows)
 
-    def joined(self) -> parse.Parsed:
-        return parse.joined(self.parts)
+    def taken(self) -> parse.Parsed:
+        """All of it; nothing is left here."""
+        rejects = pa.concat_tables([REJECTS.schema.empty_table(), *self.rejects])
+        return parse.Parsed(self.rows.take(parse.FETCHED, self.observed_at), rejects)
 
 
 @dataclass
@@ -308,7 +316,7 @@ class FloodMonitoringApi:
         whole = _Whole()
         for part in self._readings(path, tally):
             self._timed(tally, partial(whole.add, part))
-        rows, rejects = self._timed(tally, whole.joined)
+        rows, rejects = self._timed(tally, whole.taken)
         return Answer(
             rows=rows,
             rejects=rejects,

@@ -13,11 +13,11 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -46,6 +46,7 @@ FETCHED = pa.schema(
 
 HEADER = b"dateTime,measure,value"
 BLOCK_BYTES = 4 << 20
+ITEMS_AT_ONCE = 10_000
 LONGEST_LINE_BYTES = 1 << 20
 
 # What practically every cell looks like, read by Arrow; the few others go through `_moment` and `_number`.
@@ -89,8 +90,15 @@ def read_readings(chunks: Iterable[bytes], seen_at: datetime, block_bytes: int =
         SourceError: the answer is empty, cut short, corrupt or something else than this table. Blocks that were
             given before this was found are of an answer that cannot be believed.
     """
-    for block in _blocks(chunks, block_bytes):
-        yield _parse_block(block, seen_at)
+    # Arrow needs no lock of Python's: one block is parsed while the next arrives and is unpacked.
+    with ThreadPoolExecutor(1, thread_name_prefix="parse") as beside:
+        ahead: Future[Parsed] | None = None
+        for block in _blocks(chunks, block_bytes):
+            before, ahead = ahead, beside.submit(_parse_block, block, seen_at)
+            if before is not None:
+                yield before.result()
+        if ahead is not None:
+            yield ahead.result()
 
 
 def parse_readings(chunks: Iterable[bytes] | bytes, seen_at: datetime, block_bytes: int = BLOCK_BYTES) -> Parsed:
@@ -123,19 +131,10 @@ def joined(parts: Iterable[Parsed]) -> Parsed:
     return Parsed(rows.unify_dictionaries().combine_chunks(), rejects)
 
 
-def distinct(parsed: Parsed) -> Parsed:
-    """The same with each row once, of several readings of one measure and time the last."""
-    rows, rejects = parsed
-    if len(rows):
-        codes = rows["measure_id"].chunk(0).indices.to_numpy(zero_copy_only=False)
-        at = rows["date_time"].cast(pa.int64()).to_numpy()
-        # Stable, so that of several rows with one key the last one comes last.
-        order = np.lexsort((at, codes))
-        last = np.ones(len(order), np.bool_)
-        last[:-1] = (np.diff(at[order]) != 0) | (np.diff(codes[order]) != 0)
-        rows = rows.take(pa.array(np.sort(order[last])))
+def distinct(rejects: pa.Table) -> pa.Table:
+    """The same rejects, each once."""
     columns = rejects.column_names
-    return Parsed(rows, rejects.group_by(columns, use_threads=False).aggregate([]).select(columns).cast(rejects.schema))
+    return rejects.group_by(columns, use_threads=False).aggregate([]).select(columns).cast(rejects.schema)
 
 
 def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -398,33 +397,65 @@ def _table(
 ) -> pa.Table:
     """One row for each item that has a key, the last one where two have the same."""
     (key,) = table.key
-    items = _items(body, msgspec.json.Decoder())
-    found: dict[str, dict[str, Any]] = {}
-    skipped = []
-    for item in items:
-        name = _key(item, path)
-        if name is None:
-            skipped.append(item)
-        else:
-            found[name] = {key: name, **cells(item), "observed_at": observed_at}
+    items = _undecoded(body)
+    decoder = msgspec.json.Decoder()
+    tables = [table.schema.empty_table()]
+    last: dict[str, int] = {}
+    taken, skipped, example = 0, 0, ""
+    for start in range(0, len(items), ITEMS_AT_ONCE):
+        rows: list[dict[str, Any]] = []
+        for raw in items[start : start + ITEMS_AT_ONCE]:
+            item = _decoded(raw, decoder, body)
+            name = _key(item, path)
+            if name is None:
+                skipped, example = skipped + 1, example or _shown(str(item))
+            else:
+                last[name] = taken + len(rows)
+                rows.append({key: name, **cells(item), "observed_at": observed_at})
+        tables.append(pa.table([[row[name] for row in rows] for name in table.schema.names], schema=table.schema))
+        taken += len(rows)
+    found = pa.concat_tables(tables)
     if skipped:
-        example = _shown(str(skipped[0]))
-        message = f"{len(skipped)} of {len(items)} {table.name} without '@id', such as {example}"
-        if not found:
+        message = f"{skipped} of {len(items)} {table.name} without '@id', such as {example}"
+        if not len(found):
             raise SourceError(f"the answer cannot be used: {message}")
         logger.warning("%s: skipped", message)
-    twice = len(items) - len(skipped) - len(found)
-    if twice:
+    if twice := len(found) - len(last):
         logger.warning("%d of %d %s are listed more than once: the last is kept", twice, len(items), table.name)
-    rows = list(found.values())
-    return pa.table([[row[name] for row in rows] for name in table.schema.names], schema=table.schema)
+        found = found.take(pa.array(last.values(), pa.int64()))
+    return found.combine_chunks()
+
+
+class _List(msgspec.Struct):
+    items: list[msgspec.Raw]
+
+
+def _undecoded(body: bytes) -> list[msgspec.Raw]:
+    """The items of a list one by one: of half a million stations, all decoded at once take gigabytes."""
+    try:
+        return msgspec.json.decode(body, type=_List).items
+    except msgspec.ValidationError as wrong:
+        raise SourceError(f"the answer has no list of items: it starts {_shown(body)}") from wrong
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise _not_json(body, wrong) from wrong
+
+
+def _decoded(item: msgspec.Raw, decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise _not_json(body, wrong) from wrong
+
+
+def _not_json(body: bytes, wrong: Exception) -> SourceError:
+    return SourceError(f"not JSON, or cut short ({wrong}): {len(body):,} bytes that start {_shown(body)}")
 
 
 def _items(body: bytes, decoder: msgspec.json.Decoder[Any]) -> list[Any]:
     try:
         answer = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-        raise SourceError(f"not JSON, or cut short ({wrong}): {len(body):,} bytes that start {_shown(body)}") from wrong
+        raise _not_json(body, wrong) from wrong
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list):
         raise SourceError(f"the answer has no list of items: it starts {_shown(body)}")

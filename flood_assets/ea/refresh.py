@@ -20,6 +20,7 @@ from flood_assets.ea.parse import FETCHED
 from flood_assets.errors import SourceError
 from flood_assets.partitions import WINDOW, cutoff, retained_windows
 from flood_assets.schemas import MARKS, TIME
+from flood_assets.windowed import Windowed, by_window
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def reread(
     if not whole:
         rows = _between(rows, windows[0], windows[-1] + WINDOW)
     # A part of the day says nothing of what came before it: only the whole day moves the marks.
-    complete = plan.marks_of(rows, now) if whole and not read.doubt else MARKS.empty_table()
+    complete = read.marks if whole and not read.doubt else MARKS.empty_table()
     covered = [] if read.doubt else [window for window in windows if window in retained]
     polled = whole and not read.doubt
     return _fetched(rows, read.answers, covered, complete, chosen.reason, polled=polled, read=covered, doubt=read.doubt)
@@ -133,7 +134,7 @@ def catch_up(
         read = _days(api, first.days, marks=marks, held=held, now=now)
         complete, covered = MARKS.empty_table(), set[datetime]()
         if not read.doubt:
-            complete = plan.credible(plan.marks_of(read.rows, now), known, measures, first.days[0], now)
+            complete = plan.credible(read.marks, known, measures, first.days[0], now)
             covered = _of_days(first.days, now)
         polled = covered.issuperset(retained_windows(now))
         return _fetched(
@@ -152,17 +153,19 @@ def catch_up(
     if singles:
         rows = pa.concat_tables([answer.rows for answer in singles])
         named = _of_measures(latest.rows, second.since)
-        short = sorted(set(belief.absent(named, rows)) - {*refused, *unanswered})
+        given = by_window(rows)
+        short = sorted(set(belief.absent(by_window(named), given)) - {*refused, *unanswered})
         unanswered += short
-        newer.append(_without(plan.marks_of(rows, now), short))
-    read = _Read([], "")
+        newer.append(_without(plan.marks_of(given, now), short))
+    read = _Read([], Windowed.of_nothing(), MARKS.empty_table(), "")
     if second.days:
-        read = _days(api, second.days, marks=marks, held=held, now=now, latest=latest.rows)
+        stand = by_window(latest.rows)
+        read = _days(api, second.days, marks=marks, held=held, now=now, latest=stand)
         doubt = read.doubt or doubt
         if not read.doubt:
             whole = _of_days(second.days, now)
-            complete = plan.credible(plan.marks_of(read.rows, now), known, measures, second.days[0], now)
-            newer.append(_without(complete, belief.absent(latest.rows, read.rows, second.days)))
+            complete = plan.credible(read.marks, known, measures, second.days[0], now)
+            newer.append(_without(complete, belief.absent(stand, read.shown, second.days)))
     left = _of_measures(latest.rows, [*refused, *unanswered])
     return _fetched(
         pa.concat_tables([taken, shown, *(answer.rows for answer in (*singles, *read.answers))]),
@@ -199,9 +202,18 @@ def _latest(api: FloodMonitoringApi, marks: pa.Table, now: datetime) -> tuple[An
 
 @dataclass(frozen=True)
 class _Read:
-    """Days that were read: all answers for them, and why these cannot be all; empty when they can."""
+    """Days that were read.
+
+    Attributes:
+        answers: all answers for them, those of witnesses too.
+        shown: what the days' own answers hold.
+        marks: what follows from it, schema `MARKS`.
+        doubt: why these cannot be all; empty when they can.
+    """
 
     answers: list[Answer]
+    shown: Windowed
+    marks: pa.Table
     doubt: str
 
     @property
@@ -216,7 +228,7 @@ def _days(
     marks: pa.Table | None,
     held: belief.Held | None,
     now: datetime,
-    latest: pa.Table | None = None,
+    latest: Windowed | None = None,
 ) -> _Read:
     """Read days until the answers can be all that there is of them, or until that is proved by witnesses.
 
@@ -230,24 +242,25 @@ def _days(
     witnesses: list[Answer] = []
     for _ in range(1 + ASK_AGAIN):
         answers += [api.readings_of_day(day) for day in sorted(days, reverse=True)]
-        rows = pa.concat_tables([answer.rows for answer in answers])
-        if not len(rows) and now >= belief.settled(days[0]):
+        shown = by_window(pa.concat_tables([answer.rows for answer in answers]))
+        if not len(shown) and now >= belief.settled(days[0]):
             raise SourceError(
                 f"{api.base_url}/data/readings.csv?date={days[0]}: the API has no reading of any measure of "
                 f"{' and '.join(map(str, days))}: it is in trouble. Nothing was changed; {LATER}"
             )
-        doubt = belief.of_days(rows, days, latest, held, now)
+        newer = plan.marks_of(shown, now)
+        doubt = belief.of_days(shown, days, marks=newer, latest=latest, held=held, now=now)
         if not doubt:
             break
-        singles, _, _ = _each(api, belief.witnesses(rows, known, days), now)
+        singles, _, _ = _each(api, belief.witnesses(shown, known, days), now)
         said = pa.concat_tables([FETCHED.empty_table(), *(single.rows for single in singles)])
         witnesses += singles
-        if len(said) and not belief.contradicted(rows, said, days, now):
+        if len(said) and not belief.contradicted(shown, by_window(said), days, now):
             log.warning("%s: but so say %d measures that were asked singly; believed", doubt, len(singles))
             doubt = ""
             break
         log.warning("%s, and measures that were asked singly have more: asked for again", doubt)
-    return _Read([*answers, *witnesses], doubt)
+    return _Read([*answers, *witnesses], shown, newer, doubt)
 
 
 def _each(api: FloodMonitoringApi, measures: Sequence[str], now: datetime) -> tuple[list[Answer], list[str], list[str]]:

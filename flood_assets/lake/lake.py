@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,11 +28,15 @@ from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Blob, ConflictError, Meta, Patience, Store, open_store
+from flood_assets.lake.turns import Turns
 from flood_assets.partitions import WINDOW, cutoff, is_expired, utc, window_of, windows_between
 from flood_assets.schemas import READINGS, REJECTS, TABLES, Table
+from flood_assets.windowed import Window
 
 LAYOUT = 1
 READERS = 8
+# Arrow uses both of two cores; each more would hold one more window in memory.
+WRITERS = 2
 ATTEMPTS = 12
 WHOLE_UP_TO = 4 * 1024 * 1024
 
@@ -126,10 +131,13 @@ class _Outcome:
     """What a window shall hold; `rows` is None when it shall stay as it is."""
 
     rows: pa.Table | None
+    count: int
     added: int
     revised: int
     unchanged: int
     filled: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
 
 
 class Lake:
@@ -219,7 +227,8 @@ class Lake:
         """Merge fetched readings into their windows, the oldest window first.
 
         The order is a promise: a run that is killed leaves older windows complete and newer ones as they were, so a
-        gauge's newest stored time never runs ahead of a gap, and the next tick asks for what is missing.
+        gauge's newest stored time never runs ahead of a gap, and the next tick asks for what is missing. A window is
+        read and merged while the one before is written, but put only after it.
 
         Only retained rows are stored. The same key and value changes nothing (the order of several values, `a|b`, says
         nothing); another value is a revision, unless the API was asked for the stored value later. Stored rows
@@ -238,11 +247,15 @@ class Lake:
             LakeError: the lake could not be read or written.
         """
         fetch = merging.split(rows, observed_at, now, stations)
-        changes = [
-            self._update(READINGS, from_ms(arrivals.window), partial(_merged, arrivals=arrivals))
-            for arrivals in fetch.windows
-        ]
-        return Merge(changes, fetch.expired, fetch.future, fetch.repeated)
+        turns = Turns(len(fetch.windows))
+
+        def merged(number: int) -> WindowChange:
+            window = fetch.windows[number]
+            revise = partial(_merged, fetch=fetch, window=window)
+            with turns.of(number) as mine:
+                return self._update(READINGS, from_ms(window.start), revise, wait=mine)
+
+        return Merge(turns.all(merged, WRITERS), fetch.expired, fetch.future, fetch.repeated)
 
     def ensure_windows(self, table: Table, windows: Iterable[datetime]) -> None:
         """Store those of the windows that are not there as empty ones: they were asked for, and there was nothing.
@@ -266,7 +279,22 @@ class Lake:
             ValueError: the rows are not the table's.
             LakeError: the lake could not be read or written.
         """
-        return self._update(table, window_of(window), partial(_replaced, table=table, new=conform(table, rows)))
+        return self.put_snapshots(table, [window], rows)[0]
+
+    def put_snapshots(self, table: Table, windows: Iterable[datetime], rows: pa.Table) -> list[WindowChange]:
+        """The same for several windows, which shall hold the same."""
+        new = conform(table, rows)
+        encoded: list[bytes] = []
+
+        def encode(rows: pa.Table) -> bytes:
+            if rows is not new:
+                return self.encode(table, rows)
+            if not encoded:
+                encoded.append(self.encode(table, new))
+            return encoded[0]
+
+        revise = partial(_replaced, table=table, new=new)
+        return [self._update(table, window_of(window), revise, encode=encode) for window in windows]
 
     def add_rejects(self, rows: pa.Table) -> list[WindowChange]:
         """Add rows to `rejects`, each in the window of its `seen_at`, oldest first; a line is kept once, as first seen.
@@ -472,8 +500,24 @@ class Lake:
 
     # -- private
 
-    def _update(self, table: Table, window: datetime, revise: Callable[[pa.Table | None], _Outcome]) -> WindowChange:
-        """Read a window, let `revise` say what it shall hold, and write that if nobody else wrote meanwhile."""
+    def _update(
+        self,
+        table: Table,
+        window: datetime,
+        revise: Callable[[Any], _Outcome],
+        *,
+        wait: Callable[[], None] = lambda: None,
+        encode: Callable[[pa.Table], bytes] | None = None,
+    ) -> WindowChange:
+        """Read a window, let `revise` say what it shall hold, and write that if nobody else wrote meanwhile.
+
+        Args:
+            table: whose window it is.
+            window: its start.
+            revise: given what `_decoded` makes of the window, or None where there is none.
+            wait: called before anything is put.
+            encode: what makes bytes of rows, if not `self.encode`.
+        """
         key = key_of(table, window)
         for _ in self.attempts(key):
             with self.store.guard(key):
@@ -481,55 +525,56 @@ class Lake:
                 blob = _whole(self.store.get(key))
                 aside = None
                 try:
-                    rows = None if blob is None else self._decoded(table, key, blob)
-                    read = time.perf_counter()
-                    outcome = revise(rows)
+                    stored = None if blob is None else self._decoded(table, key, blob)
                 except DamagedWindowError as error:
-                    if blob is None:
-                        raise
+                    assert blob is not None  # noqa: S101 - for the type checker: what is not there cannot be damaged
+                    wait()
                     aside = self._kept_aside(table, blob)
                     logger.error("%s. It is kept as %s and the window is written anew", error, aside)  # noqa: TRY400
-                    rows, read = None, time.perf_counter()
-                    outcome = revise(None)
+                    stored = None
+                read = time.perf_counter()
+                outcome = revise(stored)
                 merged = time.perf_counter()
-                stored = rows if outcome.rows is None else outcome.rows
                 change = WindowChange(
                     window=window,
-                    rows=0 if stored is None else len(stored),
+                    rows=outcome.count,
                     added=outcome.added,
                     revised=outcome.revised,
                     unchanged=outcome.unchanged,
                     size=0 if blob is None else blob.meta.size,
                     written=outcome.rows is not None,
-                    oldest=None,
-                    newest=None,
+                    oldest=outcome.oldest,
+                    newest=outcome.newest,
                     seconds_read=read - started,
                     seconds_merge=merged - read,
                     seconds_write=0.0,
                     filled=outcome.filled,
                     set_aside=aside,
                 )
-                if table.time and stored is not None and len(stored):
-                    span = pc.min_max(stored.column(table.time)).as_py()
-                    change = replace(change, oldest=utc(span["min"]), newest=utc(span["max"]))
                 if outcome.rows is None:
                     return change
-                data = self.encode(table, outcome.rows)
-                change = replace(change, size=len(data))
+                data = encode(outcome.rows) if encode else self.encode(table, outcome.rows)
+                encoded = time.perf_counter()
+                wait()
+                turn = time.perf_counter()
                 try:
                     self.store.put(key, data, replaces=None if blob is None else blob.meta)
                 except ConflictError:
                     continue
-                return replace(change, seconds_write=time.perf_counter() - merged)
+                put = time.perf_counter()
+                return replace(change, size=len(data), seconds_write=encoded - merged + put - turn)
         raise AssertionError("attempts() ends with an error")
 
-    def _decoded(self, table: Table, key: str, blob: Blob) -> pa.Table:
-        """A window's rows, ready to be merged with others: sorted, and each key once."""
+    def _decoded(self, table: Table, key: str, blob: Blob) -> Any:
+        """What is worked with to change a window: of readings a `Block`, of others a table."""
         place = f"{self.url}/{key}"
         rows = WindowFile(table, place, blob.data).read(coded=table is READINGS)
-        if table is READINGS and (disorder := merging.disorder(rows)):
-            raise DamagedWindowError(place, disorder)
-        return rows
+        if table is not READINGS:
+            return rows
+        try:
+            return merging.Block.of(rows)
+        except ValueError as error:
+            raise DamagedWindowError(place, str(error)) from error
 
     def _kept_aside(self, table: Table, blob: Blob) -> str:
         """Keep a copy of a damaged object that is about to be replaced, and let the marks forget what it held."""
@@ -659,19 +704,20 @@ class _Cut:
         return rows.filter(given)
 
 
-def _merged(rows: pa.Table | None, *, arrivals: merging.Arrivals) -> _Outcome:
-    stored = None if rows is None else merging.Block.of(rows)
-    merged = merging.merge(stored, arrivals)
+def _merged(stored: merging.Block | None, *, fetch: merging.Fetch, window: Window) -> _Outcome:
+    merged = merging.merge(stored, fetch.arrivals(window))
     table = merged.block.table() if merged.news else None
-    return _Outcome(table, merged.added, merged.revised, merged.unchanged, merged.filled)
+    time = merged.block.time
+    span = (from_ms(int(time.min())), from_ms(int(time.max()))) if len(time) else (None, None)
+    return _Outcome(table, len(time), merged.added, merged.revised, merged.unchanged, merged.filled, *span)
 
 
 def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
     """A snapshot in place of the one before; of two the one stays for which the API was asked later."""
     if rows is None:
-        return _Outcome(new, len(new), 0, 0)
+        return _Outcome(new, len(new), len(new), 0, 0)
     if len(rows) and len(new) and _asked(rows) > _asked(new):
-        return _Outcome(None, 0, 0, len(new))
+        return _Outcome(None, len(rows), 0, 0, len(new))
     (key,) = table.key
     at = pc.index_in(new.column(key), value_set=rows.column(key).combine_chunks()).combine_chunks()
     known = at.is_valid()
@@ -685,7 +731,7 @@ def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome
     unchanged = pc.sum(same).as_py() or 0
     added, revised = len(new) - len(now), len(now) - unchanged
     stays = not added and not revised and len(rows) == len(new)
-    return _Outcome(None if stays else new, added, revised, unchanged)
+    return _Outcome(None if stays else new, len(new), added, revised, unchanged)
 
 
 def _asked(rows: pa.Table) -> datetime:
@@ -696,12 +742,21 @@ def _asked(rows: pa.Table) -> datetime:
 
 def _united(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
     """Rows whose key is not there yet, added to those that are."""
-    if rows is None:
-        return _Outcome(new, len(new), 0, 0)
-    (key,) = table.key
-    fresh = new.filter(pc.invert(pc.is_in(new.column(key), value_set=rows.column(key).combine_chunks())))
-    both = conform(table, pa.concat_tables([rows, fresh])) if len(fresh) else None
-    return _Outcome(both, len(fresh), 0, len(new) - len(fresh))
+    fresh, both = new, new
+    if rows is not None:
+        (key,) = table.key
+        fresh = new.filter(pc.invert(pc.is_in(new.column(key), value_set=rows.column(key).combine_chunks())))
+        both = conform(table, pa.concat_tables([rows, fresh])) if len(fresh) else rows
+    span = pc.min_max(both.column(table.time)).as_py()
+    return _Outcome(
+        None if both is rows else both,
+        len(both),
+        len(fresh),
+        0,
+        len(new) - len(fresh),
+        oldest=utc(span["min"]) if len(both) else None,
+        newest=utc(span["max"]) if len(both) else None,
+    )
 
 
 def _whole(found: Blob | Meta | None) -> Blob | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pyarrow import Buffer
 
 from flood_assets.partitions import utc
-from flood_assets.schemas import Table
+from flood_assets.schemas import TABLES, Table
 
 IDENTITY = "_lake.json"
 MARKS_KEY = "_marks.parquet"
@@ -49,11 +49,17 @@ def damaged_key(key: str, modified: datetime, data: Buffer) -> str:
 def lock_of(key: str) -> str:
     """The lock file of an object's window.
 
-    Windows that lie a whole day apart share one, so that there are 24 for each table and none needs to be deleted:
-    unlinking a lock file that another process waits for is how two come to hold "the same" lock.
+    Windows that lie two days apart share one, so that there are 48 for each table and none needs to be deleted:
+    unlinking a lock file that another process waits for is how two come to hold "the same" lock. No two of the windows
+    that a run works on at once share one.
     """
     match = _WINDOW_KEY.search(key)
-    return f"{LOCKS}/{match['table']}-{match['hour']}.lock" if match else f"{LOCKS}/lake.lock"
+    window = _window(match, TABLES[match["table"]]) if match and match["table"] in TABLES else None
+    if match is None or window is None:
+        return f"{LOCKS}/lake.lock"
+    # The day of the year is odd on 31 December and on 1 January.
+    day = "odd" if window.toordinal() % 2 else "even"
+    return f"{LOCKS}/{match['table']}-{day}-{match['hour']}.lock"
 
 
 def to_ms(moment: datetime) -> int:

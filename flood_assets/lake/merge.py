@@ -1,11 +1,10 @@
 """What is stored when fetched readings meet a window's stored ones: pure, and without a loop over rows.
 
 A window is worked on as numpy columns (`Block`): ids are codes into an array of distinct text, times are milliseconds,
-and an absent number is NaN. One int64 orders the rows: the rank of the measure times an hour, plus the milliseconds
-into the hour. Ranks are made from the distinct ids, never from rows.
+and an absent number is NaN. One int64 orders the rows (`windowed.keys`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,19 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from flood_assets.lake.layout import to_ms
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TIME
-
-HOUR_MS = 3_600_000
-CODED = pa.dictionary(pa.int32(), pa.string())
-
-Ints = NDArray[np.int64]
-Codes = NDArray[np.int32]
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from flood_assets.windowed import Codes, Flags, Floats, Ints, Window, by_window, keys, ranks
 
 
 @dataclass(frozen=True)
@@ -78,14 +69,22 @@ class Block:
 
     @classmethod
     def of(cls, rows: pa.Table) -> "Block":
-        """A stored table with coded text, which `disorder` finds nothing wrong with."""
+        """A stored table.
+
+        Raises:
+            ValueError: its rows are not sorted, or a key is there twice: it is unfit to be merged with others.
+        """
         measures, measure = _codes(rows.column("measure_id"))
+        time = _ms(rows.column("date_time"))
+        # Codes are given in order of appearance.
+        if ranks(measures)[1] is not None or not np.all(np.diff(keys(measure, time)) > 0):
+            raise ValueError("its rows are not sorted by their key, or a key is there twice")
         stations, station = _codes(rows.column("station_id"))
         raws, raw = _codes(rows.column("raw_value"))
         return cls(
             measures=measures,
             measure=measure,
-            time=_ms(rows.column("date_time")),
+            time=time,
             stations=stations,
             station=station,
             value=_floats(rows.column("value")),
@@ -119,15 +118,53 @@ class Fetch:
 
     Attributes:
         windows: those with rows, oldest first.
+        measures: distinct ids, sorted: of all rows, and of all measures whose station is known.
+        stations: distinct ids.
+        station_of: code into `stations` of each of `measures`, -1 where it is not known.
+        asked: when the API was asked, ms, where the rows do not say it themselves.
         expired: rows older than a day, left out.
         future: rows later than now, left out.
         repeated: rows whose key came again later in the same fetch, left out.
     """
 
-    windows: tuple[Arrivals, ...]
+    windows: Sequence[Window]
+    measures: pa.Array
+    stations: pa.Array
+    station_of: Codes
+    asked: int
     expired: int
     future: int
     repeated: int
+    _code: Codes
+
+    def arrivals(self, window: Window) -> Arrivals:
+        """One of the windows, ready to be merged. Made when its turn comes: all at once would take twice the memory."""
+        rows = window.rows
+        measure = self._code[window.measure]
+        stations, station, station_of = self.stations, self.station_of[measure], self.station_of
+        if "station_id" in rows.column_names:
+            own_ids, own = _codes(rows.column("station_id"))
+            stations, to, own_to = _union(stations, own_ids)
+            station_of, own = _recode(station_of, to), _recode(own, own_to)
+            station = np.where(own >= 0, own, station_of[measure])
+        raws, raw = _codes(rows.column("raw_value"))
+        if "observed_at" in rows.column_names:
+            seen = _ms(rows.column("observed_at"))
+        else:
+            seen = np.full(len(rows), self.asked, np.int64)
+        return Arrivals(
+            window=window.start,
+            measures=self.measures,
+            measure=measure,
+            time=window.time,
+            stations=stations,
+            station=station,
+            station_of=station_of,
+            value=_floats(rows.column("value")),
+            raws=raws,
+            raw=raw,
+            seen=seen,
+        )
 
 
 @dataclass(frozen=True)
@@ -154,18 +191,10 @@ class Merged:
         return bool(self.added or self.revised or self.filled)
 
 
-def disorder(rows: pa.Table) -> str:
-    """What makes stored rows unfit to be merged with others; empty when they are sorted, with each key once."""
-    measures, measure = _codes(rows.column("measure_id"))
-    ranks = _ranks(measures)[1]
-    key = _keys(ranks[measure], _ms(rows.column("date_time")))
-    return "its rows are not sorted by their key, or a key is there twice" if np.any(np.diff(key) <= 0) else ""
-
-
 def split(
     rows: pa.Table, observed_at: datetime, now: datetime, stations: pa.Table | Mapping[str, str] | None = None
 ) -> Fetch:
-    """The retained rows of a fetch by window, with one sort for all of them.
+    """The retained rows of a fetch by window.
 
     Args:
         rows: measure_id (string, coded or not), date_time, value, raw_value, and perhaps station_id and observed_at.
@@ -184,60 +213,26 @@ def split(
         if rows.column(name).null_count:
             raise ValueError(f"readings to merge: {name} is null in {rows.column(name).null_count} rows")
 
-    keys, values = _lookup(stations)
-    text, measure = _codes(rows.column("measure_id"))
+    found = by_window(rows)
+    after, until = to_ms(cutoff(now)), to_ms(now)
+    known_ids, known_stations = _lookup(stations)
     # With every measure whose station is known, so that stored rows that the fetch does not mention can be given it.
-    measures, rank = _ranks(pa.concat_arrays([text, keys]))
-    measure = rank[measure]
-    time = _ms(rows.column("date_time"))
-    expired, future = time <= to_ms(cutoff(now)), time > to_ms(now)
-    kept = np.flatnonzero(~(expired | future))
-    hour = time // HOUR_MS
-    first = int(hour[kept].min()) if len(kept) else 0
-    key = ((hour[kept] - first) * max(len(measures), 1) + measure[kept]) * HOUR_MS + time[kept] % HOUR_MS
-    # Stable, so that of several rows with one key the last one fetched comes last.
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    last = np.ones(len(key), np.bool_)
-    last[:-1] = key[1:] != key[:-1]
-    kept = kept[order[last]]
-
-    station_ids, station_of = _codes(pa.chunked_array([values.take(pc.index_in(measures, value_set=keys))]))
-    if "station_id" in rows.column_names:
-        own_ids, own = _codes(rows.column("station_id"))
-        station_ids, recoded, own_codes = _union(station_ids, own_ids)
-        station_of = _recode(station_of, recoded)
-        own = _recode(own, own_codes)[kept]
-        station = np.where(own >= 0, own, station_of[measure[kept]])
-    else:
-        station = station_of[measure[kept]]
-    raws, raw = _codes(rows.column("raw_value"))
-    measure, time, raw, value = measure[kept], time[kept], raw[kept], _floats(rows.column("value"))[kept]
-    if "observed_at" in rows.column_names:
-        seen = _ms(rows.column("observed_at"))[kept]
-    else:
-        seen = np.full(len(kept), to_ms(observed_at), np.int64)
-    hour = time // HOUR_MS
-    hours, starts = np.unique(hour, return_index=True)
-    ends = np.append(starts, len(hour))[1:].tolist()
-    windows = tuple(
-        Arrivals(
-            window=int(h) * HOUR_MS,
-            measures=measures,
-            measure=measure[a:b],
-            time=time[a:b],
-            stations=station_ids,
-            station=station[a:b],
-            station_of=station_of,
-            value=value[a:b],
-            raws=raws,
-            raw=raw[a:b],
-            seen=seen[a:b],
-        )
-        for h, a, b in zip(hours.tolist(), starts.tolist(), ends, strict=True)
+    texts = pa.concat_arrays([found.ids, known_ids])
+    measures, code = ranks(texts)
+    station_ids, station_of = _codes(
+        pa.chunked_array([known_stations.take(pc.index_in(measures, value_set=known_ids))])
     )
-    repeated = len(order) - len(kept)
-    return Fetch(windows, int(expired.sum()), int(future.sum()), repeated)
+    return Fetch(
+        windows=found.between(after, until).windows,
+        measures=measures,
+        stations=station_ids,
+        station_of=station_of,
+        asked=to_ms(observed_at),
+        expired=sum(int(np.count_nonzero(window.time <= after)) for window in found.windows),
+        future=sum(int(np.count_nonzero(window.time > until)) for window in found.windows),
+        repeated=found.repeated,
+        _code=np.arange(len(texts), dtype=np.int32) if code is None else code,
+    )
 
 
 def merge(stored: Block | None, new: Arrivals) -> Merged:
@@ -250,14 +245,21 @@ def merge(stored: Block | None, new: Arrivals) -> Merged:
     fresh = _fresh(new)
     if stored is None:
         return Merged(fresh, len(fresh.time), 0, 0, 0)
-    stored, fresh, station_of = _common(stored, fresh, new)
-    old_key, new_key = _keys(stored.measure, stored.time), _keys(fresh.measure, fresh.time)
+    stored, fresh, of_new = _common(stored, fresh)
+    old_key, new_key = keys(stored.measure, stored.time), keys(fresh.measure, fresh.time)
     at = np.searchsorted(old_key, new_key)
     at_or_last = np.minimum(at, len(old_key) - 1)
     known = old_key[at_or_last] == new_key if len(old_key) else np.zeros(len(new_key), np.bool_)
     at = at[known]
 
     revised = ~_same(stored, at, fresh, known) & (stored.changed[at] <= fresh.changed[known])
+    added = ~known
+    if not added.any() and not revised.any() and not (stored.station < 0).any():
+        return Merged(stored, 0, 0, len(known), 0)
+
+    stations, old_station, new_station = _union(stored.stations, fresh.stations)
+    stored = replace(stored, stations=stations, station=_recode(stored.station, old_station))
+    fresh = replace(fresh, stations=stations, station=_recode(fresh.station, new_station))
     if revised.any():
         to, by = at[revised], np.flatnonzero(known)[revised]
         stored = replace(
@@ -271,13 +273,14 @@ def merge(stored: Block | None, new: Arrivals) -> Merged:
 
     station = stored.station
     if (station < 0).any():
+        station_of = np.full(len(stored.measures), -1, np.int32)
+        station_of[of_new] = _recode(new.station_of, new_station)
         station = np.where(station < 0, station_of[stored.measure], station)
         own = station[at] < 0
         station[at[own]] = fresh.station[known][own]
     filled = int((station != stored.station).sum())
     stored = replace(stored, station=station)
 
-    added = ~known
     if added.any():
         # Two sorted runs: numpy's stable sort merges them in one pass.
         order = np.argsort(np.concatenate([old_key, new_key[added]]), kind="stable")
@@ -303,31 +306,22 @@ def _fresh(new: Arrivals) -> Block:
     )
 
 
-def _common(stored: Block, fresh: Block, new: Arrivals) -> tuple[Block, Block, Codes]:
-    """Both blocks coded into the same text, and the station of each of the common measures."""
-    measures, old, fetched = _union(stored.measures, fresh.measures)
-    measures, rank = _ranks(measures)
-    old, fetched = rank[old], rank[fetched]
-    stations, old_station, new_station = _union(stored.stations, fresh.stations)
+def _common(stored: Block, fresh: Block) -> tuple[Block, Block, Codes]:
+    """Both with the same measures and raw values, and the code that each measure of the fetch has now."""
+    measures = fresh.measures
+    of_new = np.arange(len(measures), dtype=np.int32)
+    of_old = _numpy(pc.index_in(stored.measures, value_set=measures).fill_null(-1))
+    if (of_old < 0).any():
+        # Stored measures that are not in this fetch, and gone from the list.
+        measures = pc.unique(pa.concat_arrays([measures, stored.measures]))
+        measures = measures.take(pc.sort_indices(measures))
+        of_new, of_old = (_numpy(pc.index_in(b.measures, value_set=measures)) for b in (fresh, stored))
     raws, old_raw, new_raw = _union(stored.raws, fresh.raws)
-    station_of = np.full(len(measures), -1, np.int32)
-    station_of[fetched] = _recode(new.station_of, new_station)
-    text = {"measures": measures, "stations": stations, "raws": raws}
     stored = replace(
-        stored,
-        **text,
-        measure=_recode(stored.measure, old),
-        station=_recode(stored.station, old_station),
-        raw=_recode(stored.raw, old_raw),
+        stored, measures=measures, measure=of_old[stored.measure], raws=raws, raw=_recode(stored.raw, old_raw)
     )
-    fresh = replace(
-        fresh,
-        **text,
-        measure=_recode(fresh.measure, fetched),
-        station=_recode(fresh.station, new_station),
-        raw=_recode(fresh.raw, new_raw),
-    )
-    return stored, fresh, station_of
+    fresh = replace(fresh, measures=measures, measure=of_new[fresh.measure], raws=raws, raw=_recode(fresh.raw, new_raw))
+    return stored, fresh, of_new
 
 
 def _same(stored: Block, at: Ints, fresh: Block, known: Flags) -> Flags:
@@ -386,14 +380,6 @@ def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
     return text.cast(pa.string()), codes
 
 
-def _ranks(text: pa.Array) -> tuple[pa.Array, Codes]:
-    """The distinct text in order, and the code in it of each text."""
-    ordered = pc.unique(text)
-    if len(ordered) > 1 and not pc.all(pc.less(ordered[:-1], ordered[1:])).as_py():
-        ordered = ordered.take(pc.sort_indices(ordered))
-    return ordered, _numpy(pc.index_in(text, value_set=ordered))
-
-
 def _union(one: pa.Array, other: pa.Array) -> tuple[pa.Array, Codes, Codes]:
     """The distinct text of both, and the code in it of each text of the one and of the other."""
     if one.equals(other):
@@ -412,10 +398,6 @@ def _put(values: Any, at: Ints, new: Any) -> Any:
     values = values.copy()
     values[at] = new
     return values
-
-
-def _keys(measure: Codes, time: Ints) -> Ints:
-    return measure.astype(np.int64) * HOUR_MS + time % HOUR_MS
 
 
 def _ms(column: pa.ChunkedArray) -> Ints:

@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from flood_assets.ea import belief
+from flood_assets.ea import belief, plan
 from flood_assets.ea.parse import FETCHED
 from flood_assets.schemas import MARKS
+from flood_assets.windowed import Windowed, by_window
 
 NOW = datetime(2026, 11, 21, 9, 7, 30, tzinfo=UTC)
 TODAY, YESTERDAY = date(2026, 11, 21), date(2026, 11, 20)
@@ -22,6 +23,10 @@ def rows(keys: list[Key]) -> pa.Table:
     ids, times = [key[0] for key in keys], [key[1] for key in keys]
     columns = [ids, times, [1.0] * len(ids), [None] * len(ids), [NOW] * len(ids)]
     return pa.table([pa.array(column) for column in columns], names=FETCHED.names).cast(FETCHED)
+
+
+def shown(keys: list[Key]) -> Windowed:
+    return by_window(rows(keys))
 
 
 def marks(newest: dict[str, datetime]) -> pa.Table:
@@ -42,8 +47,14 @@ def held(keys: list[Key]) -> belief.Held:
 
 
 def doubt(keys: list[Key], days=DAYS, latest=None, lake=None, now=NOW) -> str:
+    given = shown(keys)
     return belief.of_days(
-        rows(keys), days, rows(latest) if latest is not None else None, held(lake) if lake is not None else None, now
+        given,
+        days,
+        marks=plan.marks_of(given, now),
+        latest=shown(latest) if latest is not None else None,
+        held=held(lake) if lake is not None else None,
+        now=now,
     )
 
 
@@ -122,28 +133,28 @@ def test_latest_is_no_matter_of_doubt_without_marks():
 
 def test_witnesses_are_measures_that_are_absent_and_others():
     every = [key for key in country() if key[0] < "m30"]
-    chosen = belief.witnesses(rows(every), marks({f"m{i:02}": NOW for i in range(40)}), DAYS)
+    chosen = belief.witnesses(shown(every), marks({f"m{i:02}": NOW for i in range(40)}), DAYS)
     assert len(chosen) == len(set(chosen)) == belief.WITNESSES
     assert sum(name >= "m30" for name in chosen) == belief.WITNESSES // 2
 
 
 def test_witnesses_are_what_there_is():
-    assert belief.witnesses(rows([]), MARKS.empty_table(), DAYS) == []
-    assert belief.witnesses(rows(country(2)), MARKS.empty_table(), DAYS) == ["m00", "m01"]
+    assert belief.witnesses(shown([]), MARKS.empty_table(), DAYS) == []
+    assert belief.witnesses(shown(country(2)), MARKS.empty_table(), DAYS) == ["m00", "m01"]
 
 
 def test_what_witnesses_have_beyond_the_days_contradicts_them():
     every = country()
     said = [key for key in every if key[0] in {"m01", "m39"}]
     short = [key for key in every if key[0] < "m30"]
-    assert belief.contradicted(rows(short), rows(said), DAYS, NOW)
-    assert not belief.contradicted(rows(every), rows(said), DAYS, NOW)
+    assert belief.contradicted(shown(short), shown(said), DAYS, NOW)
+    assert not belief.contradicted(shown(every), shown(said), DAYS, NOW)
     # What is not retained, or of another day, proves nothing.
     old = [("m39", NOW - 25 * HOUR - n * QUARTER) for n in range(20)]
-    assert not belief.contradicted(rows(short), rows(old), DAYS, NOW)
-    assert not belief.contradicted(rows(short), rows(said), (YESTERDAY - timedelta(days=1),), NOW)
+    assert not belief.contradicted(shown(short), shown(old), DAYS, NOW)
+    assert not belief.contradicted(shown(short), shown(said), (YESTERDAY - timedelta(days=1),), NOW)
 
 
 def test_the_newest_reading_is_absent_only_where_it_is_due():
-    assert belief.absent(rows([("a", NOW), ("b", NOW), ("c", NOW - 24 * HOUR)]), rows([("a", NOW)])) == ["b", "c"]
-    assert belief.absent(rows([("a", NOW), ("c", NOW - 24 * HOUR)]), rows([]), (TODAY,)) == ["a"]
+    assert belief.absent(shown([("a", NOW), ("b", NOW), ("c", NOW - 24 * HOUR)]), shown([("a", NOW)])) == ["b", "c"]
+    assert belief.absent(shown([("a", NOW), ("c", NOW - 24 * HOUR)]), shown([]), (TODAY,)) == ["a"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flood_assets.ea import parse, plan
 from flood_assets.partitions import cutoff, retained_windows
 from flood_assets.schemas import MARKS, TIME
+from flood_assets.windowed import by_window
 
 NOW = datetime(2026, 11, 21, 9, 7, 30, tzinfo=UTC)
 TODAY, YESTERDAY = date(2026, 11, 21), date(2026, 11, 20)
@@ -342,7 +343,7 @@ def every(step: timedelta, start: datetime, count: int, name: str = "m") -> list
 
 
 def marks_of(*rows: tuple[str, datetime], now: datetime = NOW) -> list[tuple[str, datetime, int | None]]:
-    found = plan.marks_of(readings(*rows), now)
+    found = plan.marks_of(by_window(readings(*rows)), now)
     assert found.schema == MARKS
     return sorted((r["measure_id"], r["newest"], r["step_s"]) for r in found.to_pylist())
 
@@ -387,11 +388,11 @@ def test_without_a_retained_reading_there_is_no_mark(rows):
 
 def test_answers_are_counted_together_whatever_their_dictionaries():
     together = pa.concat_tables([readings(("a", at(7)), ("b", at(8))), readings(("b", at(7)), ("a", at(8)))])
-    assert {(r["measure_id"], r["newest"]) for r in plan.marks_of(together, NOW).to_pylist()} == {
+    assert {(r["measure_id"], r["newest"]) for r in plan.marks_of(by_window(together), NOW).to_pylist()} == {
         ("a", at(8)),
         ("b", at(8)),
     }
-    assert not len(plan.marks_of(parse.FETCHED.empty_table(), NOW))
+    assert not len(plan.marks_of(by_window(parse.FETCHED.empty_table()), NOW))
 
 
 def slow_marks(rows: list[tuple[str, datetime]], now: datetime) -> list[tuple[str, datetime, int | None]]:

@@ -1,0 +1,1 @@
+"""One file for each contestant; what they have in common is in `benchmarks.contestant`."""

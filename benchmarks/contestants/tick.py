@@ -1,0 +1,177 @@
+"""Ticks of `flood_assets`, each beside two floors at the same moment in the same process.
+
+*One window*: read `latest` with bare pyarrow and merge it into the one window that is filling. *Same work*: the answers
+that this tick asked for, parsed with bare pyarrow, and merged into as many windows as this tick wrote. Both lose what
+they do not look at and notice nothing; that is what makes them floors.
+
+Not a contestant itself: `flood` uses it for `do=ticks`.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import requests
+
+from benchmarks.contestant import MEASURES, Task
+from benchmarks.contestants import flood, raw
+from flood_assets.ea import plan, refresh
+from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.lake import marks
+from flood_assets.lake.lake import Lake
+from flood_assets.partitions import retained_windows
+from flood_assets.schemas import MEASURES as MEASURES_TABLE
+
+
+def several(task: Task) -> dict[str, Any]:
+    """Move the clock on and catch up, as often as the option `ticks` says, `minutes` apart.
+
+    With the option `calm` the gauges that jumped were asked a moment before, and what moved by one step remains.
+    Of each process the first tick pays for what is made once, and so do its floors.
+    """
+    steps = [float(part) for part in task.options.get("minutes", "15,15,15,15").split(",")]
+    calm = "calm" in task.options
+    moment, told = task.now, []
+    with raw.session(packed=task.gzip) as made:
+        for step in steps:
+            moment += timedelta(minutes=step)
+            task.move_clock(moment)
+            # Some gauge dates its readings ahead and jumps until they are due: then a little later will do.
+            while calm and _take_in_what_jumped(task, moment) and moment < task.now + timedelta(hours=1):
+                moment += timedelta(minutes=1)
+                task.move_clock(moment)
+            told.append(_one(task, made, moment) | {"minutes": step, "at": f"{moment:%Y-%m-%dT%H:%M:%SZ}"})
+    return {"ticks": told}
+
+
+def _one(task: Task, made: Any, moment: datetime) -> dict[str, Any]:
+    latest = f"{task.api}/data/readings.csv?latest"
+    with _recorded() as urls:
+        did = flood.run_once(task, moment, None)
+    answers = [raw.body(made, url) for url in urls]
+    newest = raw.body(made, latest)
+    filling = moment.replace(minute=0, second=0)
+    # A window that was merged already is as much work as one that was not.
+    one_window = _timed(lambda: _merged([newest], _stored(task.out, [filling]), task.out))
+    same_work = _timed(lambda: _merged(answers, _stored(task.out, map(_moment, did["windows"])), task.out))
+    found = re.search(r"(\d+) measures moved by one step, (\d+) jumped", did["reason"])
+    return {
+        "reason": did["reason"],
+        "requests": did["requests"],
+        "moved": int(found[1]) if found else None,
+        "jumped": int(found[2]) if found else None,
+        "bytes": did["bytes"],
+        "rows": did["rows"],
+        "added": did["added"],
+        "written": did["written"],
+        "seconds": did["seconds"],
+        "one_window": one_window,
+        "same_work": same_work,
+    }
+
+
+def _take_in_what_jumped(task: Task, moment: datetime) -> int:
+    """Store what is new of the gauges that jumped, so that the tick meets only those that moved by one step.
+
+    In a whole country some gauge always uploads a batch: a tick without any is not to be had otherwise.
+
+    Returns:
+        How many jump still.
+    """
+    lake = Lake.open(task.out.resolve().as_uri())
+    complete = marks.load(lake)
+    snapshot = lake.newest_snapshot(MEASURES_TABLE, moment)
+    if complete is None or snapshot is None:
+        raise RuntimeError("a calm tick needs a full lake")
+    with closing(FloodMonitoringApi(task.api, now=lambda: moment)) as api:
+        latest = api.latest().rows
+        chosen = plan.after_latest(latest, complete.rows, snapshot, moment)
+        moved = latest.filter(pa.array(chosen.take))["measure_id"].cast(pa.string()).combine_chunks()
+        whole = refresh.reread(api, retained_windows(moment), moment)
+
+    def others(rows: pa.Table) -> pa.Table:
+        return rows.filter(pc.invert(pc.is_in(rows["measure_id"].cast(pa.string()), value_set=moved)))
+
+    lake.merge_readings(others(whole.rows), whole.observed_at, moment, stations=snapshot)
+    marks.advance(lake, others(whole.marks), whole.observed_at, loss=complete.loss)
+    after = marks.load(lake)
+    left = plan.after_latest(latest, after.rows if after else complete.rows, snapshot, moment)
+    return len(left.since) + len(left.days)
+
+
+def _merged(sent: list[bytes], windows: list[tuple[datetime, bytes]], out: Path) -> None:
+    """Parse answers and merge each window's rows into it, with bare pyarrow: the last row of a key stays."""
+    parsed = [_without_root(raw.table(raw.plain(body), coded=True)) for body in sent]
+    hours = [pc.floor_temporal(rows["date_time"], unit="hour") for rows in parsed]
+    for number, (window, stored) in enumerate(windows):
+        parts = [pq.read_table(pa.BufferReader(stored), columns=_COLUMNS).cast(_STORED)] if stored else []
+        for rows, hour in zip(parsed, hours, strict=True):
+            own = rows.filter(pc.equal(hour, pa.scalar(window, _TIME)))
+            parts.append(own.set_column(0, "measure_id", own["measure_id"].cast(pa.string())))
+        merged = pa.concat_tables(parts)
+        merged = merged.append_column("place", pa.array(np.arange(len(merged), dtype=np.int32)))
+        merged = merged.sort_by([(name, "ascending") for name in ("measure_id", "date_time", "place")])
+        last = pc.or_(_differs(merged["measure_id"]), _differs(merged["date_time"]))
+        merged = merged.drop_columns("place").filter(pa.concat_arrays([last, pa.array([True])]))
+        pq.write_table(merged, out / f".floor-{number}.parquet", compression="zstd")
+
+
+_TIME = pa.timestamp("ms", "UTC")
+_COLUMNS = ["measure_id", "date_time", "value"]
+_STORED = pa.schema(list(zip(_COLUMNS, (pa.string(), _TIME, pa.float64()), strict=True)))
+
+
+def _without_root(rows: pa.Table) -> pa.Table:
+    """measure_id (dictionary), date_time, value as the lake has them."""
+    rows = rows.unify_dictionaries().combine_chunks()
+    measure = rows["measure"].chunk(0)
+    names = pc.replace_substring(measure.dictionary, MEASURES, "")
+    ids = pa.DictionaryArray.from_arrays(measure.indices, names)
+    return pa.table([ids, rows["dateTime"].cast(_TIME), rows["value"]], names=_COLUMNS)
+
+
+def _differs(column: pa.ChunkedArray) -> pa.Array:
+    """Of each row but the last, whether the next one is another."""
+    values = column.combine_chunks()
+    values = values.chunk(0) if isinstance(values, pa.ChunkedArray) else values
+    return pc.not_equal(values[:-1], values[1:])
+
+
+def _timed(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _recorded() -> Iterator[list[str]]:
+    """The addresses that this process asks meanwhile, in order."""
+    urls: list[str] = []
+    send = requests.Session.send
+
+    def noted(self: Any, request: Any, **more: Any) -> Any:
+        urls.append(request.url)
+        return send(self, request, **more)
+
+    requests.Session.send = noted  # type: ignore[method-assign]
+    try:
+        yield urls
+    finally:
+        requests.Session.send = send  # type: ignore[method-assign]
+
+
+def _stored(out: Path, windows: Iterable[datetime]) -> list[tuple[datetime, bytes]]:
+    files = {window: out / f"readings/date={window:%Y-%m-%d}/hour={window:%H}/readings.parquet" for window in windows}
+    return [(window, file.read_bytes() if file.exists() else b"") for window, file in files.items()]
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

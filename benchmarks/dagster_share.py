@@ -1,0 +1,177 @@
+"""From the tick of a schedule to the finished run: what of that time is Dagster's, and what a run asks of a store.
+
+    python -m benchmarks.dagster_share --api URL --lake DIR --now ISO --ticks N
+
+A process of its own with a Dagster home of its own in SQLite, as `make ui` has it. The clock moves on by 15 minutes;
+each time the schedule is evaluated, and what it asks for is run in this process on that instance. It prints one line of
+JSON. The lake must be full.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestant import Task
+from benchmarks.server import ROOT
+
+QUARTER = timedelta(minutes=15)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--api", required=True)
+    parser.add_argument("--lake", type=Path, required=True)
+    parser.add_argument("--now", type=datetime.fromisoformat, required=True)
+    parser.add_argument("--ticks", type=int, default=3)
+    asked = parser.parse_args()
+    task = Task(asked.api, asked.lake, asked.now, gzip=True, options={})
+    with tempfile.TemporaryDirectory(prefix="bench-dagster-") as home:
+        shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
+        os.environ["DAGSTER_HOME"] = home
+        os.environ["FLOOD_API_URL"] = asked.api
+        os.environ["FLOOD_LAKE_URL"] = asked.lake.resolve().as_uri()
+        started = time.perf_counter()
+        import flood_assets.definitions  # noqa: F401, PLC0415 - its time is measured
+
+        told: dict[str, Any] = {"import": time.perf_counter() - started}
+        told["ticks"] = list(_ticks(task, asked.ticks))
+        told["home_bytes"] = sum(file.stat().st_size for file in Path(home).rglob("*") if file.is_file())
+    sys.stdout.write("\n" + json.dumps(told) + "\n")
+
+
+def _ticks(task: Task, count: int) -> Iterator[dict[str, Any]]:
+    """One tick after the other; the last one counts what it asks of the store, which costs it a little."""
+    import dagster as dg  # noqa: PLC0415
+
+    with dg.DagsterInstance.get():
+        pass  # the first time makes the databases
+    started = time.perf_counter()
+    with dg.DagsterInstance.get() as instance:
+        opened = time.perf_counter() - started
+        moment = task.now
+        for number in range(count + 1):
+            moment += QUARTER
+            task.move_clock(moment)
+            os.environ["FLOOD_NOW"] = moment.isoformat()
+            with _counted(number == count) as calls:
+                tick = _tick(instance, moment)
+            yield {**tick, "instance": opened, "calls": dict(calls), "counted": number == count}
+
+
+def _tick(instance: Any, moment: datetime) -> dict[str, Any]:
+    import dagster as dg  # noqa: PLC0415
+
+    from flood_assets.definitions import defs  # noqa: PLC0415
+    from flood_assets.schedules import refresh_every_15_minutes  # noqa: PLC0415
+
+    started = time.perf_counter()
+    repository = defs.get_repository_def()
+    with dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=moment, repository_def=repository
+    ) as context:
+        requests = refresh_every_15_minutes.evaluate_tick(context).run_requests or []
+    evaluated = time.perf_counter()
+    job = defs.resolve_job_def(refresh_every_15_minutes.job_name)
+    runs = [_run(job, instance, request) for request in requests]
+    return {
+        "evaluate": evaluated - started,
+        "runs": runs,
+        "total": time.perf_counter() - started,
+        "steps": sum(run["steps"] for run in runs),
+    }
+
+
+def _run(job: Any, instance: Any, request: Any) -> dict[str, Any]:
+    started = time.perf_counter()
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=request.asset_selection,
+        tags=dict(request.tags),
+        run_config={**(request.run_config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=True,
+    )
+    wall = time.perf_counter() - started
+    steps = {
+        event.step_key: event.step_success_data.duration_ms / 1000
+        for event in result.all_events
+        if event.is_step_success
+    }
+    newest = [
+        event.step_materialization_data.materialization
+        for event in result.all_events
+        if event.is_step_materialization and event.step_key == "readings"
+    ]
+    why = max(newest, key=lambda one: one.partition or "").metadata if newest else {}
+    waited = float(why["download_seconds"].value) if newest else 0.0
+    return {
+        "assets": sorted({one for one in steps if "_" not in one}),
+        "wall": wall,
+        "steps": sum(steps.values()),
+        "each": {name: round(taken, 4) for name, taken in steps.items()},
+        "download": waited,
+        "events": len(result.all_events),
+    }
+
+
+@contextmanager
+def _counted(wanted: bool) -> Iterator[Counter[str]]:
+    """Calls of the lake's store meanwhile, by the request that each is on S3, and the bytes that were put."""
+    calls: Counter[str] = Counter()
+    if not wanted:
+        yield calls
+        return
+    from flood_assets.lake.store import Store  # noqa: PLC0415
+
+    kinds = {"get": "GET", "get_range": "GET", "head": "GET", "list": "LIST", "put": "PUT"}
+    originals = {name: getattr(Store, name) for name in kinds}
+
+    def counting(name: str) -> Any:
+        original = originals[name]
+
+        def call(self: Any, *args: Any, **more: Any) -> Any:
+            calls[kinds[name]] += 1
+            if name == "put":
+                calls["put_bytes"] += len(args[1])
+                # In a folder a PUT that replaces looks at the file first; on S3 it is the condition of the request.
+                calls["GET"] -= self.local and more.get("replaces") is not None
+            return original(self, *args, **more)
+
+        return call
+
+    for name in kinds:
+        setattr(Store, name, counting(name))
+    try:
+        yield calls
+    finally:
+        for name, original in originals.items():
+            setattr(Store, name, original)
+
+
+def summary(ticks: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Medians over ticks that took no snapshot of the gauges and counted nothing."""
+    import statistics  # noqa: PLC0415
+
+    plain = [tick for tick in ticks if len(tick["runs"]) == 1 and not tick["counted"]] or list(ticks)
+    return {
+        "total": statistics.median(tick["total"] for tick in plain),
+        "evaluate": statistics.median(tick["evaluate"] for tick in plain),
+        "steps": statistics.median(tick["steps"] for tick in plain),
+        "dagster": statistics.median(tick["total"] - tick["steps"] for tick in plain),
+        "readings": statistics.median(tick["runs"][-1]["each"].get("readings", 0.0) for tick in plain),
+        "download": statistics.median(tick["runs"][-1]["download"] for tick in plain),
+        "events": statistics.median(tick["runs"][-1]["events"] for tick in plain),
+    }
+
+
+if __name__ == "__main__":
+    main()

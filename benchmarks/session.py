@@ -1,0 +1,189 @@
+"""The groups of `make bench`: what is measured, in which order, and what of it is kept.
+
+Each function takes a `Session` and gives plain values for the file of measurements, from which `results` makes the
+page. Nothing is judged here.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from benchmarks import envs, harness, reading, truth
+from benchmarks.harness import Contestant, Run
+from benchmarks.server import Server
+
+# Answers as they come in a day of ticks: the clock moves by these minutes, one tick each.
+STEPS = "15,15,15,15"
+
+
+@dataclass
+class Session:
+    """One simulator, one moment, one folder.
+
+    Attributes:
+        server: the simulator, warm.
+        now: when its clock stands between two runs.
+        folder: for what contestants fill; emptied by whoever made it.
+        tell: what is being done, for whoever waits.
+        pythons: interpreters of environments by name.
+        missing: contestants that could not run at all, and why.
+    """
+
+    server: Server
+    now: datetime
+    folder: Path
+    tell: Callable[[str], None]
+    pythons: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def prepare(self) -> dict[str, Any]:
+        """The truth of the day, a lake that has only gauges, and one that is full."""
+        self.tell(f"{self.server.stations} stations: warming the simulator, writing down the truth")
+        self.server.warm(self.now)
+        self.note_truth()
+        gauges = self._must(Contestant("gauges", "flood", {"do": "gauges"}))
+        self._must(Contestant("full", "flood", {"do": "cold"}, starts_from=self.gauges))
+        return {"stations": gauges["stations"], "measures": gauges["measures"], "readings": len(self._truth)}
+
+    def note_truth(self) -> None:
+        """Remember what there is to have."""
+        self.server.truth(self.now, self.folder / "truth.csv")
+        self._truth = truth.read_truth(self.folder / "truth.csv")
+
+    @property
+    def gauges(self) -> Path:
+        """A lake that has only gauges."""
+        return self.folder / "gauges"
+
+    @property
+    def full(self) -> Path:
+        """A full lake."""
+        return self.folder / "full"
+
+    def python(self, name: str) -> str:
+        """The interpreter of an environment; raises `envs.MissingError`."""
+        if name not in self.pythons:
+            self.pythons[name] = envs.python_of(name, Path(".bench") / "envs", self.tell)
+        return self.pythons[name]
+
+    def fill(self, contestant: Contestant, number: int, *, gzip: bool) -> Run:
+        """One run."""
+        out = self.folder / f"{contestant.name}{'' if gzip else ' plain'}"
+        return harness.once(contestant, self.server, self.now, out, gzip=gzip, number=number)
+
+    def fills(
+        self, contestants: Sequence[Contestant], rounds: int, *, gzip: bool
+    ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+        """Runs in turn, and how right the last one of each contestant was."""
+        self.tell(f"{'gzip' if gzip else 'no compression'}: {', '.join(one.name for one in contestants)}")
+
+        def one(contestant: Contestant, number: int) -> Run:
+            return self.fill(contestant, number, gzip=gzip)
+
+        runs = harness.in_turn(contestants, rounds, one, self.tell)
+        right = {}
+        for contestant in contestants:
+            mine = [run for run in runs if run.contestant == contestant.name]
+            if contestant.keeps and mine and mine[-1].ok:
+                right[contestant.name] = self.compare(contestant, gzip=gzip)
+            shutil.rmtree(self.folder / f"{contestant.name}{'' if gzip else ' plain'}", ignore_errors=True)
+        return [run.as_json() for run in runs], right
+
+    def compare(self, contestant: Contestant, *, gzip: bool) -> dict[str, Any]:
+        """What a contestant left, beside the truth."""
+        out, rows = self.folder / f"{contestant.name}{'' if gzip else ' plain'}", self.folder / "rows.parquet"
+        rows.unlink(missing_ok=True)
+        command = [contestant.python, "-m", f"benchmarks.contestants.{contestant.module}"]
+        command += ["--out", str(out), "--now", self.now.isoformat(), "--rows", str(rows)]
+        run = harness.launched(command)
+        if not rows.exists():
+            self.tell(f"{contestant.name}: its rows could not be read: {run.error}")
+            return {"error": run.error}
+        found = truth.compare(rows, self._truth, self.now)
+        self.tell(f"{contestant.name}: recall {found.recall:.2%}, wrong {found.wrong}, twice {found.twice}")
+        return {**found._asdict(), "recall": found.recall}
+
+    def ticks(self, rounds: int, *, steps: str = STEPS) -> list[dict[str, Any]]:
+        """Ticks from a full lake on: each round realistic ones, then a calm one."""
+        told: list[dict[str, Any]] = []
+        for number in range(rounds):
+            for calm, minutes in ((False, steps), (True, steps.split(",", maxsplit=1)[0])):
+                options = {"do": "ticks", "minutes": minutes, **({"calm": "yes"} if calm else {})}
+                run = self.fill(Contestant("ticks", "flood", options, starts_from=self.full), number, gzip=True)
+                if not run.ok:
+                    self.tell(f"ticks failed: {run.error}")
+                    self.missing["tick"] = run.error
+                    return told
+                told += [{**tick, "round": number, "calm": calm} for tick in run.told["ticks"]]
+            self.tell(f"round {number + 1}: {len(told)} ticks so far")
+        return told
+
+    def readings(self, rounds: int, times: int) -> dict[str, Any]:
+        """The three questions, each reader in turn."""
+        river, measure = reading.chosen(self.full)
+        told: dict[str, dict[str, Any]] = {}
+        pythons = {}
+        for engine in reading.ENGINES:
+            try:
+                pythons[engine] = self.python(engine) if engine in reading.ELSEWHERE else sys.executable
+            except envs.MissingError as error:
+                self.missing[engine] = str(error)
+        for number in range(rounds):
+            for engine, python in pythons.items():
+                command = [python, "-m", "benchmarks.reading", engine, "--lake", str(self.full), "--times", str(times)]
+                command += ["--now", self.now.isoformat(), "--river", river, "--measure", measure]
+                run = harness.launched(command)
+                if not run.ok:
+                    self.missing[engine] = run.error
+                    continue
+                for question, answer in run.told.items():
+                    own = told.setdefault(engine, {}).setdefault(question, {**answer, "seconds": []})
+                    own["seconds"] += answer["seconds"]
+            self.tell(f"round {number + 1}: read by {', '.join(told)}")
+        return {"river": river, "engines": told}
+
+    def dagster(self, ticks: int) -> dict[str, Any]:
+        """From the schedule's tick to the finished run."""
+        self.tell("Dagster's own share")
+        lake = self.folder / "dagster lake"
+        shutil.rmtree(lake, ignore_errors=True)
+        shutil.copytree(self.full, lake)
+        command = [sys.executable, "-m", "benchmarks.dagster_share", "--api", self.server.url, "--lake", str(lake)]
+        run = harness.launched([*command, "--now", self.now.isoformat(), "--ticks", str(ticks)])
+        self.server.set_clock(self.now)
+        if not run.ok:
+            self.missing["dagster"] = run.error
+            return {}
+        return run.told
+
+    def arrow_bytes(self) -> int:
+        """How large the day is as one Arrow table, all columns, text as text."""
+        files = sorted(self.full.glob("readings/*/*/*.parquet"))
+        return sum(pq.ParquetFile(file).read().nbytes for file in files)
+
+    def _must(self, contestant: Contestant) -> dict[str, Any]:
+        run = self.fill(contestant, 0, gzip=True)
+        if not run.ok:
+            raise RuntimeError(f"{contestant.name}: {run.error}")
+        return run.told
+
+
+def ours(session: Session) -> list[Contestant]:
+    """The contestants whose packages are in our own environment, and that a whole day takes seconds."""
+    return [
+        Contestant("discard", "discard", does="a client that throws the answers away", keeps=False),
+        Contestant("floor, strings", "floor", {"variant": "strings"}, does="by hand, as one writes it first"),
+        Contestant("floor, dictionary", "floor", {"variant": "dictionary"}, does="by hand, as quick as we could"),
+        Contestant("flood_assets imports", "flood", {"do": "imports"}, does="only its imports", keeps=False),
+        Contestant("flood_assets cold", "flood", {"do": "cold"}, starts_from=session.gauges, does="without Dagster"),
+        Contestant(
+            "flood_assets reconcile", "flood", {"do": "reconcile"}, starts_from=session.full, does="of an unchanged day"
+        ),
+        Contestant("flood-assets refresh", "refresh", rounds=3, does="the command: Dagster, gauges, checks and ledger"),
+    ]
