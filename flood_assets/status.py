@@ -6,6 +6,7 @@ It changes nothing and asks nobody but the lake. Whether settings, API and Dagst
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,10 +23,11 @@ from rich.table import Table as Grid
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import marks as marking
-from flood_assets.lake.lake import READERS, Lake, StoredWindow
-from flood_assets.lake.layout import DAMAGED, MARKS_KEY
+from flood_assets.lake.lake import READERS, Lake, Stored, StoredWindow
+from flood_assets.lake.layout import DAMAGED, MARKS_KEY, key_of
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger.account import Account, take
+from flood_assets.ledger.day import READ
 from flood_assets.partitions import cutoff, is_expired, retained_windows, utc
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, TABLES, TIME, Table
 
@@ -134,16 +136,17 @@ class Status:
         return not any(table.windows or table.expired for table in self.tables.values())
 
 
-_NO_READINGS = schema_of(READINGS, ["measure_id", "date_time"], coded=True).empty_table()
-
-
 @dataclass(frozen=True)
 class _Window:
-    """One window, looked at: its rows as far as they are needed, or why it cannot be read."""
+    """One window, looked at: how many rows it has and from when to when, or why it cannot be read.
+
+    Of `readings` also how many are past their day, and the newest retained time of each measure.
+    """
 
     rows: int = 0
     times: tuple[datetime, ...] = ()
-    readings: pa.Table | None = None
+    past: int = 0
+    newest: pa.Table | None = None
     damage: str = ""
 
 
@@ -170,15 +173,30 @@ def look(lake: Lake, now: datetime) -> Status:
     """
     problems: list[str] = []
     tables: dict[str, TableStatus] = {}
-    readings = []
+    seen: dict[datetime, _Window] = {}
+
+    def read(window: datetime) -> pa.Table:
+        try:
+            seen[window], rows = _readings(lake, window, now)
+        except DamagedWindowError as error:
+            seen[window] = _Window(damage=str(error))
+            raise
+        return rows
+
+    account = take(lake, now, read=read)
     with ThreadPoolExecutor(READERS) as pool:
         for table in TABLES.values():
             listed = lake.windows(table)
             retained = [stored for stored in listed if not is_expired(stored.window, now)]
-            found = list(pool.map(partial(_window, lake, table), retained))
+            if table is READINGS:
+                windows = [each.window for each in retained]
+                for window in set(windows) - set(seen):  # by this clock, of hours that are yet to come
+                    with suppress(DamagedWindowError):
+                        read(window)
+                found = [seen[window] for window in windows]
+            else:
+                found = list(pool.map(partial(_window, lake, table), retained))
             tables[table.name] = _table(table, listed, retained, found, now)
-            readings += [window.readings for window in found if window.readings is not None]
-    rows = pa.concat_tables([_NO_READINGS, *readings]).unify_dictionaries()
     try:
         api = lake.source()
     except LakeError as error:
@@ -190,7 +208,7 @@ def look(lake: Lake, now: datetime) -> Status:
     if marks is not None and marks.forgotten:
         problems.append("a damaged window of readings was set aside: the next refresh reads the day whole")
     snapshot = _snapshot(lake, tables[MEASURES.name], now)
-    newest = _newest(rows, now)
+    newest = _newest([window.newest for window in seen.values() if window.newest is not None])
     stored = tables[READINGS.name]
     return Status(
         url=lake.url,
@@ -199,10 +217,10 @@ def look(lake: Lake, now: datetime) -> Status:
         tables=tables,
         # As `plan.before_latest` sees it: the first and the last window of the day need not be there.
         missing=sorted(set(retained_windows(now)[1:-1]) - set(stored.windows) - set(stored.damaged)),
-        past=pc.sum(pc.less_equal(rows["date_time"], pa.scalar(cutoff(now), TIME))).as_py() or 0,
+        past=sum(window.past for window in seen.values()),
         as_of=marks.as_of if marks and not marks.forgotten else None,
         freshness=_freshness(newest, snapshot, now) if len(newest) else None,
-        completeness=_completeness(take(lake, now)),
+        completeness=_completeness(account),
         set_aside=[meta.key for meta in lake.store.list(DAMAGED)],
         problems=problems,
     )
@@ -210,17 +228,34 @@ def look(lake: Lake, now: datetime) -> Status:
 
 def _window(lake: Lake, table: Table, stored: StoredWindow) -> _Window:
     try:
-        opened = lake.load(table, stored.key) if table is READINGS else lake.open_footer(table, stored.key)
-        if opened is None:  # deleted since it was listed
-            return _Window()
-        file = opened.file
-        times = tuple(moment for moment in (file.oldest(), file.newest()) if moment is not None)
-        # Ids as codes: half a million strings would take most of the time.
-        # All columns although two are needed: damage in any of them would stop a reader.
-        readings = file.read(coded=True).select(["measure_id", "date_time"]) if table is READINGS else None
-        return _Window(file.rows, times, readings)
+        opened = lake.open_footer(table, stored.key)
+        # Without one it was deleted since it was listed.
+        return _Window() if opened is None else _Window(opened.file.rows, _times(opened))
     except DamagedWindowError as error:
         return _Window(damage=str(error))
+
+
+def _readings(lake: Lake, window: datetime, now: datetime) -> tuple[_Window, pa.Table]:
+    """A window of readings, and its retained rows for the ledger.
+
+    Raises:
+        DamagedWindowError: it cannot be decoded.
+    """
+    opened = lake.load(READINGS, key_of(READINGS, window))
+    if opened is None:
+        return _Window(), schema_of(READINGS, READ, coded=True).empty_table()
+    # Ids as codes: half a million strings would take most of the time.
+    # All columns although few are needed: damage in any of them would stop a reader.
+    rows = opened.file.read(coded=True).select(READ)
+    at = rows["date_time"]
+    past = pc.less_equal(at, pa.scalar(cutoff(now), TIME))
+    rows = rows.filter(pc.and_(pc.invert(past), pc.less_equal(at, pa.scalar(now, TIME))))
+    newest = rows.group_by("measure_id").aggregate([("date_time", "max")])
+    return _Window(opened.file.rows, _times(opened), pc.sum(past).as_py() or 0, newest), rows
+
+
+def _times(opened: Stored) -> tuple[datetime, ...]:
+    return tuple(moment for moment in (opened.file.oldest(), opened.file.newest()) if moment is not None)
 
 
 def _table(
@@ -258,13 +293,14 @@ def _snapshot(lake: Lake, table: TableStatus, now: datetime) -> pa.Table | None:
     return None
 
 
-def _newest(readings: pa.Table, now: datetime) -> pa.Table:
-    """Of each measure with retained readings: measure_id, the newest time and how many there are."""
-    at = readings["date_time"]
-    retained = pc.and_(pc.greater(at, pa.scalar(cutoff(now), TIME)), pc.less_equal(at, pa.scalar(now, TIME)))
-    grouped = readings.filter(retained).group_by("measure_id").aggregate([("date_time", "max"), ("date_time", "count")])
-    columns = [grouped["measure_id"].cast(pa.string()), grouped["date_time_max"], grouped["date_time_count"]]
-    return pa.table(columns, names=["measure_id", "newest", "count"])
+def _newest(windows: Sequence[pa.Table]) -> pa.Table:
+    """Of each measure with retained readings: measure_id and the newest time."""
+    nothing = pa.table({"measure_id": pa.array([], pa.string()), "date_time_max": pa.array([], TIME)})
+    found = [
+        pa.table([each["measure_id"].cast(pa.string()), each["date_time_max"]], nothing.schema) for each in windows
+    ]
+    grouped = pa.concat_tables([nothing, *found]).group_by("measure_id").aggregate([("date_time_max", "max")])
+    return grouped.rename_columns({"date_time_max_max": "newest"})
 
 
 def _freshness(newest: pa.Table, snapshot: pa.Table | None, now: datetime) -> Freshness:

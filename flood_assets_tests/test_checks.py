@@ -1,17 +1,36 @@
 """What each check passes and what it finds."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from flood_assets.checks import COMPLETENESS_CHECKS, READINGS_CHECKS
+from flood_assets import quality
+from flood_assets.checks import COMPLETENESS_CHECKS, READINGS_CHECKS, look, plausible
+from flood_assets.lake.blocks import Blocks, Piece
 from flood_assets.lake.layout import key_of
 from flood_assets.partitions import window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
-from flood_assets_tests.conftest import HOUR, NOW, Place, failure_of
+from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
+from flood_assets_tests.lake.build import put_raw
+from flood_assets_tests.quality.build import (
+    DIRECTION,
+    FLOW,
+    RAIN,
+    RIVER,
+    TIDE,
+    measures,
+    readings,
+    stations,
+)
 
 WINDOW = window_of(NOW) - 3 * HOUR
 
@@ -210,6 +229,74 @@ def test_more_than_one_failing_value_in_a_hundred_turns_the_check_red_as_a_warni
     assert told["fail_percent"] > 1
     assert told["failing_measures"] == 6
     assert len(told["some_of_them"].split(", ")) == 5
+
+
+@st.composite
+def countries(draw) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Readings of gauges, several of them at one station, of which some are listed and some have a stage scale."""
+    kinds = st.sampled_from([RIVER, TIDE, FLOW, RAIN, DIRECTION, replace(RIVER, unit=None), replace(RIVER, unit="m")])
+    scale = st.sampled_from([{}, {"typical_low": 0.1, "typical_high": 0.9, "max_on_record": 1.5}])
+    gauges = [
+        replace(draw(kinds), measure_id=f"m{number}", station_id=f"s{draw(st.integers(0, 2))}", scale=draw(scale))
+        for number in range(draw(st.integers(1, 6)))
+    ]
+    rows = []
+    for gauge in gauges:
+        level = draw(st.sampled_from([0.0, 0.5, 40.0]))
+        odd = draw(st.dictionaries(st.integers(0, 95), st.sampled_from([None, -60.0, 0.0, 2.5, 9999.0]), max_size=6))
+        rows += [
+            (gauge.measure_id, NOW - 24 * HOUR + number * QUARTER, odd.get(number, level + number % 3 * 0.01))
+            for number in range(draw(st.integers(0, 96)))
+        ]
+    listed = [gauge for gauge in gauges if draw(st.integers(0, 5))]
+    return readings(*(zip(*rows, strict=True) if rows else ([], [], []))), measures(*listed), stations(*listed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(countries(), st.integers(1, 200))
+def test_values_judged_in_blocks_of_any_size_are_counted_as_the_flags_of_all_at_once(country, most):
+    rows, listed, places = country
+    windows = pc.floor_temporal(rows["date_time"], unit="hour")
+    pieces = []
+    for window in pc.unique(windows).to_pylist():
+        of = rows.filter(pc.equal(windows, window))
+        columns = {"at": of["date_time"].cast(pa.int64()).to_numpy(), "value": of["value"].to_numpy()}
+        pieces.append(Piece.of(of["measure_id"], columns))
+    told = {name: value.value for name, value in plausible(Blocks(pieces), listed, places, most=most).metadata.items()}
+
+    flags = quality.flags(rows, listed, places)
+    assert (told["rows"], told["without_value"]) == (len(rows), rows["value"].null_count)
+    for name in flags.column_names:
+        found, what = flags[name].to_pylist(), {"flag": "any_test"}.get(name, name.removesuffix("_flag"))
+        assert told[f"{what}_suspect"] == found.count(quality.SUSPECT)
+        assert told[f"{what}_fail"] == found.count(quality.FAIL)
+    failing = Counter(rows["measure_id"].filter(pc.equal(flags["flag"], quality.FAIL)).to_pylist())
+    worst = sorted(failing, key=lambda measure: (-failing[measure], measure))[:5]
+    assert told["failing_measures"] == len(failing)
+    assert told["some_of_them"] == (", ".join(f"{measure} ({failing[measure]})" for measure in worst) or "none")
+
+
+def test_each_window_is_fetched_once_and_damage_to_any_column_is_found(filled, monkeypatch):
+    lake = filled.lake
+    fetched, get = Counter(), lake.store.get
+    monkeypatch.setattr(lake.store, "get", lambda key, **more: fetched.update([key]) or get(key, **more))
+    seen, day = look(lake, NOW)
+    assert fetched == {found.key: 1 for found in lake.windows(READINGS)}
+    assert (
+        sum(window.rows for window in seen.values())
+        == len(stored_keys(filled))
+        == sum(len(piece.codes) for piece in day.pieces)
+    )
+    key = key_of(READINGS, WINDOW)
+    whole = lake.store.get(key)
+    footer = pq.read_metadata(pa.BufferReader(whole.data)).row_group(0)
+    for number in range(footer.num_columns):
+        data = bytearray(whole.data.to_pybytes())
+        column = footer.column(number)
+        first = column.dictionary_page_offset or column.data_page_offset
+        data[first + column.total_compressed_size - 1] ^= 1
+        put_raw(lake, key, bytes(data))
+        assert look(lake, NOW)[0][WINDOW] is None, column.path_in_schema
 
 
 def test_a_station_that_is_there_twice_is_found(filled):

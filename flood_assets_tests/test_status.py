@@ -283,3 +283,21 @@ def test_a_national_day_is_looked_at_in_a_second(lake):
         seconds.append(time.perf_counter() - started)
     assert found.tables["readings"].rows == 483_600
     assert min(seconds) < 1, seconds
+
+
+def test_each_window_of_readings_is_fetched_once(lake, monkeypatch):
+    filled(lake, "a", "b")
+    gets, get = [], lake.store.get
+    monkeypatch.setattr(lake.store, "get", lambda key, **more: gets.append(key) or get(key, **more))
+    assert status.look(lake, NOW).completeness.counts["received"] > 0
+    of_readings = [key for key in gets if key.startswith("readings/")]
+    assert sorted(set(of_readings)) == sorted(of_readings)
+    assert set(of_readings) >= {stored.key for stored in lake.windows(READINGS)}
+
+
+def test_a_window_of_an_hour_that_is_yet_to_come_is_counted_and_not_fresh(lake):
+    filled(lake, "a")
+    earlier = NOW - 3 * HOUR
+    found = status.look(lake, earlier)
+    assert found.tables["readings"].rows == len(a_day(["a"]))
+    assert found.freshness.newest <= earlier

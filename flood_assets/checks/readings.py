@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flood_assets.checks.gauges import snapshot
 from flood_assets.checks.values import NAMED, PLAUSIBLE, plausible
 from flood_assets.explain import explained
-from flood_assets.lake.blocks import Blocks, Numbers, Piece
+from flood_assets.lake.blocks import Blocks, Piece
 from flood_assets.lake.lake import Lake, StoredWindow
 from flood_assets.lake.layout import from_ms, to_ms
 from flood_assets.lake.parquet import DamagedWindowError
@@ -102,7 +102,6 @@ def look(store: Lake, now: datetime) -> tuple[dict[datetime, Window | None], Blo
     The rows are as they are stored, as a reader would be spared what is to be found. Their columns are `at`
     (milliseconds since 1970), `value` (NaN where there is none) and `placed`: whether the station is known.
     """
-    numbers = Numbers()
 
     def seen(stored: StoredWindow) -> tuple[Window, Piece] | None:
         try:
@@ -112,8 +111,8 @@ def look(store: Lake, now: datetime) -> tuple[dict[datetime, Window | None], Blo
         except DamagedWindowError:
             return None
         at = rows["date_time"].cast(TIME).cast(pa.int64()).to_numpy()
-        piece = Piece(
-            numbers.of(rows["measure_id"]),
+        piece = Piece.of(
+            rows["measure_id"],
             {
                 "at": at,
                 "value": np.asarray(rows["value"].to_numpy(), np.float64),
@@ -126,15 +125,15 @@ def look(store: Lake, now: datetime) -> tuple[dict[datetime, Window | None], Blo
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(seen, listed))
     windows = {stored.window: each and each[0] for stored, each in zip(listed, found, strict=True)}
-    return windows, Blocks(numbers, [each[1] for each in found if each])
+    return windows, Blocks([each[1] for each in found if each])
 
 
 def _seen(piece: Piece, window: datetime, now: datetime) -> Window:
     at = piece.columns["at"]
-    measure, time = ordered(piece.codes.astype(np.int64), at)
+    measure, time = ordered(piece.measure.indices.to_numpy().astype(np.int64), at)
     return Window(
         rows=len(at),
-        twice=int(((np.diff(measure) == 0) & (np.diff(time) == 0)).sum()),
+        twice=int(((measure[1:] == measure[:-1]) & (time[1:] == time[:-1])).sum()),
         misplaced=int(((at < to_ms(window)) | (at >= to_ms(window + WINDOW))).sum()),
         past=int((at <= to_ms(cutoff(now))).sum()),
         oldest=from_ms(int(at.min())) if len(at) else None,

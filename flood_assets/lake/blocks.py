@@ -7,7 +7,6 @@ national day is one, a network a hundred times larger is handed out in some doze
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,38 +22,21 @@ Columns = Mapping[str, NDArray[Any]]
 MOST = 100_000
 
 
-class Numbers:
-    """A number for each measure, the same in all windows; several threads may ask at once.
-
-    Args:
-        known: ids that are to be among the measures also where they have no rows.
-    """
-
-    def __init__(self, known: pa.Array | None = None) -> None:
-        self.ids = pa.array([], pa.string()) if known is None else pc.unique(known)
-        self.known = len(self.ids)
-        self._lock = Lock()
-
-    def of(self, ids: pa.ChunkedArray) -> Codes:
-        """The number of each row's measure; `ids` are text or a dictionary of it."""
-        if not pa.types.is_dictionary(ids.type):
-            ids = ids.dictionary_encode()
-        coded = ids.unify_dictionaries().combine_chunks()
-        if isinstance(coded, pa.ChunkedArray):  # without a row there is no chunk to combine
-            return np.zeros(0, np.int32)
-        text = coded.dictionary.cast(pa.string())
-        with self._lock:
-            number = pc.index_in(text, value_set=self.ids)
-            new = text.filter(number.is_null())
-            number = number.fill_null(-1).to_numpy(zero_copy_only=False).copy()
-            number[number < 0] = np.arange(len(new)) + len(self.ids)
-            self.ids = pa.concat_arrays([self.ids, new])
-        codes: Codes = number[coded.indices.to_numpy()]
-        return codes
-
-
 class Piece(NamedTuple):
-    """What is kept of a window: the number of each row's measure, and columns of the same length."""
+    """What is kept of a window: of each row its measure, as a dictionary of ids, and columns of the same length."""
+
+    measure: pa.DictionaryArray
+    columns: Columns
+
+    @classmethod
+    def of(cls, ids: pa.ChunkedArray, columns: Columns) -> "Piece":
+        """With ids that are text or dictionaries of it, perhaps one for each row group."""
+        coded = ids if pa.types.is_dictionary(ids.type) else ids.dictionary_encode()
+        return cls(coded.unify_dictionaries().combine_chunks(), columns)
+
+
+class Coded(NamedTuple):
+    """The same with the number of each row's measure, ascending."""
 
     codes: Codes
     columns: Columns
@@ -80,26 +62,35 @@ class Blocks:
     """The measures of some windows, and their rows block by block.
 
     Args:
-        numbers: by which the pieces were coded.
         pieces: the windows, in the order in which a measure's rows are wanted; all with the same columns.
+        known: ids that are to be among the measures also where they have no rows.
 
     Attributes:
         measures: ids, sorted: those that were known before, and those that have rows.
-        pieces: as given, but by measure, which are counted as in `measures`.
+        pieces: as given, but by measure, which is counted as in `measures`.
     """
 
-    def __init__(self, numbers: Numbers, pieces: Sequence[Piece]) -> None:
-        count = np.zeros(len(numbers.ids), np.int64)
-        for piece in pieces:
-            count += np.bincount(piece.codes, minlength=len(count))
-        order = pc.sort_indices(numbers.ids).to_numpy()
+    def __init__(self, pieces: Sequence[Piece], known: pa.Array | None = None) -> None:
+        first = pa.array([], pa.string()) if known is None else known
+        chunks = [first.dictionary_encode(), *(piece.measure for piece in pieces)]
+        listed, *rest = pa.chunked_array(chunks).unify_dictionaries().chunks
+        ids = listed.dictionary
+        count = np.zeros(len(ids), np.int64)
+        for chunk in rest:
+            count += np.bincount(chunk.indices.to_numpy(), minlength=len(ids))
+        stays = count > 0
+        stays[listed.indices.to_numpy()] = True
+        order = pc.sort_indices(ids).to_numpy()
         # What a reader cut off may have been the last row of a measure that a dictionary still names.
-        order = order[(count[order] > 0) | (order < numbers.known)]
-        rank = np.full(len(count), -1, np.int32)
+        order = order[stays[order]]
+        rank = np.full(len(ids), -1, np.int32)
         rank[order] = np.arange(len(order))
-        self.measures = numbers.ids.take(pa.array(order))
+        self.measures = ids.take(pa.array(order))
         self._count = count[order]
-        self.pieces = [_sorted(Piece(rank[piece.codes], piece.columns)) for piece in pieces]
+        self.pieces = [
+            _sorted(Coded(rank[chunk.indices.to_numpy()], piece.columns))
+            for chunk, piece in zip(rest, pieces, strict=True)
+        ]
 
     def each(self, most: int = MOST) -> Iterator[Block]:
         """All measures, so many at once that the rows of a block, but for its first measure, are less than `most`."""
@@ -111,7 +102,9 @@ class Blocks:
 
     def block(self, first: int, last: int) -> Block:
         """The measures from one to before another."""
-        spans = [slice(*np.searchsorted(piece.codes, (first, last)).tolist()) for piece in self.pieces]
+        # Of another type, each window's codes would be copied for each block.
+        edges = np.array([first, last], np.int32)
+        spans = [slice(*np.searchsorted(piece.codes, edges).tolist()) for piece in self.pieces]
         measure = np.concatenate(
             [np.zeros(0, np.int64), *(p.codes[span] for p, span in zip(self.pieces, spans, strict=True))]
         )
@@ -123,9 +116,9 @@ class Blocks:
         return Block(first, last, measure[order] - first, columns)
 
 
-def _sorted(piece: Piece) -> Piece:
+def _sorted(piece: Coded) -> Coded:
     """By measure; windows are, but for damaged ones."""
     if not (np.diff(piece.codes) < 0).any():
         return piece
     order = np.argsort(piece.codes, kind="stable")
-    return Piece(piece.codes[order], {name: column[order] for name, column in piece.columns.items()})
+    return Coded(piece.codes[order], {name: column[order] for name, column in piece.columns.items()})

@@ -1,16 +1,17 @@
 """The account of a lake: its readings, marks and measures read once, and everything that follows from them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.lake import marks as marking
-from flood_assets.lake.blocks import MOST, Blocks, Numbers, Piece
+from flood_assets.lake.blocks import MOST, Blocks, Piece
 from flood_assets.lake.lake import READERS, Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger import delays as lateness
@@ -55,7 +56,14 @@ class Account:
         return {name: int(self.of_each(name).sum()) for name in COUNTS}
 
 
-def take(lake: Lake, now: datetime, *, measure_ids: Iterable[str] | None = None, most: int = MOST) -> Account:
+def take(
+    lake: Lake,
+    now: datetime,
+    *,
+    measure_ids: Iterable[str] | None = None,
+    most: int = MOST,
+    read: Callable[[datetime], pa.Table] | None = None,
+) -> Account:
     """Judge what a lake holds at `now`: each window is decoded once, and the measures are judged block by block.
 
     Args:
@@ -63,6 +71,8 @@ def take(lake: Lake, now: datetime, *, measure_ids: Iterable[str] | None = None,
         now: decides what is retained and what is due.
         measure_ids: only these; others are not decoded.
         most: how many rows are judged at once; what comes of it does not depend on it.
+        read: gives the retained rows of a window, coded, for who looks at them at the same time; it may be asked for
+            several windows at once. Else the lake is asked.
 
     Raises:
         LakeError: the lake could not be read.
@@ -73,13 +83,15 @@ def take(lake: Lake, now: datetime, *, measure_ids: Iterable[str] | None = None,
     marks = marking.load(lake)
     listed, before = _only(lake.newest_snapshot(MEASURES, now), ids), lake.newest_snapshot(TIMELINESS, now)
     windows = retained_windows(now)
-    numbers = Numbers(listed["measure_id"].combine_chunks())
+    if read is None:
+        read = partial(lake.read_window, READINGS, now=now, columns=READ, measure_ids=ids, coded=True)
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(lambda window: _kept(lake, window, now, ids, numbers), windows))
-    nothing = kept(schema_of(READINGS, READ, coded=True).empty_table(), numbers)
-    blocks = Blocks(numbers, [nothing, *(each for each in found if each is not None)])
+        found = list(pool.map(partial(_kept, read), windows))
+    nothing = kept(schema_of(READINGS, READ, coded=True).empty_table())
+    pieces = [nothing, *(each for each in found if each is not None)]
+    blocks = Blocks(pieces, listed["measure_id"].combine_chunks())
     lost = frozenset(window for window, each in zip(windows, found, strict=True) if each is None)
-    del found
+    del found, pieces
     asked = marks.asked if marks else marking.Asked()
 
     # What is known of the measures, in their order, so that a block looks up its own only.
@@ -111,10 +123,9 @@ def _only(snapshot: pa.Table | None, ids: list[str] | None) -> pa.Table:
     return listed if ids is None else listed.filter(pc.is_in(listed["measure_id"], pa.array(ids, pa.string())))
 
 
-def _kept(lake: Lake, window: datetime, now: datetime, ids: list[str] | None, numbers: Numbers) -> Piece | None:
+def _kept(read: Callable[[datetime], pa.Table], window: datetime) -> Piece | None:
     """What is needed of a window's readings; None when it is damaged."""
     try:
-        rows = lake.read_window(READINGS, window, now=now, columns=READ, measure_ids=ids, coded=True)
+        return kept(read(window))
     except DamagedWindowError:
         return None
-    return kept(rows, numbers)

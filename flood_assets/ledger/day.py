@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from flood_assets.lake.blocks import Block, Blocks, Numbers, Piece
+from flood_assets.lake.blocks import Block, Blocks, Piece
 from flood_assets.ledger.groups import Floats, Ints
 from flood_assets.schemas import TIME
 
@@ -45,8 +45,7 @@ class Day:
     @classmethod
     def of(cls, readings: pa.Table, listed: pa.Table) -> "Day":
         """The day of readings with the columns `READ` and measures with the columns `LISTED`."""
-        numbers = Numbers(listed["measure_id"].combine_chunks())
-        blocks = Blocks(numbers, [kept(readings, numbers)])
+        blocks = Blocks([kept(readings)], listed["measure_id"].combine_chunks())
         return cls.among(blocks.measures, blocks.block(0, len(blocks.measures)), listed)
 
     @classmethod
@@ -68,7 +67,7 @@ class Day:
         )
 
 
-def kept(readings: pa.Table, numbers: Numbers) -> Piece:
+def kept(readings: pa.Table) -> Piece:
     """Of readings with the columns `READ`, what a day is made of."""
     raw = readings["raw_value"].combine_chunks()
     # Hardly a reading has one, and many of those have the same.
@@ -80,7 +79,7 @@ def kept(readings: pa.Table, numbers: Numbers) -> Piece:
         "several": several,
         "empty": readings["value"].is_null().to_numpy() & ~several,
     }
-    return Piece(numbers.of(readings["measure_id"]), columns)
+    return Piece.of(readings["measure_id"], columns)
 
 
 def milliseconds(times: pa.ChunkedArray) -> Ints:

@@ -17,7 +17,10 @@ def ordered(group: Ints, value: Ints) -> tuple[Ints, Ints]:
     if span * (int(group.max()) + 1) >= 2**63:
         order = np.lexsort((value, group))
         return group[order], value[order]
-    both = np.sort(group * span + (value - least))
+    both = group * span + (value - least)
+    if (both[1:] >= both[:-1]).all():
+        return group, value
+    both.sort()
     group = both // span
     return group, both - group * span + least
 

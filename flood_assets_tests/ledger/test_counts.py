@@ -2,9 +2,10 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from flood_assets.lake.marks import Asked
@@ -240,6 +241,10 @@ def test_each_count_is_that_of_a_plain_loop_over_the_moments(gauges, asked_ago, 
         moments = every(step, phase=each["phase"] * SECOND, now=now)
         newest = now - each["newest"] * HOUR
         stored = [at for i, at in enumerate(moments) if i not in each["absent"] and at <= newest]
+        # Who reports every second hour only, for want of the others, is taken at the word of its habit.
+        gaps = Counter(b - a for a, b in pairwise(stored))
+        habit = min(gaps, key=lambda gap: (-gaps[gap], gap), default=step)
+        assume(habit == step or gaps.total() < 3 or gaps[habit] < gaps.total() / 2)
         readings[name], listed[name] = [(at, now - DAY, None) for at in stored], each["step"]
         if stored:
             marks[name] = max(stored)
