@@ -1,7 +1,7 @@
 """What it costs to run, from what was measured and from public prices: for whoever must decide.
 
 The prices are AWS's for S3 Standard in London (eu-west-2). Here, without a way to AWS's own page, they were taken from
-public copies of its price list, three of which agree. Look them up at aws.amazon.com/s3/pricing and change them here.
+a public copy of its price list. Look them up at aws.amazon.com/s3/pricing and change them here.
 """
 
 from dataclasses import dataclass

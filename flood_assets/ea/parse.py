@@ -45,7 +45,7 @@ FETCHED = pa.schema(
 )
 
 HEADER = b"dateTime,measure,value"
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 ITEMS_AT_ONCE = 10_000
 LONGEST_LINE_BYTES = 1 << 20
 
