@@ -3,26 +3,17 @@
 A *window* is one UTC hour `[start, start + 1 h)`, named by its start. It is one Dagster partition and
 one Parquet object of each table. A moment is *retained* at `now` when `now - 24 h < moment <= now`.
 
-All functions are pure: `now` is an argument, and every datetime must be aware.
+All functions are pure: `now` is an argument, and every datetime must be aware. Dagster's definition of the partitions
+is in `flood_assets.assets.common`.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-import dagster as dg
-
 WINDOW = timedelta(hours=1)
 RETENTION = timedelta(hours=24)
 
-# Constant on purpose: a start that rolls with the clock gives the definition a new identity each time it
-# loads, and queued runs and backfills then fail on keys that it no longer has.
-FIRST_WINDOW = datetime(2026, 10, 1, tzinfo=UTC)
 _KEY_FORMAT = "%Y-%m-%d-%H:%M"
-
-# end_offset=1 adds the hour that is still filling, which is the one people look at most.
-hourly_windows = dg.HourlyPartitionsDefinition(
-    start_date=FIRST_WINDOW.strftime(_KEY_FORMAT), timezone="UTC", end_offset=1
-)
 
 
 def utc(moment: datetime) -> datetime:

@@ -7,9 +7,12 @@ What a table's rows *mean to the source* is in `flood_assets.ea.parse`; how they
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 # Milliseconds: the API's times are whole seconds, and Parquet has no unit of seconds.
 TIME = pa.timestamp("ms", tz="UTC")
@@ -49,8 +52,10 @@ class Table:
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
 
     @cached_property
-    def column_schema(self) -> dg.TableSchema:
+    def column_schema(self) -> "dg.TableSchema":
         """The same for the Dagster UI: units stand in front of the meaning."""
+        import dagster as dg  # noqa: PLC0415 - whoever reads the lake or fills it by hand has no use for Dagster
+
         return dg.TableSchema(
             columns=[
                 dg.TableColumn(

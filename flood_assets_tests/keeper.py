@@ -6,14 +6,12 @@ marks, retention, checks, and obstore on a folder or in memory, where PUTs are c
 """
 
 import io
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -22,11 +20,10 @@ import pyarrow.parquet as pq
 from obstore.store import MemoryStore
 
 from flood_assets import checks
-from flood_assets.assets.readings import fetch
 from flood_assets.ea import refresh
 from flood_assets.errors import LakeError, SourceError
+from flood_assets.filling import Batch, fetch, store
 from flood_assets.lake import marks
-from flood_assets.lake.io_manager import Batch, _store
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import DAMAGED, MARKS_KEY, from_ms, key_of, to_ms, window_of_damaged, window_of_key
 from flood_assets.lake.store import Meta, Patience, Store
@@ -498,7 +495,7 @@ class Keeper:
             self.asked_at |= {to_ms(moment) for moment in pc.unique(batch.rows["observed_at"]).to_pylist()}
             self._was_given(api, batch)
             writer.brings(batch, self.now)
-            _store(SimpleNamespace(log=logging.getLogger()), lake, batch, self.now)
+            store(lake, batch, self.now)
         if ended:
             return api
         for window in writer.rows:

@@ -143,6 +143,11 @@ def test_importing_the_package_loads_nothing_at_all():
     assert found.stdout.strip() == "[]"
 
 
+def test_filling_a_lake_by_hand_takes_no_dagster():
+    found = python("import sys, flood_assets.filling; print('dagster' in sys.modules, 'pandas' in sys.modules)")
+    assert (found.stdout.strip(), found.stderr) == ("False False", "")
+
+
 def test_loading_the_definitions_asks_nobody_and_warns_of_nothing():
     code = (
         "import socket, warnings\n"

@@ -9,9 +9,10 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.test_utils import create_run_for_test, freeze_time
 
+from flood_assets.assets.common import hourly_windows
 from flood_assets.definitions import defs
 from flood_assets.housekeeping import HousekeepingConfig, prune
-from flood_assets.partitions import hourly_windows, partition_key, window_of
+from flood_assets.partitions import partition_key, window_of
 from flood_assets_tests.conftest import HOUR, NOW, Place
 
 TODAY = datetime(2026, 11, 1, tzinfo=UTC)

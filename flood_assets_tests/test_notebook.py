@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flood_assets.assets.common import hourly_windows
 from flood_assets.definitions import build_defs
 from flood_assets.errors import LakeError
 from flood_assets.lake.io_manager import LakeIOManager
@@ -27,7 +28,7 @@ from flood_assets.notebook import (
     load_stations,
     load_timeliness,
 )
-from flood_assets.partitions import hourly_windows, partition_key, retained_windows, window_of
+from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.resources import Clock, LakeResource
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TIMELINESS
 from flood_assets_tests.lake.build import HOUR, QUARTER, fetched, snapshot

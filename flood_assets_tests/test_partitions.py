@@ -6,12 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from flood_assets.assets.common import FIRST_WINDOW, hourly_windows
 from flood_assets.partitions import (
-    FIRST_WINDOW,
     WINDOW,
     cutoff,
     days_of,
-    hourly_windows,
     is_expired,
     is_retained,
     partition_key,

@@ -57,11 +57,9 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
     """
     import time  # noqa: PLC0415
 
-    from flood_assets.assets.readings import fetch  # noqa: PLC0415 - part of what is measured
-    from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415
-    from flood_assets.lake import marks  # noqa: PLC0415
+    from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415 - imports are part of what is measured
+    from flood_assets.filling import fetch, store  # noqa: PLC0415
     from flood_assets.lake.lake import Lake  # noqa: PLC0415
-    from flood_assets.schemas import READINGS  # noqa: PLC0415
 
     import_what_pyarrow_imports_late()
     lake = Lake.open(task.out.resolve().as_uri())
@@ -70,12 +68,7 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
         lake.claim(task.api)
         fetched, batch, _ = fetch(api, lake, windows, now)
         asked = time.perf_counter()
-        # What `flood_assets.lake.io_manager` does with a batch.
-        merge = lake.merge_readings(batch.rows, batch.observed_at, now, stations=batch.stations)
-        lake.ensure_windows(READINGS, batch.covered)
-        if len(batch.rejects):
-            lake.add_rejects(batch.rejects)
-        marks.advance(lake, batch.marks, batch.observed_at, batch.asked, loss=batch.loss)
+        merge, _ = store(lake, batch, now)
         ended = time.perf_counter()
     waited = _waited(fetched.answers)
     return {
@@ -116,7 +109,7 @@ def _patience(task: Task) -> dict[str, Any]:
 def _imports() -> dict[str, Any]:
     import requests  # noqa: F401, PLC0415 - the client imports it when it is used
 
-    import flood_assets.assets.readings  # noqa: F401, PLC0415
+    import flood_assets.filling  # noqa: F401, PLC0415
 
     import_what_pyarrow_imports_late()
     return {}

@@ -1,21 +1,21 @@
 """What the assets of the API have in common: how Dagster shows them, retries, and the windows that they take."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from flood_assets.errors import FloodAssetsError
-from flood_assets.partitions import (
-    hourly_windows,
-    is_expired,
-    partition_key,
-    retained_windows,
-    window_of,
-    window_of_key,
-)
+from flood_assets.partitions import is_expired, partition_key, retained_windows, window_of, window_of_key
 from flood_assets.schemas import Table
+
+# Constant on purpose: a start that rolls with the clock gives the definition a new identity each time it
+# loads, and queued runs and backfills then fail on keys that it no longer has.
+FIRST_WINDOW = datetime(2026, 10, 1, tzinfo=UTC)
+
+# end_offset=1 adds the hour that is still filling, which is the one people look at most.
+hourly_windows = dg.HourlyPartitionsDefinition(start_date=partition_key(FIRST_WINDOW), timezone="UTC", end_offset=1)
 
 GROUP = "flood"
 OWNERS = ["team:hydrology"]

@@ -1,11 +1,11 @@
 """The readings: asks the API for what is new or was asked for, and hands it to the lake to be merged.
 
-What to ask for is decided in `flood_assets.ea.plan`; how readings are merged, in `flood_assets.lake`.
+How that is done is in `flood_assets.filling`.
 """
 
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import dagster as dg
 import pyarrow as pa
@@ -14,19 +14,13 @@ from pydantic import Field
 
 from flood_assets.assets.common import asked_windows, from_the_api, retained_of
 from flood_assets.assets.pictures import freshness, liveliest, table
-from flood_assets.ea.client import FloodMonitoringApi
-from flood_assets.ea.refresh import Fetched, catch_up, reread
-from flood_assets.errors import ClockError
+from flood_assets.ea.refresh import Fetched
 from flood_assets.explain import explained
-from flood_assets.lake import marks
-from flood_assets.lake.io_manager import SET_ASIDE, Batch
-from flood_assets.lake.lake import Lake
+from flood_assets.filling import Batch, fetch
+from flood_assets.lake.io_manager import SET_ASIDE
 from flood_assets.partitions import partition_key
 from flood_assets.resources import Clock, LakeResource, Source
-from flood_assets.schemas import MEASURES, READINGS
-
-# A clock may be a little off, and two machines never agree to the second.
-CLOCK_TOLERANCE = timedelta(minutes=5)
+from flood_assets.schemas import READINGS
 
 
 class ReadingsConfig(dg.Config):
@@ -70,64 +64,6 @@ def readings(
         if window in windows:
             context.add_asset_metadata({SET_ASIDE: moved}, partition_key=partition_key(window))
     return batch
-
-
-def fetch(
-    api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | None, now: datetime
-) -> tuple[Fetched, Batch, dict[datetime, str]]:
-    """A run without Dagster, up to what is to be stored.
-
-    Args:
-        api: where to ask.
-        lake: what is there already; windows of it that are damaged are set aside.
-        windows: to read again, retained ones without gaps; None to find what is new.
-        now: when the run began.
-
-    Returns:
-        What the API gave; the same for the lake to merge; the damaged windows and where each was moved.
-
-    Raises:
-        ClockError: the lake was filled later than now.
-        SourceError: the API did not give what everything else depends on.
-        LakeError: the lake could not be read or written.
-    """
-    complete = marks.load(lake)
-    _require_clock(complete, now)
-    damaged = lake.set_aside_damaged(READINGS)
-    if damaged:
-        complete = marks.load(lake)
-    known = lake.newest_snapshot(MEASURES, now)
-    snapshot = known if known is not None else MEASURES.schema.empty_table()
-    marked = complete.rows if complete is not None and not complete.forgotten else None
-
-    def held(windows: Sequence[datetime]) -> dict[datetime, int]:
-        return {window: content.rows for window, content in lake.contents(READINGS, windows).items()}
-
-    if windows is None:
-        stored = [window.window for window in lake.windows(READINGS)]
-        fetched = catch_up(api, stored=stored, marks=marked, measures=snapshot, now=now, held=held)
-    else:
-        fetched = reread(api, windows, now, marks=marked, held=held)
-    batch = Batch(
-        rows=fetched.rows,
-        rejects=fetched.rejects,
-        stations=snapshot,
-        observed_at=fetched.observed_at,
-        covered=fetched.covered,
-        marks=fetched.marks,
-        asked=marks.Asked.once(fetched.observed_at, polled=fetched.polled, read=fetched.read, behind=fetched.behind),
-        loss=complete.loss if complete is not None else "",
-    )
-    return fetched, batch, damaged
-
-
-def _require_clock(complete: marks.Marks | None, now: datetime) -> None:
-    """Refuse a clock that contradicts the lake: it would judge wrongly what is retained and what is yet to come."""
-    if complete is not None and complete.as_of > now + CLOCK_TOLERANCE:
-        raise ClockError(
-            f"this machine's clock says {now:%Y-%m-%d %H:%M:%SZ}, but the lake was filled at "
-            f"{complete.as_of:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP), or use another lake. Nothing was changed"
-        )
 
 
 def _describe(

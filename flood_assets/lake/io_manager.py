@@ -7,7 +7,6 @@ which is what a tick is.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from flood_assets import schemas
 from flood_assets.explain import explained
-from flood_assets.lake import marks
+from flood_assets.filling import Batch, store
 from flood_assets.lake.lake import Lake, WindowChange
 from flood_assets.ledger.account import Account
 from flood_assets.partitions import WINDOW, is_expired, partition_key, retained_windows, window_of, window_of_key
@@ -28,31 +27,6 @@ if TYPE_CHECKING:
 
 # Metadata: where a damaged window's object was moved.
 SET_ASIDE = "damaged_object_set_aside_as"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a run fetched of `readings`, to be merged into the lake.
-
-    Attributes:
-        rows: measure_id (dictionary), date_time, value, raw_value, and observed_at: when the API was asked for it.
-        rejects: rows that could not be understood, schema `REJECTS`.
-        stations: measure_id and station_id of the measures that are known.
-        observed_at: when the API was asked first.
-        covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
-        marks: how far the lake is complete once the rows are stored, schema `MARKS`.
-        asked: what the API was asked for.
-        loss: which loss of stored readings the marks followed before.
-    """
-
-    rows: pa.Table
-    rejects: pa.Table
-    stations: pa.Table
-    observed_at: datetime
-    covered: Sequence[datetime]
-    marks: pa.Table
-    asked: marks.Asked = field(default_factory=marks.Asked)
-    loss: str = ""
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
@@ -126,20 +100,18 @@ def _newest(lake: Lake, table: schemas.Table, windows: list[datetime]) -> list[d
 
 
 def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -> list[WindowChange]:
-    """Merge a batch. The marks go last: a run that is killed before leaves them behind, and the next asks again."""
+    """Store a batch, and tell what is odd about it."""
     started = time.perf_counter()
-    merge = lake.merge_readings(batch.rows, batch.observed_at, now, stations=batch.stations)
-    lake.ensure_windows(schemas.READINGS, batch.covered)
+    merge, marked = store(lake, batch, now)
     if len(batch.rejects):
-        lake.add_rejects(batch.rejects)
         context.log.warning("%d rows could not be understood: kept in the table `rejects`", len(batch.rejects))
-    if not marks.advance(lake, batch.marks, batch.observed_at, batch.asked, loss=batch.loss):
+    if not marked:
         context.log.warning("a window was damaged and set aside meanwhile: the next refresh reads the whole day")
+    if merge.future:
+        context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
     # Of the whole, as windows are merged side by side: once, at the newest window that the run is about.
     seconds = {"store_seconds": round(time.perf_counter() - started, 3)}
     context.step_context.add_asset_metadata(seconds, partition_key=max(context.asset_partition_keys))
-    if merge.future:
-        context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
     return merge.windows
 
 

@@ -1,0 +1,123 @@
+"""One run without Dagster: what the lake lacks is asked of the API, merged and marked.
+
+    fetched, batch, damaged = fetch(api, lake, None, now)
+    merge, marked = store(lake, batch, now)
+
+The asset `readings` does the first and its IO manager the second. What to ask for is decided in `flood_assets.ea.plan`;
+how readings are merged, in `flood_assets.lake`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.ea.refresh import Fetched, catch_up, reread
+from flood_assets.errors import ClockError
+from flood_assets.lake import marks
+from flood_assets.lake.lake import Lake, Merge
+from flood_assets.schemas import MEASURES, READINGS
+
+# A clock may be a little off, and two machines never agree to the second.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a run fetched of `readings`, to be merged into the lake.
+
+    Attributes:
+        rows: measure_id (dictionary), date_time, value, raw_value, and observed_at: when the API was asked for it.
+        rejects: rows that could not be understood, schema `REJECTS`.
+        stations: measure_id and station_id of the measures that are known.
+        observed_at: when the API was asked first.
+        covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
+        marks: how far the lake is complete once the rows are stored, schema `MARKS`.
+        asked: what the API was asked for.
+        loss: which loss of stored readings the marks followed before.
+    """
+
+    rows: pa.Table
+    rejects: pa.Table
+    stations: pa.Table
+    observed_at: datetime
+    covered: Sequence[datetime]
+    marks: pa.Table
+    asked: marks.Asked = field(default_factory=marks.Asked)
+    loss: str = ""
+
+
+def fetch(
+    api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | None, now: datetime
+) -> tuple[Fetched, Batch, dict[datetime, str]]:
+    """Ask for what is wanted, up to what is to be stored.
+
+    Args:
+        api: where to ask.
+        lake: what is there already; windows of it that are damaged are set aside.
+        windows: to read again, retained ones without gaps; None to find what is new.
+        now: when the run began.
+
+    Returns:
+        What the API gave; the same for the lake to merge; the damaged windows and where each was moved.
+
+    Raises:
+        ClockError: the lake was filled later than now.
+        SourceError: the API did not give what everything else depends on.
+        LakeError: the lake could not be read or written.
+    """
+    complete = marks.load(lake)
+    _require_clock(complete, now)
+    damaged = lake.set_aside_damaged(READINGS)
+    if damaged:
+        complete = marks.load(lake)
+    known = lake.newest_snapshot(MEASURES, now)
+    snapshot = known if known is not None else MEASURES.schema.empty_table()
+    marked = complete.rows if complete is not None and not complete.forgotten else None
+
+    def held(windows: Sequence[datetime]) -> dict[datetime, int]:
+        return {window: content.rows for window, content in lake.contents(READINGS, windows).items()}
+
+    if windows is None:
+        stored = [window.window for window in lake.windows(READINGS)]
+        fetched = catch_up(api, stored=stored, marks=marked, measures=snapshot, now=now, held=held)
+    else:
+        fetched = reread(api, windows, now, marks=marked, held=held)
+    batch = Batch(
+        rows=fetched.rows,
+        rejects=fetched.rejects,
+        stations=snapshot,
+        observed_at=fetched.observed_at,
+        covered=fetched.covered,
+        marks=fetched.marks,
+        asked=marks.Asked.once(fetched.observed_at, polled=fetched.polled, read=fetched.read, behind=fetched.behind),
+        loss=complete.loss if complete is not None else "",
+    )
+    return fetched, batch, damaged
+
+
+def store(lake: Lake, batch: Batch, now: datetime) -> tuple[Merge, bool]:
+    """Merge a batch. The marks go last: a run that is killed before leaves them behind, and the next asks again.
+
+    Returns:
+        What became of it; and whether the marks moved: they do not when stored readings were lost meanwhile.
+
+    Raises:
+        LakeError: the lake could not be read or written.
+    """
+    merge = lake.merge_readings(batch.rows, batch.observed_at, now, stations=batch.stations)
+    lake.ensure_windows(READINGS, batch.covered)
+    if len(batch.rejects):
+        lake.add_rejects(batch.rejects)
+    return merge, marks.advance(lake, batch.marks, batch.observed_at, batch.asked, loss=batch.loss)
+
+
+def _require_clock(complete: marks.Marks | None, now: datetime) -> None:
+    """Refuse a clock that contradicts the lake: it would judge wrongly what is retained and what is yet to come."""
+    if complete is not None and complete.as_of > now + CLOCK_TOLERANCE:
+        raise ClockError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M:%SZ}, but the lake was filled at "
+            f"{complete.as_of:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP), or use another lake. Nothing was changed"
+        )
