@@ -1,7 +1,7 @@
 """Pruning of Dagster's own records: runs with their events, compute logs, backfills, and what they leave on disk.
 
 Dagster prunes ticks by itself (`retention` in dagster.yaml) but neither runs nor events: a run over 25 windows
-leaves over a megabyte in SQLite, 180 MB a day, and Dagster itself never deletes them. The lake's own data is the
+leaves over a megabyte in SQLite, over 100 MB a day, and Dagster itself never deletes them. The lake's own data is the
 business of `assets/retention.py`.
 
 No VACUUM is needed: SQLite fills the pages of what was deleted again, and its files stop growing.

@@ -32,7 +32,7 @@ class Piece(NamedTuple):
     def of(cls, ids: pa.ChunkedArray, columns: Columns) -> "Piece":
         """With ids that are text or dictionaries of it, perhaps one for each row group."""
         coded = ids if pa.types.is_dictionary(ids.type) else ids.dictionary_encode()
-        return cls(coded.unify_dictionaries().combine_chunks(), columns)
+        return cls(coded.combine_chunks(), columns)
 
 
 class Coded(NamedTuple):
