@@ -174,8 +174,9 @@ def _common(dictionaries: Sequence[pa.Array]) -> tuple[pa.Array, list[Codes | No
         number.append(len(different) - 1)
     texts = pa.concat_arrays([dictionary.cast(pa.string()) for dictionary in different])
     ids, code = ranks(texts)
-    if code is None:
+    if code is None and len(different) == 1:
         return ids, [None] * len(dictionaries)
+    code = np.arange(len(texts), dtype=np.int32) if code is None else code
     of_each = np.split(code, np.cumsum([len(dictionary) for dictionary in different])[:-1])
     return ids, [of_each[n] for n in number]
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flood_assets import windowed
@@ -64,6 +64,7 @@ def taken(found: Windowed) -> list[Row]:
 
 
 @given(ROWS, CUTS)
+@example([("a", NOW, 1.0, None), ("b", NOW, 2.0, None)], [1])
 @settings(deadline=None)
 def test_readings_are_found_by_window_measure_and_time_and_of_several_the_last(rows, cuts):
     found = by_window(pa.concat_tables(parts(rows, cuts)))

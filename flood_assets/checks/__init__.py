@@ -6,12 +6,13 @@ looks at the snapshots, and `completeness` at what the ledger counted.
 
 from flood_assets.checks.completeness import COMPLETENESS_CHECKS, judge_account
 from flood_assets.checks.gauges import measures_are_sound, stations_are_sound
-from flood_assets.checks.readings import READINGS_CHECKS, judge, look, readings_checks
+from flood_assets.checks.readings import READINGS_CHECKS, examine, judge, look, readings_checks
 from flood_assets.checks.values import plausible
 
 __all__ = [
     "COMPLETENESS_CHECKS",
     "READINGS_CHECKS",
+    "examine",
     "judge",
     "judge_account",
     "look",

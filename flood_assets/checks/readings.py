@@ -61,19 +61,13 @@ def readings_checks(lake: LakeResource, clock: Clock) -> Iterator[dg.AssetCheckR
     now = clock.now()
     with explained():
         store = lake.open()
-        windows, day = look(store, now)
-        # Nothing else decodes a window that no reading comes for: left alone, it would stay damaged until the next
-        # reconcile. Set aside, it makes the next tick read the whole day. Without a name, a run that found it at the
-        # same moment was quicker.
-        damaged = [window for window, found in windows.items() if found is None]
-        aside = [name for window in damaged if (name := store.set_aside(READINGS, window))]
+        windows, day, aside = examine(store, now)
         # What a damaged one held cannot be had again: the API does not repeat how it was asked.
         aside += [name for window in store.damaged(REJECTS) if (name := store.set_aside(REJECTS, window))]
         measures, stations = (snapshot(store, table, now) for table in (MEASURES, STATIONS))
-    sound = {window: found for window, found in windows.items() if found is not None}
-    told = {"windows": len(sound), "damaged": len(aside), "kept_as": ", ".join(aside) or "none"}
+    told = {"windows": len(windows), "damaged": len(aside), "kept_as": ", ".join(aside) or "none"}
     yield _result("windows_can_be_read", not aside, told)
-    yield from judge(sound, day, now)
+    yield from judge(windows, day, now)
     yield plausible(day, measures, stations)
 
 
@@ -94,6 +88,19 @@ class Window:
     misplaced: int
     past: int
     oldest: datetime | None
+
+
+def examine(store: Lake, now: datetime) -> tuple[dict[datetime, Window], Blocks, list[str]]:
+    """What was seen of each window that can be decoded, their rows, and the names that the others were given.
+
+    Nothing else decodes a window that no reading comes for: left alone, it would stay damaged until the next
+    reconcile. Set aside, it makes the next tick read the whole day.
+    """
+    windows, day = look(store, now)
+    damaged = [window for window, found in windows.items() if found is None]
+    # Without a name, a run that found it at the same moment was quicker.
+    aside = [name for window in damaged if (name := store.set_aside(READINGS, window))]
+    return {window: found for window, found in windows.items() if found is not None}, day, aside
 
 
 def look(store: Lake, now: datetime) -> tuple[dict[datetime, Window | None], Blocks]:

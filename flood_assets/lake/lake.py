@@ -143,12 +143,17 @@ class _Outcome:
 class Lake:
     """The tables of `schemas` as hourly windows below one URL. Safe to use from several threads and processes.
 
+    Args:
+        store: the bytes.
+        writers: how many windows are merged at once; of what is stored in the end it changes nothing.
+
     Attributes:
-        store: the bytes; for the modules beside this one.
+        store: likewise; for the modules beside this one.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, writers: int = WRITERS) -> None:
         self.store = store
+        self._writers = writers
 
     @classmethod
     def open(cls, url: str, *, s3: S3Settings | None = None, patience: Patience | None = None) -> "Lake":
@@ -255,7 +260,7 @@ class Lake:
             with turns.of(number) as mine:
                 return self._update(READINGS, from_ms(window.start), revise, wait=mine)
 
-        return Merge(turns.all(merged, WRITERS), fetch.expired, fetch.future, fetch.repeated)
+        return Merge(turns.all(merged, self._writers), fetch.expired, fetch.future, fetch.repeated)
 
     def ensure_windows(self, table: Table, windows: Iterable[datetime]) -> None:
         """Store those of the windows that are not there as empty ones: they were asked for, and there was nothing.
