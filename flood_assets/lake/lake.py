@@ -639,7 +639,7 @@ class Lake:
         if ids is not None and "measure_id" not in known:
             raise LakeError(f"{table.name} cannot be read by measure: it has {', '.join(known)}")
         read = partial(self._read_one, cut=cut, names=names, ids=ids, coded=coded)
-        with ThreadPoolExecutor(READERS) as pool:
+        with ThreadPoolExecutor(min(READERS, len(windows) or 1)) as pool:
             pieces = list(pool.map(read, windows))
         found = [piece for piece in pieces if piece is not None]
         if not found:
@@ -730,9 +730,10 @@ def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome
     if len(rows) and len(new) and _asked(rows) > _asked(new):
         return _Outcome(None, len(rows), 0, 0, len(new))
     (key,) = table.key
-    at = pc.index_in(new.column(key), value_set=rows.column(key).combine_chunks()).combine_chunks()
-    known = at.is_valid()
-    old, now = rows.take(at.drop_null()), new.filter(known)
+    old, now = rows, new
+    if not rows.column(key).equals(new.column(key)):
+        at = pc.index_in(new.column(key), value_set=rows.column(key).combine_chunks()).combine_chunks()
+        old, now = rows.take(at.drop_null()), new.filter(at.is_valid())
     same = pa.array([True] * len(now), pa.bool_())
     for name in table.schema.names:
         if name != "observed_at":
