@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Literal, Required, TypedDict, Unpack, overload
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -770,7 +772,7 @@ def _chosen(rows: pa.Table, wanted: _Wanted, notes: list[str]) -> pa.Table:
             _named(rows, "parameter", wanted.parameter, [], ["parameter", "qualifier"], notes),
             _named(rows, "measure", wanted.measure, ["measure_id"], [], notes),
         ]
-    return rows.filter(pa.array([all(each) for each in zip(*fits, strict=True)], pa.bool_()))
+    return rows.filter(pa.array(np.logical_and(*fits)))
 
 
 def _named(
@@ -780,25 +782,21 @@ def _named(
     ids: list[str],
     labels: list[str],
     notes: list[str],
-) -> list[bool]:
+) -> npt.NDArray[np.bool_]:
     """Whether each row has one of the texts, as it stands in the columns `ids` or but for case in those of `labels`."""
     if texts is None:
-        return [True] * len(rows)
+        return np.ones(len(rows), np.bool_)
     if not texts:
         notes.append(f"{what} is an empty list, which nothing is in")
     wanted, folded = set(texts), {_folded(text) for text in texts}
-    fits, met = [False] * len(rows), set()
-    for name in ids:
-        for i, given in enumerate(rows[name].to_pylist()):
-            if given in wanted:
-                fits[i] = True
-                met.add(given)
-    for name in labels:
-        for i, given in enumerate(rows[name].to_pylist()):
-            hits = folded & _spellings(given)
-            if hits:
-                fits[i] = True
-                met |= hits
+    fits, met = np.zeros(len(rows), np.bool_), set[str]()
+    for name, hits_of in [(name, wanted.intersection) for name in ids] + [(name, None) for name in labels]:
+        # Each text once, however many rows have it.
+        coded = pa.concat_arrays([pa.array([], pa.string()), *rows[name].chunks]).dictionary_encode()
+        hits = [hits_of([given]) if hits_of else folded & _spellings(given) for given in coded.dictionary.to_pylist()]
+        met.update(*hits)
+        has = np.array([*map(bool, hits), False])
+        fits |= has[coded.indices.fill_null(-1).to_numpy()]
     unknown = [text for text in texts if text not in met and _folded(text) not in met]
     if unknown:
         known = [given for name in (*labels, *ids) for given in sorted(rows[name].drop_null().unique().to_pylist())]
@@ -806,9 +804,9 @@ def _named(
     return fits
 
 
-def _spellings(given: str | None) -> set[str]:
+def _spellings(given: str) -> set[str]:
     """How a label may be called: the API has some with several names, which the lake joins with `|`."""
-    return set() if given is None else {_folded(part) for part in (given, *given.split("|"))}
+    return {_folded(part) for part in (given, *given.split("|"))}
 
 
 def _folded(text: str) -> str:

@@ -32,7 +32,7 @@ _LOT = 1 << 16
 _FEW = 1000
 
 # Rows that there is room for at first.
-_ROOM = 256
+_ROOM = 2048
 
 
 @dataclass(frozen=True)
