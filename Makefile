@@ -13,6 +13,9 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist wo
 # Dagster prefers `dg dev`, which needs another package and does the same; its notice would be the first thing to see.
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 
+# What `flood-assets` sets for itself: Arrow's own allocator keeps a heap for each thread.
+LEAN := ARROW_DEFAULT_MEMORY_POOL=system
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-s3 test-long ceph soak bench bench-large lint ui ui-demo lock clean
 
@@ -70,10 +73,10 @@ lint: setup ## Check style and types
 	$(BIN)/mypy
 
 ui: setup ## Open Dagster on localhost:3000 against the live API
-	$(QUIET) DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev --host 127.0.0.1
+	$(QUIET) $(LEAN) DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev --host 127.0.0.1
 
 ui-demo: setup ## Open Dagster on localhost:3000 against the simulator
-	@$(QUIET) DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh ui
+	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh ui
 
 lock: ## Pin the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \

@@ -40,6 +40,7 @@ def main() -> None:
     FLOOD_API_URL names the API (default: the live one), FLOOD_LAKE_URL the lake (default: ./lake). With DAGSTER_HOME
     set, runs are recorded there and show in the Dagster UI.
     """
+    settings.use_the_systems_allocator()
 
 
 @main.command()

@@ -23,6 +23,15 @@ def lake_url(environ: Mapping[str, str] | None = None) -> str:
     return (environ if environ is not None else os.environ).get("FLOOD_LAKE_URL") or (Path.cwd() / "lake").as_uri()
 
 
+def use_the_systems_allocator() -> None:
+    """Let Arrow take its memory from the system, unless `ARROW_DEFAULT_MEMORY_POOL` says otherwise.
+
+    Its own allocator keeps a heap for each thread: on two cores a fill takes a quarter more memory with it, and a tenth
+    more time. Arrow asks once, so this is for the beginning of a program, before anything imports pyarrow.
+    """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
 def now(environ: Mapping[str, str] | None = None) -> datetime:
     """The time in UTC: the machine's, or `FLOOD_NOW` when a recording is replayed."""
     pretended = (environ if environ is not None else os.environ).get("FLOOD_NOW")

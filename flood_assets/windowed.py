@@ -228,11 +228,16 @@ def keys(measure: Codes, time: Ints) -> Ints:
 
 def ranks(texts: pa.Array) -> tuple[pa.Array, Codes | None]:
     """The distinct texts in order, and the code in them of each text; None where they are in order already."""
-    if len(texts) < 2 or pc.all(pc.less(texts[:-1], texts[1:])).as_py():
+    if ascend(texts):
         return texts, None
     ordered = pc.unique(texts)
     ordered = ordered.take(pc.sort_indices(ordered))
     return ordered, pc.index_in(texts, value_set=ordered).to_numpy(zero_copy_only=False)
+
+
+def ascend(texts: pa.Array) -> bool:
+    """Whether texts are in order, each once."""
+    return len(texts) < 2 or bool(pc.all(pc.less(texts[:-1], texts[1:])).as_py())
 
 
 class _Columns:

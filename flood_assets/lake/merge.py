@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from flood_assets.lake.layout import to_ms
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TIME
-from flood_assets.windowed import Codes, Flags, Floats, Ints, Window, by_window, keys, ranks
+from flood_assets.windowed import Codes, Flags, Floats, Ints, Window, ascend, by_window, keys, ranks
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Block:
         measures, measure = _codes(rows.column("measure_id"))
         time = _ms(rows.column("date_time"))
         # Codes are given in order of appearance.
-        if ranks(measures)[1] is not None or not np.all(np.diff(keys(measure, time)) > 0):
+        if not ascend(measures) or not np.all(np.diff(keys(measure, time)) > 0):
             raise ValueError("its rows are not sorted by their key, or a key is there twice")
         stations, station = _codes(rows.column("station_id"))
         raws, raw = _codes(rows.column("raw_value"))
@@ -247,10 +247,13 @@ def merge(stored: Block | None, new: Arrivals) -> Merged:
         return Merged(fresh, len(fresh.time), 0, 0, 0)
     stored, fresh, of_new = _common(stored, fresh)
     old_key, new_key = keys(stored.measure, stored.time), keys(fresh.measure, fresh.time)
-    at = np.searchsorted(old_key, new_key)
-    at_or_last = np.minimum(at, len(old_key) - 1)
-    known = old_key[at_or_last] == new_key if len(old_key) else np.zeros(len(new_key), np.bool_)
-    at = at[known]
+    if np.array_equal(old_key, new_key):  # a day that is read again and has not changed
+        at, known = np.arange(len(old_key)), np.ones(len(new_key), np.bool_)
+    else:
+        at = np.searchsorted(old_key, new_key)
+        at_or_last = np.minimum(at, len(old_key) - 1)
+        known = old_key[at_or_last] == new_key if len(old_key) else np.zeros(len(new_key), np.bool_)
+        at = at[known]
 
     revised = ~_same(stored, at, fresh, known) & (stored.changed[at] <= fresh.changed[known])
     added = ~known
@@ -373,7 +376,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
     if not chunks:
         return pa.array([], pa.string()), np.zeros(0, np.int32)
     text = chunks[0].dictionary
-    if text.null_count or len(pc.unique(text)) < len(text):
+    if text.null_count or (not ascend(text) and len(pc.unique(text)) < len(text)):
         # Arrow allows a dictionary to hold null or the same text twice; here a code stands for one text.
         return _codes(column.cast(pa.string()))
     codes = np.concatenate([_numpy(pc.fill_null(chunk.indices.cast(pa.int32()), -1)) for chunk in chunks])

@@ -109,7 +109,7 @@ class WindowFile:
         except _UNREADABLE as error:
             raise DamagedWindowError(place, _one_line(error)) from error
         self._stored = set(schema.names)
-        if wrong := _differences(table.schema, schema):
+        if not schema.equals(table.schema) and (wrong := _differences(table.schema, schema)):
             raise DamagedWindowError(place, f"it is not a window of {table.name}: {wrong}")
 
     @property
@@ -158,7 +158,8 @@ class WindowFile:
         names = self.table.schema.names if columns is None else list(columns)
         groups = list(range(self._metadata.num_row_groups))
         if measure_ids is not None:
-            groups = [g for g in groups if self._may_hold(g, measure_ids)]
+            spans = self._statistics("measure_id")
+            groups = [g for g in groups if _may_hold(spans[g], measure_ids)]
         present = [name for name in names if name in self._stored]
         try:
             file = pq.ParquetFile(
@@ -192,13 +193,6 @@ class WindowFile:
             return rows.column(name)
         type_ = schema_of(self.table, [name], coded=coded).field(0).type
         return pa.chunked_array([pa.nulls(len(rows), type_)])
-
-    def _may_hold(self, group: int, measure_ids: Sequence[str]) -> bool:
-        span = self._statistics("measure_id")[group]
-        if span is None:
-            return True
-        at = bisect_left(measure_ids, span.min)
-        return at < len(measure_ids) and measure_ids[at] <= span.max
 
 
 class RangedFile(io.RawIOBase):
@@ -264,6 +258,14 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
     last = rows.append_column("_row", number).group_by(list(table.key)).aggregate([("_row", "max")])
     order = pc.sort_indices(last, sort_keys=[(name, "ascending") for name in table.key])
     return rows.take(last.column("_row_max").take(order)).combine_chunks()
+
+
+def _may_hold(span: _Span | None, measure_ids: Sequence[str]) -> bool:
+    """Whether one of some sorted ids may be among rows from the least to the greatest of a span."""
+    if span is None:
+        return True
+    at = bisect_left(measure_ids, span.min)
+    return at < len(measure_ids) and bool(measure_ids[at] <= span.max)
 
 
 def _differences(expected: pa.Schema, found: pa.Schema) -> str:
