@@ -10,15 +10,18 @@ how readings are merged, in `flood_assets.lake`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from flood_assets.ea.client import FloodMonitoringApi
-from flood_assets.ea.refresh import Fetched, catch_up, reread
 from flood_assets.errors import ClockError
 from flood_assets.lake import marks
 from flood_assets.lake.lake import Lake, Merge
 from flood_assets.schemas import MEASURES, READINGS
+
+if TYPE_CHECKING:
+    from flood_assets.ea.client import FloodMonitoringApi
+    from flood_assets.ea.refresh import Fetched
 
 # A clock may be a little off, and two machines never agree to the second.
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -50,8 +53,8 @@ class Batch:
 
 
 def fetch(
-    api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | None, now: datetime
-) -> tuple[Fetched, Batch, dict[datetime, str]]:
+    api: "FloodMonitoringApi", lake: Lake, windows: Sequence[datetime] | None, now: datetime
+) -> "tuple[Fetched, Batch, dict[datetime, str]]":
     """Ask for what is wanted, up to what is to be stored.
 
     Args:
@@ -68,6 +71,9 @@ def fetch(
         SourceError: the API did not give what everything else depends on.
         LakeError: the lake could not be read or written.
     """
+    # Definitions are loaded far more often than the API is asked.
+    from flood_assets.ea.refresh import catch_up, reread  # noqa: PLC0415
+
     complete = marks.load(lake)
     _require_clock(complete, now)
     damaged = lake.set_aside_damaged(READINGS)

@@ -546,12 +546,16 @@ class _Place:
 
     @classmethod
     def of(cls, lake: LakePlace | None, now: datetime) -> "_Place":
-        resource = lake if isinstance(lake, LakeResource) else LakeResource(url=_url(lake))
-        url = resource.lake_url
+        url = lake.lake_url if isinstance(lake, LakeResource) else _url(lake) or settings.lake_url()
         parts = urlsplit(url)
         # Opening a lake makes its folder, and a mistyped path should not leave one behind.
         absent = parts.scheme == "file" and not Path(url2pathname(parts.path)).is_dir()
-        return cls(url, now, None if absent else resource.open())
+        if absent:
+            return cls(url, now, None)
+        if isinstance(lake, LakeResource) or parts.scheme == "s3":
+            return cls(url, now, (lake if isinstance(lake, LakeResource) else LakeResource(url=url)).open())
+        # The resource brings S3's credentials; for all else making one takes longer than opening the lake.
+        return cls(url, now, Lake.open(url))
 
     def snapshot(self, table: Table) -> pa.Table | None:
         """The newest snapshot; None when there is none."""

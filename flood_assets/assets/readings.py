@@ -6,6 +6,7 @@ How that is done is in `flood_assets.filling`.
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
@@ -14,13 +15,15 @@ from pydantic import Field
 
 from flood_assets.assets.common import asked_windows, from_the_api, retained_of
 from flood_assets.assets.pictures import freshness, liveliest, table
-from flood_assets.ea.refresh import Fetched
 from flood_assets.explain import explained
 from flood_assets.filling import Batch, fetch
 from flood_assets.lake.io_manager import SET_ASIDE
 from flood_assets.partitions import partition_key
 from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.schemas import READINGS
+
+if TYPE_CHECKING:
+    from flood_assets.ea.refresh import Fetched
 
 
 class ReadingsConfig(dg.Config):
@@ -67,7 +70,7 @@ def readings(
 
 
 def _describe(
-    context: dg.AssetExecutionContext, windows: Sequence[datetime], fetched: Fetched, snapshot: pa.Table
+    context: dg.AssetExecutionContext, windows: Sequence[datetime], fetched: "Fetched", snapshot: pa.Table
 ) -> None:
     """Tell the run's story at its newest window, and why it was read at each that something was read for.
 
