@@ -7,8 +7,9 @@ DEMO_PORT ?= 8765
 # Debian's packages for a real S3, each named as the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
-# On all cores, up to four: each process starts servers of its own.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+# One process more than there are cores, as each waits for servers of its own a third of the time; four at most.
+PYTEST := $(BIN)/python -m pytest --maxprocesses 4 --dist worksteal \
+	--numprocesses $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 1) + 1 )))
 
 # Dagster prefers `dg dev`, which needs another package and does the same; its notice would be the first thing to see.
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'

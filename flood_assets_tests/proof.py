@@ -134,7 +134,7 @@ def unreadable(lake: Lake, known: set[StoredWindow] | None = None) -> str:
                 assert opened is not None
                 rows = opened.file.read(coded=table is READINGS)
                 if table is READINGS:
-                    assert not merge.disorder(rows), merge.disorder(rows)
+                    merge.Block.of(rows)  # raises when a key is not in its place
                     assert set(rows["date_time"].to_pylist()) == {
                         t for t in rows["date_time"].to_pylist() if key_of(READINGS, t) == stored.key
                     }

@@ -225,3 +225,15 @@ def test_each_environment_is_pinned_with_hashes_and_names_no_place(lock):
     blocks = [block for block in re.split(r"\n(?=\S)", text.strip()) if not block.startswith("#")]
     assert blocks
     assert all(re.match(r"[\w.-]+(\[[^\]]+\])?==", block) and "--hash=sha256:" in block for block in blocks)
+
+
+def test_the_readme_quotes_what_was_measured():
+    root = Path(__file__).parents[1]
+    readme, results = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "benchmarks/RESULTS.md"))
+    _, begun, rest = readme.partition("<!-- Lines of benchmarks/RESULTS.md; a test compares them. -->\n")
+    quoted, ended, _ = rest.partition("<!-- end -->")
+    lines = quoted.splitlines()
+    assert begun
+    assert ended
+    assert len(lines) > 6
+    assert set(lines) <= set(results.splitlines())
