@@ -7,9 +7,8 @@ DEMO_PORT ?= 8765
 # Debian's packages for a real S3, each named as the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
-# One process more than there are cores, as each waits for servers of its own a third of the time; four at most.
-PYTEST := $(BIN)/python -m pytest --maxprocesses 4 --dist worksteal \
-	--numprocesses $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 1) + 1 )))
+# On all cores, up to four: each process starts servers of its own.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # Dagster prefers `dg dev`, which needs another package and does the same; its notice would be the first thing to see.
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
@@ -60,7 +59,7 @@ test-long: setup ## Run what takes more time than `make test` has, and many more
 	FLOOD_MODEL_EXAMPLES=500 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 FLOOD_ROUNDS=4 $(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
 		flood_assets_tests/test_model.py flood_assets_tests/test_source_faults.py \
 		flood_assets_tests/test_source_outages.py flood_assets_tests/test_crashes.py \
-		flood_assets_tests/test_side_by_side.py flood_assets_tests/test_refresh_day.py
+		flood_assets_tests/test_side_by_side.py flood_assets_tests/test_refresh_day.py flood_assets_tests/test_soak.py
 
 bench: setup ## Measure beside what others use, on this machine: benchmarks/RESULTS.md (some ten minutes)
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -232,5 +232,6 @@ def test_many_runs_that_meet_damaged_windows_of_a_folder_fill_them_again(crowd, 
     survive_damage(crowd(proof.a_folder(tmp_path)))
 
 
+@pytest.mark.long
 def test_many_runs_that_meet_damaged_windows_of_a_bucket_fill_them_again(crowd, moto):
     survive_damage(crowd(proof.a_bucket(moto)))

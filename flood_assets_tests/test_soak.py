@@ -6,7 +6,7 @@ import pytest
 
 from flood_assets_tests import soak
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.timeout(600)
