@@ -64,7 +64,7 @@ test-long: setup ## Run what takes more time than `make test` has, and many more
 bench: setup ## Measure beside what others use, on this machine: benchmarks/RESULTS.md (some ten minutes)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-bench-large: setup ## The same for 10 and 100 times the network (half an hour, up to 10 GB of memory)
+bench-large: setup ## The same for 10 and 100 times the network (some seven minutes, 4 GiB of memory)
 	@$(BIN)/python -m benchmarks --large $(BENCH)
 
 lint: setup ## Check style and types
