@@ -190,9 +190,8 @@ def test_one_refresh_of_an_empty_lake_holds_exactly_the_truth_for_four_requests(
     assert same(keeper.rows(), truth)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("api", [pytest.param("replay", marks=pytest.mark.long), "simulator"], indirect=True)
 def test_a_day_of_ticks_loses_nothing_that_shows_and_a_reconcile_finds_the_rest(api, instance, tmp_path, monkeypatch):
     """96 ticks; then one reconcile and one cleanup."""
     keeper = Keeper(api, (tmp_path / "lake").as_uri(), instance, monkeypatch)
