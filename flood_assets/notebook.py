@@ -552,10 +552,10 @@ class _Place:
         absent = parts.scheme == "file" and not Path(url2pathname(parts.path)).is_dir()
         if absent:
             return cls(url, now, None)
-        if isinstance(lake, LakeResource) or parts.scheme == "s3":
-            return cls(url, now, (lake if isinstance(lake, LakeResource) else LakeResource(url=url)).open())
+        if isinstance(lake, LakeResource):
+            return cls(url, now, lake.open())
         # The resource brings S3's credentials; for all else making one takes longer than opening the lake.
-        return cls(url, now, Lake.open(url))
+        return cls(url, now, LakeResource(url=url).open() if parts.scheme == "s3" else Lake.open(url))
 
     def snapshot(self, table: Table) -> pa.Table | None:
         """The newest snapshot; None when there is none."""
@@ -794,10 +794,11 @@ def _named(
         notes.append(f"{what} is an empty list, which nothing is in")
     wanted, folded = set(texts), {_folded(text) for text in texts}
     fits, met = np.zeros(len(rows), np.bool_), set[str]()
-    for name, hits_of in [(name, wanted.intersection) for name in ids] + [(name, None) for name in labels]:
+    for name in (*ids, *labels):
         # Each text once, however many rows have it.
         coded = pa.concat_arrays([pa.array([], pa.string()), *rows[name].chunks]).dictionary_encode()
-        hits = [hits_of([given]) if hits_of else folded & _spellings(given) for given in coded.dictionary.to_pylist()]
+        given = coded.dictionary.to_pylist()
+        hits = [wanted & {text} if name in ids else folded & _spellings(text) for text in given]
         met.update(*hits)
         has = np.array([*map(bool, hits), False])
         fits |= has[coded.indices.fill_null(-1).to_numpy()]

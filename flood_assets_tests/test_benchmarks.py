@@ -156,7 +156,7 @@ def test_what_a_process_said_last_is_why_it_failed():
 def test_what_failed_is_told_without_naming_a_place():
     for said in (
         f"no file '{ROOT}/a/b.py'",
-        "no answer from http://127.0.0.1:1/simple/dlt",
+        "no answer from http://127.0.0.1:1/some/where",
         f"no {tempfile.gettempdir()}/x/y",
     ):
         told = harness.why(f"{said}\n\n")

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Codes = NDArray[np.int32]
+from flood_assets.windowed import Codes
+
 Columns = Mapping[str, NDArray[Any]]
 
 # Rows of a block, a measure counting as one more. Columns of so many stay in the processor's cache: a national day is
