@@ -270,7 +270,7 @@ class FloodMonitoringApi:
         return self._answer(f"readings of {day}", f"data/readings.csv?date={day.isoformat()}")
 
     def stream_day(self, day: date) -> Iterator[Part]:
-        """The same while it arrives, some 30,000 rows at a time, so that memory does not depend on the day.
+        """The same while it arrives, some 15,000 rows at a time, so that memory does not depend on the day.
 
         Raises:
             SourceError: also after parts were given, when the answer turns out not to be whole.

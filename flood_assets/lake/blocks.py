@@ -2,7 +2,7 @@
 
 Whoever judges a gauge needs its whole day, which lies in 25 windows. Each window is decoded once, and of its rows only
 numbers are kept: which measure it is, and what else is needed. A block is some measures with all of their rows: a
-national day is one, a network a hundred times larger is handed out in some dozen, one after the other.
+national day is five of them, a network a hundred times larger is some hundreds, handed out one after the other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
