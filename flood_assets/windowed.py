@@ -68,8 +68,10 @@ class Window:
 
     def where(self, kept: Flags) -> "Window":
         """Some of the rows."""
-        at = np.asarray(self.at, np.int64)
-        return self if kept.all() else Window(self.start, self.measure[kept], self.time[kept], self.table, at[kept])
+        if kept.all():
+            return self
+        at = np.arange(self.at.start, self.at.stop) if isinstance(self.at, range) else self.at
+        return Window(self.start, self.measure[kept], self.time[kept], self.table, at[kept])
 
 
 @dataclass(frozen=True)
@@ -252,10 +254,10 @@ class _Columns:
         self.measure = np.empty(_ROOM, np.int32)
         self.offset = np.empty(_ROOM, np.int32)  # ms into the hour
         self.value = np.empty(_ROOM, np.float64)  # NaN where there is none
-        # Where rows have a raw value, and which: hardly any has.
+        # Rows with a raw value, and those values: hardly any row has one.
         self.raws: list[tuple[Ints, pa.Array]] = []
 
-    def add(self, measure: Codes, offset: Codes, value: Floats, raw: pa.Array | None) -> slice:
+    def add(self, measure: Codes, offset: Codes, value: Floats) -> slice:
         """Add rows; where they stand."""
         here = slice(self.size, self.size + len(measure))
         if here.stop > len(self.measure):
@@ -265,21 +267,17 @@ class _Columns:
                 for column in (self.measure, self.offset, self.value)
             )
         self.measure[here], self.offset[here], self.value[here] = measure, offset, value
-        if raw is not None:
-            valid = np.flatnonzero(raw.is_valid().to_numpy(zero_copy_only=False))
-            self.raws.append((valid + self.size, raw.take(pa.array(valid))))
         self.size = here.stop
         return here
 
-    def taken(self) -> tuple[Codes, Codes, Floats, pa.Array | None]:
-        """The rows, and their raw values if any has one."""
+    def taken(self) -> tuple[Codes, Codes, Floats, Ints | None, pa.Array]:
+        """The rows; and if any has a raw value, which of the texts that come last each has, -1 for none."""
+        texts = pa.concat_arrays([pa.array([], pa.string()), *(texts for _, texts in self.raws)])
         raw = None
         if self.raws:
-            place = np.full(self.size, -1)
-            texts = pa.concat_arrays([texts for _, texts in self.raws])
-            place[np.concatenate([at for at, _ in self.raws])] = np.arange(len(texts))
-            raw = texts.take(pa.array(place, mask=place < 0))
-        return self.measure[: self.size], self.offset[: self.size], self.value[: self.size], raw
+            raw = np.full(self.size, -1)
+            raw[np.concatenate([at for at, _ in self.raws])] = np.arange(len(texts))
+        return self.measure[: self.size], self.offset[: self.size], self.value[: self.size], raw, texts
 
 
 class Gatherer:
@@ -306,15 +304,19 @@ class Gatherer:
         """Add rows: measure_id (dictionary), date_time, value, raw_value, and perhaps others."""
         for batch in rows.to_batches():
             coded, raws = batch.column("measure_id"), batch.column("raw_value")
-            measure, raw = coded.indices.to_numpy(), None if raws.null_count == len(raws) else raws
+            measure = coded.indices.to_numpy()
             time = batch.column("date_time").cast(pa.int64()).to_numpy()
             value = pc.fill_null(batch.column("value"), np.nan).to_numpy()
             offset = (time % HOUR_MS).astype(np.int32)
+            has_raw = raws.is_valid().to_numpy(zero_copy_only=False) if raws.null_count < len(raws) else None
             places = []
             for hour, at in _hours(time):
-                some = slice(None) if at is None else at
-                mine = raw if raw is None or at is None else raw.take(pa.array(at))
-                places.append((hour, self._hours[hour].add(measure[some], offset[some], value[some], mine)))
+                of_hour = np.arange(len(time)) if at is None else at
+                columns = self._hours[hour]
+                here = columns.add(measure[of_hour], offset[of_hour], value[of_hour])
+                places.append((hour, here))
+                if has_raw is not None and len(some := np.flatnonzero(has_raw[of_hour])):
+                    columns.raws.append((here.start + some, raws.take(pa.array(of_hour[some]))))
             self._waiting.append((coded.dictionary, places))
             self._texts += len(coded.dictionary)
             self.rows += len(time)
@@ -353,19 +355,19 @@ class Gatherer:
         seen = pa.repeat(pa.scalar(seen_at, TIME), longest)
         batches = []
         for hour in sorted(self._hours):
-            measure, offset, value, raw = self._hours.pop(hour).taken()
+            measure, offset, value, raw, texts = self._hours.pop(hour).taken()
             measure = measure.copy() if rank is None else rank[measure]
             order = order_of(keys(measure, offset.astype(np.int64)))
             if order is None:
                 value = value.copy()
             else:
                 measure, offset, value = measure[order], offset[order], value[order]
-                raw = raw if raw is None else raw.take(pa.array(order))
+                raw = raw if raw is None else raw[order]
             columns = {
                 "measure_id": pa.DictionaryArray.from_arrays(pa.array(measure), ids),
                 "date_time": pa.array(hour * HOUR_MS + offset.astype(np.int64)).view(TIME),
                 "value": pa.array(value, from_pandas=True) if np.isnan(value).any() else pa.array(value),
-                "raw_value": nothing[: len(measure)] if raw is None else raw,
+                "raw_value": nothing[: len(measure)] if raw is None else texts.take(pa.array(raw, mask=raw < 0)),
                 "observed_at": seen[: len(measure)],
             }
             batches.append(pa.record_batch([columns[name] for name in schema.names], schema=schema))

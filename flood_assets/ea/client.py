@@ -122,15 +122,15 @@ class _Extent:
 
     lines: int = 0
     values: int = 0
-    head: list[dict[str, object]] = field(default_factory=list)
+    head: pa.Table = field(default_factory=parse.FETCHED.empty_table)
 
     def add(self, part: Part) -> None:
         self.lines += part.rows.num_rows + part.rejects.num_rows
         # The API's limit counts values, and folds two values of one moment into one line.
-        more = pc.sum(pc.count_substring(part.rows["raw_value"], "|")).as_py() or 0
+        more = pc.sum(pc.count_substring(part.rows["raw_value"].drop_null(), "|")).as_py() or 0
         self.values += part.rows.num_rows + part.rejects.num_rows + more
-        if not self.head:
-            self.head = part.rows.slice(0, 20).to_pylist()
+        if not len(self.head):
+            self.head = part.rows.slice(0, 20)
 
     @property
     def limited(self) -> bool:
@@ -353,7 +353,7 @@ class FloodMonitoringApi:
                 page.add(part)
             if not page.lines:
                 return
-            if page.head and page.head == extent.head:
+            if len(page.head) and page.head.to_pylist() == extent.head.to_pylist():
                 raise SourceError(
                     f"{self.base_url}/{path}: the answer stops at {offset} rows, which is a limit of the API, and the "
                     f"next page (_offset={offset}) repeats the one before: the rest cannot be had. Ask for less at once"

@@ -29,8 +29,8 @@ ROWS_PER_S = 35_000
 # A reading that comes this much later than one step is still the next one: seconds wander, gauges do not skip.
 STEP_TOLERANCE = 1.1
 
-# Readings that are worked on at once, for the sake of memory and of the processor's cache; a national day is two such.
-AT_ONCE = 250_000
+# Readings that are worked on at once, for the sake of memory and of the processor's cache; a national day is five such.
+AT_ONCE = 100_000
 
 # Milliseconds since 1970, for some hundred years.
 _TIME_BITS = 42
