@@ -76,19 +76,16 @@ def fetch(
 
     complete = marks.load(lake)
     _require_clock(complete, now)
-    damaged = lake.set_aside_damaged(READINGS)
+    stored, damaged = lake.inspect(READINGS)
     if damaged:
         complete = marks.load(lake)
     known = lake.newest_snapshot(MEASURES, now)
     snapshot = known if known is not None else MEASURES.schema.empty_table()
     marked = complete.rows if complete is not None and not complete.forgotten else None
 
-    def held(windows: Sequence[datetime]) -> dict[datetime, int]:
-        return {window: content.rows for window, content in lake.contents(READINGS, windows).items()}
-
+    held = {window: content.rows for window, content in stored.items()}
     if windows is None:
-        stored = [window.window for window in lake.windows(READINGS)]
-        fetched = catch_up(api, stored=stored, marks=marked, measures=snapshot, now=now, held=held)
+        fetched = catch_up(api, stored=list(held), marks=marked, measures=snapshot, now=now, held=held)
     else:
         fetched = reread(api, windows, now, marks=marked, held=held)
     batch = Batch(

@@ -272,9 +272,9 @@ class _Columns:
 
     def taken(self) -> tuple[Codes, Codes, Floats, Ints | None, pa.Array]:
         """The rows; and if any has a raw value, which of the texts that come last each has, -1 for none."""
-        texts = pa.concat_arrays([pa.array([], pa.string()), *(texts for _, texts in self.raws)])
-        raw = None
+        raw, texts = None, pa.array([], pa.string())
         if self.raws:
+            texts = pa.concat_arrays([texts for _, texts in self.raws])
             raw = np.full(self.size, -1)
             raw[np.concatenate([at for at, _ in self.raws])] = np.arange(len(texts))
         return self.measure[: self.size], self.offset[: self.size], self.value[: self.size], raw, texts

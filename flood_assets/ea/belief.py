@@ -9,7 +9,7 @@ does not is proof. Without such proof the API really has no more, as after an ou
 Pure: what was shown comes in by window, and nothing here asks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
@@ -21,9 +21,6 @@ import pyarrow.compute as pc
 from flood_assets.partitions import WINDOW, cutoff, windows_between
 from flood_assets.schemas import TIME
 from flood_assets.windowed import HOUR_MS, Windowed, keys
-
-# How many readings the lake holds of each of some windows; of those that are not there none.
-Held = Callable[[Sequence[datetime]], Mapping[datetime, int]]
 
 # The API is not known to take readings back. One in a hundred, or a few, are no reason for doubt.
 TAKEN_BACK = 0.01
@@ -71,7 +68,7 @@ def of_days(
     *,
     marks: pa.Table,
     latest: Windowed | None,
-    held: Held | None,
+    held: Mapping[datetime, int] | None,
     now: datetime,
 ) -> str:
     """Why the answers for some days cannot be all; empty when they can.
@@ -81,7 +78,7 @@ def of_days(
         days: UTC days that follow each other, oldest first.
         marks: the marks that follow from what they gave, schema `MARKS`.
         latest: what `latest` showed before; None when it was not asked.
-        held: asks the lake how many readings it holds; None when nothing is known of it.
+        held: how many readings the lake holds of each window; None when nothing is known of it.
         now: when they were asked.
     """
     named = " and ".join(str(day) for day in days)
@@ -94,9 +91,8 @@ def of_days(
     of_each = {window.start: len(window) for window in shown.windows}
     counts = np.array([of_each.get(_ms(window), 0) for window in windows])
     if held is not None:
-        there = held(windows)
-        lacking = sum(max(0, there.get(w, 0) - n) for w, n in zip(windows, counts.tolist(), strict=True))
-        known = sum(there.values())
+        there = np.array([held.get(window, 0) for window in windows])
+        lacking, known = int(np.maximum(there - counts, 0).sum()), int(there.sum())
         if lacking > _tolerated(known, TAKEN_BACK):
             return f"the answers for {named} lack {lacking:,} of {known:,} readings that the API has shown before"
     if np.count_nonzero(_present(shown)) < COUNTRY:

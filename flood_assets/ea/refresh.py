@@ -77,7 +77,7 @@ def reread(
     now: datetime,
     *,
     marks: pa.Table | None = None,
-    held: belief.Held | None = None,
+    held: Mapping[datetime, int] | None = None,
 ) -> Fetched:
     """Read the days that the windows touch, and keep the readings of the windows.
 
@@ -86,7 +86,7 @@ def reread(
         windows: without gaps, oldest first.
         now: when the run began.
         marks: how far the lake is complete; None when it does not know.
-        held: how many readings the lake holds; None when nothing is known of it.
+        held: how many readings the lake holds of each window; None when nothing is known of it.
 
     Raises:
         SourceError: the API did not give a day, or has no reading of any.
@@ -112,7 +112,7 @@ def catch_up(
     marks: pa.Table | None,
     measures: pa.Table,
     now: datetime,
-    held: belief.Held | None = None,
+    held: Mapping[datetime, int] | None = None,
 ) -> Fetched:
     """Find what is new with as little asking as loses nothing.
 
@@ -122,7 +122,7 @@ def catch_up(
         marks: how far it is complete; None when it does not know.
         measures: the newest snapshot of `measures`; may be empty.
         now: when the run began.
-        held: how many readings the lake holds; None when nothing is known of it.
+        held: how many readings the lake holds of each window; None when nothing is known of it.
 
     Raises:
         SourceError: the API did not give what everything else depends on, `latest` or a day, or has no reading of it.
@@ -226,7 +226,7 @@ def _days(
     days: Sequence[date],
     *,
     marks: pa.Table | None,
-    held: belief.Held | None,
+    held: Mapping[datetime, int] | None,
     now: datetime,
     latest: Windowed | None = None,
 ) -> _Read:

@@ -119,6 +119,9 @@ class Content:
     newest: datetime | None
 
 
+_NOTHING = Content(0, 0, None, None)
+
+
 @dataclass(frozen=True)
 class Stored:
     """A window's object, opened."""
@@ -349,15 +352,22 @@ class Lake:
                 return aside
         raise AssertionError("attempts() ends with an error")
 
-    def set_aside_damaged(self, table: Table) -> dict[datetime, str]:
-        """Set aside each window that is not one of this table by its footer: where each was moved to.
+    def inspect(self, table: Table) -> tuple[dict[datetime, Content], dict[datetime, str]]:
+        """Look at the footer of each window, and set aside those that are none of this table by it.
 
         Damage inside is found by whoever decodes the rows, a merge or the checks, which do the same.
+
+        Returns:
+            What each window holds, oldest first; and where each that was damaged is kept, in whose place an empty one
+            stands.
         """
         windows = [stored.window for stored in self.windows(table)]
         with ThreadPoolExecutor(READERS) as pool:
-            damaged = [window for window in pool.map(partial(self._without_footer, table), windows) if window]
-        return {window: moved for window in damaged if (moved := self.set_aside(table, window))}
+            looked = dict(zip(windows, pool.map(partial(self._content_or_damage, table), windows), strict=True))
+        contents = {window: found for window, found in looked.items() if isinstance(found, Content)}
+        damaged = [window for window, found in looked.items() if isinstance(found, DamagedWindowError)]
+        moved = {window: aside for window in damaged if (aside := self.set_aside(table, window))}
+        return dict(sorted({**contents, **dict.fromkeys(damaged, _NOTHING)}.items())), moved
 
     def damaged(self, table: Table) -> list[datetime]:
         """The windows of a table that cannot be read, oldest first; each is decoded whole."""
@@ -450,7 +460,8 @@ class Lake:
     def contents(self, table: Table, windows: Sequence[datetime]) -> dict[datetime, Content]:
         """What each window holds, from the Parquet footers alone; a window that is not there holds nothing."""
         with ThreadPoolExecutor(READERS) as pool:
-            return dict(zip(windows, pool.map(partial(self._content, table), windows), strict=True))
+            found = list(pool.map(partial(self._content, table), windows))
+        return {window: content or _NOTHING for window, content in zip(windows, found, strict=True)}
 
     def oldest_row(self, table: Table, window: datetime) -> datetime | None:
         """The oldest time in a window, from the Parquet footer alone; None without rows, a window, or a time column."""
@@ -604,18 +615,17 @@ class Lake:
             return error
         return None
 
-    def _without_footer(self, table: Table, window: datetime) -> datetime | None:
-        """The window, if it is none of this table by its footer."""
+    def _content_or_damage(self, table: Table, window: datetime) -> Content | DamagedWindowError | None:
+        """What a window holds, or why it is none of this table by its footer; None if it is gone."""
         try:
-            self.open_footer(table, key_of(table, window))
-        except DamagedWindowError:
-            return window
-        return None
+            return self._content(table, window)
+        except DamagedWindowError as error:
+            return error
 
-    def _content(self, table: Table, window: datetime) -> Content:
+    def _content(self, table: Table, window: datetime) -> Content | None:
         found = self.open_footer(table, key_of(table, window_of(window)))
         if found is None:
-            return Content(0, 0, None, None)
+            return None
         return Content(found.file.rows, found.meta.size, found.file.oldest(), found.file.newest())
 
     def _ranged(self, table: Table, meta: Meta) -> WindowFile:

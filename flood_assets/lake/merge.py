@@ -216,9 +216,7 @@ def split(
     found = by_window(rows)
     after, until = to_ms(cutoff(now)), to_ms(now)
     known_ids, known_stations = _lookup(stations)
-    # With every measure whose station is known, so that stored rows that the fetch does not mention can be given it.
-    texts = pa.concat_arrays([found.ids, known_ids])
-    measures, code = ranks(texts)
+    measures, code = _with_all(known_ids, found.ids)
     station_ids, station_of = _codes(
         pa.chunked_array([known_stations.take(pc.index_in(measures, value_set=known_ids))])
     )
@@ -231,8 +229,22 @@ def split(
         expired=sum(int(np.count_nonzero(window.time <= after)) for window in found.windows),
         future=sum(int(np.count_nonzero(window.time > until)) for window in found.windows),
         repeated=found.repeated,
-        _code=np.arange(len(texts), dtype=np.int32) if code is None else code,
+        _code=code,
     )
+
+
+def _with_all(known: pa.Array, ids: pa.Array) -> tuple[pa.Array, Codes]:
+    """The distinct texts of both in order, and the code in them of each of the ids.
+
+    With every measure whose station is known, stored rows that the fetch does not mention can be given it.
+    """
+    if ascend(known):
+        code = pc.index_in(ids, value_set=known)
+        if not code.null_count:  # as usual: what reports is listed
+            return known, code.to_numpy()
+    texts = pa.concat_arrays([ids, known])
+    measures, code = ranks(texts)
+    return measures, (np.arange(len(ids), dtype=np.int32) if code is None else code[: len(ids)])
 
 
 def merge(stored: Block | None, new: Arrivals) -> Merged:

@@ -54,6 +54,8 @@ class Turns:
         Of those that fail the error of the first is raised; what comes before it is done, and nothing after it gets
         its turn. Nor does anything that has not had it when this thread is interrupted.
         """
+        if len(self._left) <= 1:
+            return [work(number) for number in sorted(self._left)]
         with ThreadPoolExecutor(threads, thread_name_prefix="turn") as pool:
             try:
                 waiting = [pool.submit(work, number) for number in sorted(self._left)]

@@ -1,5 +1,7 @@
 """What an answer must hold to be believed."""
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -7,6 +9,7 @@ import pytest
 
 from flood_assets.ea import belief, plan
 from flood_assets.ea.parse import FETCHED
+from flood_assets.partitions import window_of
 from flood_assets.schemas import MARKS
 from flood_assets.windowed import Windowed, by_window
 
@@ -39,11 +42,8 @@ def country(measures: int = 40) -> list[Key]:
     return [(f"m{i:02}", start + n * QUARTER) for i in range(measures) for n in range(int((NOW - start) / QUARTER) + 1)]
 
 
-def held(keys: list[Key]) -> belief.Held:
-    def ask(windows):
-        return {w: sum(w <= at < w + HOUR for _, at in keys) for w in windows}
-
-    return ask
+def held(keys: list[Key]) -> Mapping[datetime, int]:
+    return Counter(window_of(at) for _, at in keys)
 
 
 def doubt(keys: list[Key], days=DAYS, latest=None, lake=None, now=NOW) -> str:
