@@ -7,10 +7,12 @@ The asset `readings` does the first and its IO manager the second. What to ask f
 how readings are merged, in `flood_assets.lake`.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
@@ -22,6 +24,8 @@ from flood_assets.schemas import MEASURES, READINGS
 if TYPE_CHECKING:
     from flood_assets.ea.client import FloodMonitoringApi
     from flood_assets.ea.refresh import Fetched
+
+T = TypeVar("T")
 
 # A clock may be a little off, and two machines never agree to the second.
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -72,20 +76,23 @@ def fetch(
         LakeError: the lake could not be read or written.
     """
     # Definitions are loaded far more often than the API is asked.
+    from flood_assets.ea.plan import before_latest  # noqa: PLC0415
     from flood_assets.ea.refresh import catch_up, reread  # noqa: PLC0415
 
     complete = marks.load(lake)
     _require_clock(complete, now)
-    stored, damaged = lake.inspect(READINGS)
+    listed = [stored.window for stored in lake.windows(READINGS)]
+    # The API takes longer to say what is newest than a look at the lake takes.
+    early = windows is None and before_latest(listed, marked=_marked(complete) is not None, now=now).latest
+    latest = _beside(api.latest) if early else None
+    stored, damaged = lake.inspect(READINGS, listed)
     if damaged:
         complete = marks.load(lake)
     known = lake.newest_snapshot(MEASURES, now)
     snapshot = known if known is not None else MEASURES.schema.empty_table()
-    marked = complete.rows if complete is not None and not complete.forgotten else None
-
-    held = {window: content.rows for window, content in stored.items()}
+    marked, held = _marked(complete), {window: content.rows for window, content in stored.items()}
     if windows is None:
-        fetched = catch_up(api, stored=list(held), marks=marked, measures=snapshot, now=now, held=held)
+        fetched = catch_up(api, stored=list(held), marks=marked, measures=snapshot, now=now, held=held, latest=latest)
     else:
         fetched = reread(api, windows, now, marks=marked, held=held)
     batch = Batch(
@@ -115,6 +122,25 @@ def store(lake: Lake, batch: Batch, now: datetime) -> tuple[Merge, bool]:
     if len(batch.rejects):
         lake.add_rejects(batch.rejects)
     return merge, marks.advance(lake, batch.marks, batch.observed_at, batch.asked, loss=batch.loss)
+
+
+def _marked(complete: marks.Marks | None) -> pa.Table | None:
+    """The marks that `latest` can be compared with, if there are any."""
+    return complete.rows if complete is not None and not complete.forgotten else None
+
+
+def _beside(work: Callable[[], T]) -> Future[T]:
+    """What work gives that goes on beside this thread; a run that is ended does not wait for it, as a pool would."""
+    given: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            given.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            given.set_exception(error)
+
+    threading.Thread(target=run, name="beside", daemon=True).start()
+    return given
 
 
 def _require_clock(complete: marks.Marks | None, now: datetime) -> None:

@@ -5,7 +5,7 @@ It knows the lake only by what it is told of it: which windows are there, and th
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -113,6 +113,7 @@ def catch_up(
     measures: pa.Table,
     now: datetime,
     held: Mapping[datetime, int] | None = None,
+    latest: Future[Answer] | None = None,
 ) -> Fetched:
     """Find what is new with as little asking as loses nothing.
 
@@ -123,6 +124,7 @@ def catch_up(
         measures: the newest snapshot of `measures`; may be empty.
         now: when the run began.
         held: how many readings the lake holds of each window; None when nothing is known of it.
+        latest: what the API says is newest, if it has been asked already, after the marks were read.
 
     Raises:
         SourceError: the API did not give what everything else depends on, `latest` or a day, or has no reading of it.
@@ -141,32 +143,32 @@ def catch_up(
             read.rows, read.answers, covered, complete, first.reason, polled=polled, read=covered, doubt=read.doubt
         )
 
-    latest, asked, doubt = _latest(api, known, now)
-    second = plan.after_latest(latest.rows, known, measures, now)
+    newest, asked, doubt = _latest(api, known, now, latest)
+    second = plan.after_latest(newest.rows, known, measures, now)
     log.info(second.reason)
     singles, refused, unanswered = _each(api, second.since, now)
-    taken = latest.rows.filter(pa.array(second.take))
+    taken = newest.rows.filter(pa.array(second.take))
     # Stored, so that the newest reading is there, but no mark moves: what came before it could not be had.
-    shown = _of_measures(latest.rows, refused)
+    shown = _of_measures(newest.rows, refused)
     newer, covered = [_marks_of_taken(taken)], {retained_windows(now)[-1]}
     whole = set[datetime]()
     if singles:
         rows = pa.concat_tables([answer.rows for answer in singles])
-        named = _of_measures(latest.rows, second.since)
+        named = _of_measures(newest.rows, second.since)
         given = by_window(rows)
         short = sorted(set(belief.absent(by_window(named), given)) - {*refused, *unanswered})
         unanswered += short
         newer.append(_without(plan.marks_of(given, now), short))
     read = _Read([], Windowed.of_nothing(), MARKS.empty_table(), "")
     if second.days:
-        stand = by_window(latest.rows)
+        stand = by_window(newest.rows)
         read = _days(api, second.days, marks=marks, held=held, now=now, latest=stand)
         doubt = read.doubt or doubt
         if not read.doubt:
             whole = _of_days(second.days, now)
             complete = plan.credible(read.marks, known, measures, second.days[0], now)
             newer.append(_without(complete, belief.absent(stand, read.shown, second.days)))
-    left = _of_measures(latest.rows, [*refused, *unanswered])
+    left = _of_measures(newest.rows, [*refused, *unanswered])
     return _fetched(
         pa.concat_tables([taken, shown, *(answer.rows for answer in (*singles, *read.answers))]),
         [*asked, *singles, *read.answers],
@@ -177,17 +179,19 @@ def catch_up(
         read=whole,
         behind=dict(zip(left["measure_id"].to_pylist(), left["date_time"].to_pylist(), strict=True)),
         unanswered=unanswered,
-        ages_minutes=(now.timestamp() - latest.rows["date_time"].cast(pa.int64()).to_numpy() / 1000) / 60,
+        ages_minutes=(now.timestamp() - newest.rows["date_time"].cast(pa.int64()).to_numpy() / 1000) / 60,
         doubt=doubt,
     )
 
 
-def _latest(api: FloodMonitoringApi, marks: pa.Table, now: datetime) -> tuple[Answer, list[Answer], str]:
+def _latest(
+    api: FloodMonitoringApi, marks: pa.Table, now: datetime, first: Future[Answer] | None
+) -> tuple[Answer, list[Answer], str]:
     """The answer that shows most, all that were given for it, and why none can be all.
 
     What a measure has that is absent, the next tick sees: its mark stays where it is.
     """
-    answers = [api.latest()]
+    answers = [first.result() if first else api.latest()]
     while (doubt := belief.of_latest(answers[-1].rows, marks, now)) and len(answers) <= ASK_AGAIN:
         log.warning("%s: asked for again", doubt)
         answers.append(api.latest())

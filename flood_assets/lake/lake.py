@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,6 +42,8 @@ ATTEMPTS = 12
 WHOLE_UP_TO = 4 * 1024 * 1024
 
 logger = logging.getLogger("flood_assets.lake")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -352,18 +354,16 @@ class Lake:
                 return aside
         raise AssertionError("attempts() ends with an error")
 
-    def inspect(self, table: Table) -> tuple[dict[datetime, Content], dict[datetime, str]]:
-        """Look at the footer of each window, and set aside those that are none of this table by it.
+    def inspect(self, table: Table, windows: Sequence[datetime]) -> tuple[dict[datetime, Content], dict[datetime, str]]:
+        """Look at the footers of windows, and set aside those that are none of this table by it.
 
         Damage inside is found by whoever decodes the rows, a merge or the checks, which do the same.
 
         Returns:
-            What each window holds, oldest first; and where each that was damaged is kept, in whose place an empty one
-            stands.
+            What each that is there holds, oldest first; and where each that was damaged is kept, in whose place an
+            empty one stands.
         """
-        windows = [stored.window for stored in self.windows(table)]
-        with ThreadPoolExecutor(READERS) as pool:
-            looked = dict(zip(windows, pool.map(partial(self._content_or_damage, table), windows), strict=True))
+        looked = dict(zip(windows, self._looked(partial(self._content_or_damage, table), windows), strict=True))
         contents = {window: found for window, found in looked.items() if isinstance(found, Content)}
         damaged = [window for window, found in looked.items() if isinstance(found, DamagedWindowError)]
         moved = {window: aside for window in damaged if (aside := self.set_aside(table, window))}
@@ -459,8 +459,7 @@ class Lake:
 
     def contents(self, table: Table, windows: Sequence[datetime]) -> dict[datetime, Content]:
         """What each window holds, from the Parquet footers alone; a window that is not there holds nothing."""
-        with ThreadPoolExecutor(READERS) as pool:
-            found = list(pool.map(partial(self._content, table), windows))
+        found = self._looked(partial(self._content, table), windows)
         return {window: content or _NOTHING for window, content in zip(windows, found, strict=True)}
 
     def oldest_row(self, table: Table, window: datetime) -> datetime | None:
@@ -614,6 +613,13 @@ class Lake:
         except DamagedWindowError as error:
             return error
         return None
+
+    def _looked(self, look: Callable[[datetime], T], windows: Sequence[datetime]) -> list[T]:
+        """What a look at each window's footer gives."""
+        if self.store.local:  # nothing to wait for, and threads would wait for each other
+            return [look(window) for window in windows]
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(look, windows))
 
     def _content_or_damage(self, table: Table, window: datetime) -> Content | DamagedWindowError | None:
         """What a window holds, or why it is none of this table by its footer; None if it is gone."""
