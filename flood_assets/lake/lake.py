@@ -24,7 +24,7 @@ from flood_assets.errors import LakeError, WrongLakeError
 from flood_assets.lake import marks, parquet, retention
 from flood_assets.lake import merge as merging
 from flood_assets.lake.layout import IDENTITY, damaged_key, from_ms, key_of, window_of_key
-from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, schema_of
+from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, joined, schema_of
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Blob, ConflictError, Meta, Patience, Store, open_store
@@ -643,9 +643,10 @@ class Lake:
         with ThreadPoolExecutor(min(READERS, len(windows) or 1)) as pool:
             pieces = list(pool.map(read, windows))
         found = [piece for piece in pieces if piece is not None]
+        schema = schema_of(table, names, coded=coded)
         if not found:
-            return schema_of(table, names, coded=coded).empty_table()
-        rows = pa.concat_tables(found)
+            return schema.empty_table()
+        rows = joined(found, schema)
         return rows.unify_dictionaries() if coded else rows
 
     def _read_one(
@@ -653,7 +654,7 @@ class Lake:
     ) -> pa.Table | None:
         table, key = cut.table, key_of(cut.table, window)
         cuts = cut.crosses(window)
-        extra = [table.time] * cuts + ["measure_id"] * (ids is not None)
+        extra = [table.time] if cuts and table.time not in names else []
         for _ in self.attempts(key):
             found = self.store.get(key, whole_up_to=None if ids is None else WHOLE_UP_TO)
             if found is None:
@@ -663,14 +664,10 @@ class Lake:
                     file = WindowFile(table, f"{self.url}/{key}", found.data)
                 else:
                     file = self._ranged(table, found)
-                rows = file.read(list(dict.fromkeys([*names, *extra])), measure_ids=ids, coded=coded)
+                rows = file.decoded([*names, *extra], measure_ids=ids, coded=coded)
             except ConflictError:
                 continue
-            if cuts:
-                rows = cut.applied(rows)
-            if ids is not None:
-                rows = rows.filter(_is_in(rows.column("measure_id"), pa.array(ids, pa.string())))
-            return rows.select(names)
+            return cut.applied(rows).select(names) if cuts else rows
         return None
 
 
@@ -774,11 +771,3 @@ def _united(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
 
 def _whole(found: Blob | Meta | None) -> Blob | None:
     return found if isinstance(found, Blob) else None
-
-
-def _is_in(column: pa.ChunkedArray, values: pa.Array) -> pa.ChunkedArray:
-    """`pc.is_in`, for dictionaries too."""
-    if not pa.types.is_dictionary(column.type):
-        return pc.is_in(column, value_set=values)
-    found = [pc.is_in(chunk.dictionary, value_set=values).take(chunk.indices) for chunk in column.chunks]
-    return pa.chunked_array(found, pa.bool_())
