@@ -639,9 +639,17 @@ class Lake:
         ids = None if measure_ids is None else sorted(set(measure_ids))
         if ids is not None and "measure_id" not in known:
             raise LakeError(f"{table.name} cannot be read by measure: it has {', '.join(known)}")
+        opened = partial(self._opened, table, whole=ids is None)
         read = partial(self._read_one, cut=cut, names=names, ids=ids, coded=coded)
-        with ThreadPoolExecutor(min(READERS, len(windows) or 1)) as pool:
-            pieces = list(pool.map(read, windows))
+        # In a folder nothing is waited for, so that more threads than cores only get into each other's way.
+        local = self.store.local
+        readers = min(READERS, pa.cpu_count()) if local else READERS
+        with ThreadPoolExecutor(min(readers, len(windows) or 1)) as pool:
+            # To open a window is Python's work, to decode it Arrow's: mixed, they wait for each other's turn with the
+            # interpreter, which costs a tenth. A bucket's answers are waited for side by side all the same. No list
+            # of the open windows is kept, so that each goes when it has been decoded.
+            opening = map if local else pool.map
+            pieces = list(pool.map(read, windows, list(opening(opened, windows))))
         found = [piece for piece in pieces if piece is not None]
         schema = schema_of(table, names, coded=coded)
         if not found:
@@ -649,21 +657,31 @@ class Lake:
         rows = joined(found, schema)
         return rows.unify_dictionaries() if coded else rows
 
+    def _opened(self, table: Table, window: datetime, *, whole: bool) -> WindowFile | None:
+        """A window to be read whole, or else in part; None when there is none."""
+        key = key_of(table, window)
+        found = self.load(table, key) if whole else self.open_footer(table, key)
+        return None if found is None else found.file
+
     def _read_one(
-        self, window: datetime, *, cut: "_Cut", names: list[str], ids: list[str] | None, coded: bool
+        self,
+        window: datetime,
+        file: WindowFile | None,
+        *,
+        cut: "_Cut",
+        names: list[str],
+        ids: list[str] | None,
+        coded: bool,
     ) -> pa.Table | None:
-        table, key = cut.table, key_of(cut.table, window)
+        """The rows of a window that was opened; it is opened again if it has been replaced since."""
         cuts = cut.crosses(window)
-        extra = [table.time] if cuts and table.time not in names else []
-        for _ in self.attempts(key):
-            found = self.store.get(key, whole_up_to=None if ids is None else WHOLE_UP_TO)
-            if found is None:
+        extra = [cut.table.time] if cuts and cut.table.time not in names else []
+        for attempt in self.attempts(key_of(cut.table, window)):
+            if attempt:
+                file = self._opened(cut.table, window, whole=ids is None)
+            if file is None:
                 return None
             try:
-                if isinstance(found, Blob):
-                    file = WindowFile(table, f"{self.url}/{key}", found.data)
-                else:
-                    file = self._ranged(table, found)
                 rows = file.decoded([*names, *extra], measure_ids=ids, coded=coded)
             except ConflictError:
                 continue
