@@ -431,8 +431,8 @@ class Lake:
             key=lambda stored: stored.window,
         )
 
-    def newest_snapshot(self, table: Table, now: datetime) -> pa.Table | None:
-        """The rows of a snapshot's newest window; None when none is retained.
+    def newest_snapshot(self, table: Table, now: datetime, *, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of a snapshot's newest window, or only some columns of them; None when none is retained.
 
         A damaged one is logged and skipped, and so is an empty one, which stands where a damaged one was.
         """
@@ -442,7 +442,7 @@ class Lake:
             try:
                 opened = self.load(table, stored.key)
                 if opened is not None and opened.file.rows:
-                    return opened.file.read()
+                    return opened.file.read(columns)
             except DamagedWindowError as error:
                 logger.error("%s; an older snapshot is used", error)  # noqa: TRY400 - the message says it all
         return None
