@@ -436,11 +436,9 @@ class Lake:
 
         A damaged one is logged and skipped, and so is an empty one, which stands where a damaged one was.
         """
-        for stored in reversed(self.windows(table)):
-            if stored.window > utc(now) or is_expired(stored.window, now):
-                continue
+        for key in self._snapshots(table, now):
             try:
-                opened = self.load(table, stored.key)
+                opened = self.load(table, key)
                 if opened is not None and opened.file.rows:
                     return opened.file.read(columns)
             except DamagedWindowError as error:
@@ -656,6 +654,14 @@ class Lake:
             return schema.empty_table()
         rows = joined(found, schema)
         return rows.unify_dictionaries() if coded else rows
+
+    def _snapshots(self, table: Table, now: datetime) -> Iterator[str]:
+        """Where retained snapshots may be, the newest first: as a rule this hour's is there, and nothing is listed."""
+        current = window_of(now)
+        yield key_of(table, current)
+        for stored in reversed(self.windows(table)):
+            if stored.window < current and not is_expired(stored.window, now):
+                yield stored.key
 
     def _opened(self, table: Table, window: datetime, *, whole: bool) -> WindowFile | None:
         """A window to be read whole, or else in part; None when there is none."""
