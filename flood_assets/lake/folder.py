@@ -1,17 +1,25 @@
 """A folder as an obstore store, but for how it writes: under a name that no reader looks at, then renamed.
 
+And how a file is read, which is quicker than by obstore.
+
 obstore writes `readings.parquet#1` beside `readings.parquet`, and whoever reads the folder as a whole, as pyarrow's
 datasets and Spark do, takes that for a window: half of one while it is written, none when it has been renamed, and for
 ever when the writer was killed. A name that starts with a dot they all pass over.
 """
 
+import os
 import re
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore
+
+from flood_assets.lake.layout import EPOCH
+from flood_assets.lake.store import Blob, Meta
 
 # What is being written, and what obstore leaves behind where it writes by itself: a copy.
 _UNFINISHED = re.compile(r"\.(?P<ours>.+)\.part|(?P<copied>.+)#\d+")
@@ -37,6 +45,27 @@ class FolderStore(LocalStore):
             with suppress(OSError):
                 unfinished.unlink()
             raise
+
+
+def read(folder: Path, key: str, whole_up_to: int | None) -> Blob | Meta:
+    """A file's bytes, as `Store.get` gives them: obstore reads it in another thread, which takes several times as long.
+
+    Raises:
+        OSError: it cannot be read; FileNotFoundError when there is none.
+    """
+    try:
+        file = open(f"{folder}/{key}", "rb", buffering=0)  # noqa: PTH123, SIM115 - a Path takes as long as the reading
+    except IsADirectoryError as error:
+        raise FileNotFoundError(str(error)) from error
+    with file:
+        stat = os.fstat(file.fileno())
+        changed_us = stat.st_mtime_ns // 1000
+        # The tag is obstore's, by which `Store.put` and `Store.get_range` tell whether a file was replaced.
+        e_tag = f'"{stat.st_ino:x}-{changed_us:x}-{stat.st_size:x}"'
+        meta = Meta(key, stat.st_size, e_tag, EPOCH + timedelta(microseconds=changed_us))
+        if whole_up_to is not None and meta.size > whole_up_to:
+            return meta
+        return Blob(meta, pa.py_buffer(file.read()))
 
 
 def finished(path: Path) -> Path | None:

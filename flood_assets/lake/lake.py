@@ -24,7 +24,7 @@ from flood_assets.errors import LakeError, WrongLakeError
 from flood_assets.lake import marks, parquet, retention
 from flood_assets.lake import merge as merging
 from flood_assets.lake.layout import IDENTITY, damaged_key, from_ms, key_of, window_of_key
-from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, schema_of
+from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, joined, schema_of
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Blob, ConflictError, Meta, Patience, Store, open_store
@@ -441,18 +441,16 @@ class Lake:
             key=lambda stored: stored.window,
         )
 
-    def newest_snapshot(self, table: Table, now: datetime) -> pa.Table | None:
-        """The rows of a snapshot's newest window; None when none is retained.
+    def newest_snapshot(self, table: Table, now: datetime, *, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of a snapshot's newest window, or only some columns of them; None when none is retained.
 
         A damaged one is logged and skipped, and so is an empty one, which stands where a damaged one was.
         """
-        for stored in reversed(self.windows(table)):
-            if stored.window > utc(now) or is_expired(stored.window, now):
-                continue
+        for key in self._snapshots(table, now):
             try:
-                opened = self.load(table, stored.key)
+                opened = self.load(table, key)
                 if opened is not None and opened.file.rows:
-                    return opened.file.read()
+                    return opened.file.read(columns)
             except DamagedWindowError as error:
                 logger.error("%s; an older snapshot is used", error)  # noqa: TRY400 - the message says it all
         return None
@@ -655,38 +653,61 @@ class Lake:
         ids = None if measure_ids is None else sorted(set(measure_ids))
         if ids is not None and "measure_id" not in known:
             raise LakeError(f"{table.name} cannot be read by measure: it has {', '.join(known)}")
+        opened = partial(self._opened, table, whole=ids is None)
         read = partial(self._read_one, cut=cut, names=names, ids=ids, coded=coded)
-        with ThreadPoolExecutor(min(READERS, len(windows) or 1)) as pool:
-            pieces = list(pool.map(read, windows))
+        # In a folder nothing is waited for, so that more threads than cores only get into each other's way.
+        local = self.store.local
+        readers = min(READERS, pa.cpu_count()) if local else READERS
+        with ThreadPoolExecutor(min(readers, len(windows) or 1)) as pool:
+            # To open a window is Python's work, to decode it Arrow's: mixed, they wait for each other's turn with the
+            # interpreter, which costs a tenth. A bucket's answers are waited for side by side all the same. No list
+            # of the open windows is kept, so that each goes when it has been decoded.
+            opening = map if local else pool.map
+            pieces = list(pool.map(read, windows, list(opening(opened, windows))))
         found = [piece for piece in pieces if piece is not None]
+        schema = schema_of(table, names, coded=coded)
         if not found:
-            return schema_of(table, names, coded=coded).empty_table()
-        rows = pa.concat_tables(found)
+            return schema.empty_table()
+        rows = joined(found, schema)
         return rows.unify_dictionaries() if coded else rows
 
+    def _snapshots(self, table: Table, now: datetime) -> Iterator[str]:
+        """Where retained snapshots may be, the newest first: as a rule this hour's is there, and nothing is listed."""
+        current = window_of(now)
+        yield key_of(table, current)
+        for stored in reversed(self.windows(table)):
+            if stored.window < current and not is_expired(stored.window, now):
+                yield stored.key
+
+    def _opened(self, table: Table, window: datetime, *, whole: bool) -> WindowFile | None:
+        """A window to be read whole, or else in part; None when there is none."""
+        key = key_of(table, window)
+        found = self.load(table, key) if whole else self.open_footer(table, key)
+        return None if found is None else found.file
+
     def _read_one(
-        self, window: datetime, *, cut: "_Cut", names: list[str], ids: list[str] | None, coded: bool
+        self,
+        window: datetime,
+        file: WindowFile | None,
+        *,
+        cut: "_Cut",
+        names: list[str],
+        ids: list[str] | None,
+        coded: bool,
     ) -> pa.Table | None:
-        table, key = cut.table, key_of(cut.table, window)
+        """The rows of a window that was opened; it is opened again if it has been replaced since."""
         cuts = cut.crosses(window)
-        extra = [table.time] * cuts + ["measure_id"] * (ids is not None)
-        for _ in self.attempts(key):
-            found = self.store.get(key, whole_up_to=None if ids is None else WHOLE_UP_TO)
-            if found is None:
+        extra = [cut.table.time] if cuts and cut.table.time not in names else []
+        for attempt in self.attempts(key_of(cut.table, window)):
+            if attempt:
+                file = self._opened(cut.table, window, whole=ids is None)
+            if file is None:
                 return None
             try:
-                if isinstance(found, Blob):
-                    file = WindowFile(table, f"{self.url}/{key}", found.data)
-                else:
-                    file = self._ranged(table, found)
-                rows = file.read(list(dict.fromkeys([*names, *extra])), measure_ids=ids, coded=coded)
+                rows = file.decoded([*names, *extra], measure_ids=ids, coded=coded)
             except ConflictError:
                 continue
-            if cuts:
-                rows = cut.applied(rows)
-            if ids is not None:
-                rows = rows.filter(_is_in(rows.column("measure_id"), pa.array(ids, pa.string())))
-            return rows.select(names)
+            return cut.applied(rows).select(names) if cuts else rows
         return None
 
 
@@ -790,11 +811,3 @@ def _united(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
 
 def _whole(found: Blob | Meta | None) -> Blob | None:
     return found if isinstance(found, Blob) else None
-
-
-def _is_in(column: pa.ChunkedArray, values: pa.Array) -> pa.ChunkedArray:
-    """`pc.is_in`, for dictionaries too."""
-    if not pa.types.is_dictionary(column.type):
-        return pc.is_in(column, value_set=values)
-    found = [pc.is_in(chunk.dictionary, value_set=values).take(chunk.indices) for chunk in column.chunks]
-    return pa.chunked_array(found, pa.bool_())

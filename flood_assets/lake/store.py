@@ -141,6 +141,10 @@ class Store:
         """
         with self._explained(key, "read"):
             try:
+                if self._folder is not None:
+                    from flood_assets.lake.folder import read
+
+                    return read(self._folder, key, whole_up_to)
                 result = self._store.get(key)
                 meta = _meta(result.meta)
                 if whole_up_to is not None and meta.size > whole_up_to:

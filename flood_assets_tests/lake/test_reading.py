@@ -81,6 +81,17 @@ def test_snapshots_count_by_the_start_of_their_window(lake):
     assert lake.newest_snapshot(STATIONS, at(7, 59)).column("station_id").to_pylist() == ["S7"]
 
 
+def test_this_hours_snapshot_is_found_without_a_listing(lake, monkeypatch):
+    lake.put_snapshot(STATIONS, at(8), stations("S8"))
+    lake.put_snapshot(STATIONS, at(10), stations("S10"))
+    monkeypatch.setattr(lake, "windows", lambda _: pytest.fail("listed"))
+    found = lake.newest_snapshot(STATIONS, at(8, 59), columns=["river", "station_id"])
+    assert found.to_pylist() == [{"river": None, "station_id": "S8"}]
+    monkeypatch.undo()
+    assert lake.newest_snapshot(STATIONS, at(9)).column("station_id").to_pylist() == ["S8"]
+    assert lake.newest_snapshot(STATIONS, at(7)) is None
+
+
 def test_only_the_columns_that_were_asked_for(lake):
     lake.merge_readings(a_day(["m"]), NOW, NOW)
     rows = lake.read(READINGS, now=NOW, columns=["value", "measure_id"], measure_ids=["m"])
