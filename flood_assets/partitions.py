@@ -8,10 +8,11 @@ is in `flood_assets.assets.common`.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 WINDOW = timedelta(hours=1)
 RETENTION = timedelta(hours=24)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _KEY_FORMAT = "%Y-%m-%d-%H:%M"
 
@@ -70,3 +71,18 @@ def retained_windows(now: datetime) -> list[datetime]:
 def days_of(windows: Sequence[datetime]) -> list[date]:
     """The UTC days that the windows touch, oldest first."""
     return sorted({utc(window).date() for window in windows})
+
+
+def midnight(day: date) -> datetime:
+    """When a UTC day begins."""
+    return datetime.combine(day, time(), tzinfo=UTC)
+
+
+def to_ms(moment: datetime) -> int:
+    """Whole milliseconds since 1970, rounded down: exact, where `timestamp()` goes through a float."""
+    return (utc(moment) - EPOCH) // timedelta(milliseconds=1)
+
+
+def from_ms(ms: int) -> datetime:
+    """The moment of `to_ms`."""
+    return EPOCH + timedelta(milliseconds=ms)

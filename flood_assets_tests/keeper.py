@@ -25,10 +25,10 @@ from flood_assets.errors import LakeError, SourceError
 from flood_assets.filling import Batch, fetch, store
 from flood_assets.lake import marks
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import DAMAGED, MARKS_KEY, from_ms, key_of, to_ms, window_of_damaged, window_of_key
+from flood_assets.lake.layout import DAMAGED, MARKS_KEY, key_of, window_of_damaged, window_of_key
 from flood_assets.lake.store import Meta, Patience, Store
 from flood_assets.ledger.account import take
-from flood_assets.partitions import cutoff, is_expired, is_retained, retained_windows, window_of
+from flood_assets.partitions import cutoff, from_ms, is_expired, is_retained, retained_windows, to_ms, window_of
 from flood_assets.schemas import MEASURES, READINGS, TABLES
 from flood_assets_tests.model import FORGOTTEN, HOUR, MINUTE, QUIET, Api, Key, Source, Trouble, station_of
 

@@ -20,10 +20,9 @@ from flood_assets.checks.values import NAMED, PLAUSIBLE, plausible
 from flood_assets.explain import explained
 from flood_assets.lake.blocks import Blocks, Piece
 from flood_assets.lake.lake import Lake, StoredWindow
-from flood_assets.lake.layout import from_ms, to_ms
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.ledger.groups import Ints, ordered
-from flood_assets.partitions import RETENTION, WINDOW, cutoff
+from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, to_ms
 from flood_assets.resources import Clock, LakeResource
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME
 

@@ -10,7 +10,7 @@ Pure: what was shown comes in by window, and nothing here asks.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.partitions import WINDOW, cutoff, windows_between
+from flood_assets.partitions import WINDOW, cutoff, midnight, to_ms, windows_between
 from flood_assets.schemas import TIME
 from flood_assets.windowed import HOUR_MS, Windowed, keys
 
@@ -87,9 +87,9 @@ def of_days(
         lacking = len(_without(newest, shown))
         if lacking > _tolerated(len(newest), NOT_YET):
             return f"the answers for {named} lack the newest reading of {lacking} of {len(newest)} measures"
-    windows = windows_between(_midnight(days[0]), min(_midnight(days[-1]) + timedelta(hours=23), now))
+    windows = windows_between(midnight(days[0]), min(midnight(days[-1]) + timedelta(hours=23), now))
     of_each = {window.start: len(window) for window in shown.windows}
-    counts = np.array([of_each.get(_ms(window), 0) for window in windows])
+    counts = np.array([of_each.get(to_ms(window), 0) for window in windows])
     if held is not None:
         there = np.array([held.get(window, 0) for window in windows])
         lacking, known = int(np.maximum(there - counts, 0).sum()), int(there.sum())
@@ -131,7 +131,7 @@ def _of_rhythm(shown: Windowed, days: Sequence[date], marks: pa.Table, now: date
     code = pc.index_in(regular["measure_id"].combine_chunks(), value_set=shown.ids)
     code, step = code.to_numpy(zero_copy_only=False), regular["step_s"].to_numpy()
     for day in days:
-        count, first, last = _of_days(shown, [day]).between(_ms(cutoff(now)), _ms(now)).spans()
+        count, first, last = _of_days(shown, [day]).between(to_ms(cutoff(now)), to_ms(now)).spans()
         here = count[code] > 0
         span = (last - first)[code[here]] // 1000
         expected, found = int(np.sum(span // step[here] + 1)), int(np.sum(count[code]))
@@ -142,7 +142,7 @@ def _of_rhythm(shown: Windowed, days: Sequence[date], marks: pa.Table, now: date
 
 def settled(day: date) -> datetime:
     """When a day must have readings: before that it may have none yet."""
-    return _midnight(day) + SETTLED
+    return midnight(day) + SETTLED
 
 
 def absent(newest: Windowed, shown: Windowed, days: Sequence[date] | None = None) -> list[str]:
@@ -162,13 +162,13 @@ def witnesses(shown: Windowed, marks: pa.Table, days: Sequence[date]) -> list[st
 
 def contradicted(shown: Windowed, said: Windowed, days: Sequence[date], now: datetime) -> bool:
     """Whether witnesses say of retained readings of the days that were not shown."""
-    of_them = _of_days(said, days).between(_ms(cutoff(now)), _ms(now))
+    of_them = _of_days(said, days).between(to_ms(cutoff(now)), to_ms(now))
     return len(_without(of_them, shown)) > _tolerated(len(of_them), TAKEN_BACK)
 
 
 def _of_days(readings: Windowed, days: Sequence[date]) -> Windowed:
     """The readings of days that follow each other."""
-    start = _ms(_midnight(days[0]))
+    start = to_ms(midnight(days[0]))
     return readings.between(start - 1, start + len(days) * 24 * HOUR_MS - 1)
 
 
@@ -210,11 +210,3 @@ def _tolerated(known: int, share: float) -> float:
 def _spread(ids: Sequence[str], most: int) -> list[str]:
     """Some of the ids, evenly over all of them."""
     return [ids[i] for i in sorted({round(at) for at in np.linspace(0, len(ids) - 1, most).tolist()})] if ids else []
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), tzinfo=UTC)

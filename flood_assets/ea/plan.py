@@ -10,14 +10,14 @@ Nothing here asks, stores or knows the time: `client` asks, the lake stores, `no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.partitions import WINDOW, cutoff, days_of, retained_windows, utc
+from flood_assets.partitions import WINDOW, cutoff, days_of, midnight, retained_windows, to_ms, utc
 from flood_assets.schemas import MARKS, TIME
 from flood_assets.windowed import Windowed
 
@@ -102,12 +102,12 @@ def after_latest(latest: pa.Table, marks: pa.Table, measures: pa.Table, now: dat
     at = _milliseconds(latest["date_time"])
     mark, step = _stand(ids, marks, measures)
     # A mark that has left the retained day only says that the whole day may be new.
-    edge = _ms(cutoff(now))
+    edge = to_ms(cutoff(now))
     moved = at > np.maximum(mark, edge)
-    take = moved & (mark > edge) & (at - mark <= step * STEP_TOLERANCE) & (at <= _ms(now))
+    take = moved & (mark > edge) & (at - mark <= step * STEP_TOLERANCE) & (at <= to_ms(now))
     jumped = moved & ~take
     # Where the next reading after the mark falls on today, today's answer holds all that is new of this measure.
-    within_today = jumped & (np.maximum(_due(mark, step), edge) >= _ms(_midnight(now.date())))
+    within_today = jumped & (np.maximum(_due(mark, step), edge) >= to_ms(midnight(now.date())))
     return _cheapest(ids, within_today, jumped & ~within_today, take, step, now)
 
 
@@ -125,7 +125,7 @@ def _cheapest(
     yesterday = today - timedelta(days=1)
     rows_a_day = float(np.sum(86_400_000 / step[np.isfinite(step) & (step > 0)]))
     day_s = REQUEST_S + rows_a_day / ROWS_PER_S
-    since_midnight = (now - _midnight(today)) / timedelta(days=1)
+    since_midnight = (now - midnight(today)) / timedelta(days=1)
     today_s = REQUEST_S + rows_a_day * since_midnight / ROWS_PER_S
     each = int(jumped.sum()) * REQUEST_S
     options = [
@@ -156,7 +156,7 @@ def marks_of(readings: Windowed, now: datetime) -> pa.Table:
         Schema `MARKS`, one row a measure that has a retained reading. `step_s` is the 10th percentile of the
         gaps: a gauge that reports every five minutes in a flood counts as a five-minute gauge for that day.
     """
-    retained = readings.between(_ms(cutoff(now)), _ms(now))
+    retained = readings.between(to_ms(cutoff(now)), to_ms(now))
     found = [_marks_of(block) for block in retained.blocks(AT_ONCE)]
     return pa.concat_tables([MARKS.empty_table(), *found]).combine_chunks()
 
@@ -201,11 +201,11 @@ def credible(newer: pa.Table, marks: pa.Table, measures: pa.Table, first_day: da
         first_day: the oldest UTC day that was read; all days from it to those of the newer marks were.
         now: the time of the tick.
     """
-    midnight = _midnight(first_day)
-    if midnight <= cutoff(now):
+    start = midnight(first_day)
+    if start <= cutoff(now):
         return newer
     mark, step = _stand(newer["measure_id"].combine_chunks(), marks, measures)
-    return newer.filter(pa.array(_due(mark, step) >= _ms(midnight)))
+    return newer.filter(pa.array(_due(mark, step) >= to_ms(start)))
 
 
 def _stand(ids: pa.Array, marks: pa.Table, measures: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -243,14 +243,6 @@ def _at(column: pa.ChunkedArray, index: npt.NDArray[np.int64], absent: float) ->
 
 def _milliseconds(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     return times.cast(TIME).cast(pa.int64()).to_numpy()
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), tzinfo=UTC)
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _days(days: Sequence[date]) -> str:

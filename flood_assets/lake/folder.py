@@ -18,8 +18,8 @@ import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore
 
-from flood_assets.lake.layout import EPOCH
 from flood_assets.lake.store import Blob, Meta
+from flood_assets.partitions import EPOCH
 
 # What is being written, and what obstore leaves behind where it writes by itself: a copy.
 _UNFINISHED = re.compile(r"\.(?P<ours>.+)\.part|(?P<copied>.+)#\d+")

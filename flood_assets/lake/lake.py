@@ -23,13 +23,13 @@ import pyarrow.compute as pc
 from flood_assets.errors import LakeError, WrongLakeError
 from flood_assets.lake import marks, parquet, retention
 from flood_assets.lake import merge as merging
-from flood_assets.lake.layout import IDENTITY, damaged_key, from_ms, key_of, window_of_key
+from flood_assets.lake.layout import IDENTITY, damaged_key, key_of, window_of_key
 from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, joined, schema_of
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Blob, ConflictError, Meta, Patience, Store, open_store
 from flood_assets.lake.turns import Turns
-from flood_assets.partitions import WINDOW, cutoff, is_expired, utc, window_of, windows_between
+from flood_assets.partitions import WINDOW, cutoff, from_ms, is_expired, utc, window_of, windows_between
 from flood_assets.schemas import READINGS, REJECTS, TABLES, Table
 from flood_assets.windowed import Window
 

@@ -6,18 +6,16 @@ is not data starts with `_` or `.`, which all of them skip.
 
 import re
 import zlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from pyarrow import Buffer
 
-from flood_assets.partitions import utc
 from flood_assets.schemas import TABLES, Table
 
 IDENTITY = "_lake.json"
 MARKS_KEY = "_marks.parquet"
 DAMAGED = "_damaged"
 LOCKS = ".locks"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _WINDOW_KEY = re.compile(r"(?P<table>\w+)/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/(?P=table)\.parquet")
 
@@ -60,16 +58,6 @@ def lock_of(key: str) -> str:
     # The day of the year is odd on 31 December and on 1 January.
     day = "odd" if window.toordinal() % 2 else "even"
     return f"{LOCKS}/{match['table']}-{day}-{match['hour']}.lock"
-
-
-def to_ms(moment: datetime) -> int:
-    """Whole milliseconds since 1970, rounded down: exact, where `timestamp()` goes through a float."""
-    return (utc(moment) - EPOCH) // timedelta(milliseconds=1)
-
-
-def from_ms(ms: int) -> datetime:
-    """The moment of `to_ms`."""
-    return EPOCH + timedelta(milliseconds=ms)
 
 
 def _window(match: re.Match[str] | None, table: Table) -> datetime | None:

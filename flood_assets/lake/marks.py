@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flood_assets.lake.layout import EPOCH, MARKS_KEY, from_ms, to_ms
+from flood_assets.lake.layout import MARKS_KEY
 from flood_assets.lake.store import Blob, ConflictError
-from flood_assets.partitions import cutoff, is_expired, window_of
+from flood_assets.partitions import EPOCH, cutoff, from_ms, is_expired, to_ms, window_of
 from flood_assets.schemas import MARKS, TIME
 
 if TYPE_CHECKING:

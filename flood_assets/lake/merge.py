@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.lake.layout import to_ms
-from flood_assets.partitions import cutoff
+from flood_assets.partitions import cutoff, to_ms
 from flood_assets.schemas import READINGS, TIME
 from flood_assets.windowed import Codes, Flags, Floats, Ints, Window, ascend, by_window, keys, ranks
 

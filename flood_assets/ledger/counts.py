@@ -22,13 +22,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.lake.layout import to_ms
 from flood_assets.lake.marks import Asked, Marks
 from flood_assets.ledger.day import Day, Flags, milliseconds
 from flood_assets.ledger.delays import JITTER, NEVER, Delays, polled_before, seconds
 from flood_assets.ledger.groups import Floats, Ints
 from flood_assets.ledger.rhythm import Rhythm
-from flood_assets.partitions import cutoff, retained_windows
+from flood_assets.partitions import cutoff, retained_windows, to_ms
 from flood_assets.schemas import COMPLETENESS, TIME
 
 HOUR = 3_600_000

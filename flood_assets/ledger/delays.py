@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.lake.layout import to_ms
 from flood_assets.ledger.day import Day, Flags, milliseconds
 from flood_assets.ledger.groups import Floats, Ints, quantile
 from flood_assets.ledger.rhythm import Rhythm
+from flood_assets.partitions import to_ms
 from flood_assets.schemas import TIME, TIMELINESS
 
 # Two rounds of asking: a longer pause says nothing about when in it the reading came.
