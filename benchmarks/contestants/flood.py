@@ -61,6 +61,7 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
     """
     import time  # noqa: PLC0415
 
+    import flood_assets.ea.refresh  # noqa: F401, PLC0415 - `fetch` imports it when it is called
     from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415 - imports are part of what is measured
     from flood_assets.filling import fetch, store  # noqa: PLC0415
     from flood_assets.lake.lake import Lake  # noqa: PLC0415

@@ -53,9 +53,10 @@ def of_latest(latest: pa.Table, marks: pa.Table, now: datetime) -> str:
         now: when it was asked.
     """
     known = marks.filter(pc.greater(marks["newest"], pa.scalar(cutoff(now), TIME)))
-    shown = latest.group_by("measure_id").aggregate([("date_time", "max")])
+    # Of several readings of a measure the first that is found, which is the newest.
+    shown = latest.take(pc.sort_indices(latest, sort_keys=[("date_time", "descending")]))
     ids = shown["measure_id"].cast(pa.string()).combine_chunks()
-    newest = shown["date_time_max"].take(pc.index_in(known["measure_id"], value_set=ids))
+    newest = shown["date_time"].take(pc.index_in(known["measure_id"], value_set=ids))
     lacking = len(known) - (pc.sum(pc.greater_equal(newest, known["newest"])).as_py() or 0)
     if lacking <= _tolerated(len(known), TAKEN_BACK):
         return ""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ from flood_assets.lake.layout import MARKS_KEY
 from flood_assets.lake.store import Blob, ConflictError
 from flood_assets.partitions import EPOCH, cutoff, from_ms, is_expired, to_ms, window_of
 from flood_assets.schemas import MARKS, TIME
+from flood_assets.windowed import ranks
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
@@ -166,10 +168,17 @@ def forget(lake: "Lake") -> None:
 
 def united(marks: pa.Table, newer: pa.Table) -> pa.Table:
     """Both as one: of each measure the newest time, and the step that was learnt last."""
-    both = pa.concat_tables([marks, newer])
-    grouped = both.group_by("measure_id", use_threads=False).aggregate([("newest", "max"), ("step_s", "last")])
-    columns = [grouped["measure_id"], grouped["newest_max"], grouped["step_s_last"]]
-    return pa.table(columns, schema=MARKS).sort_by("measure_id").combine_chunks()
+    both = pa.concat_tables([marks, newer]).combine_chunks()
+    ids, code = ranks(both["measure_id"].combine_chunks())
+    if code is None:
+        return both
+    time, step_s = (both[name].cast(pa.int64()).combine_chunks() for name in ("newest", "step_s"))
+    newest, step = np.full(len(ids), np.iinfo(np.int64).min), np.full(len(ids), -1, np.int32)
+    np.maximum.at(newest, code, time.to_numpy())
+    # Of several values for one place numpy keeps the last.
+    known = step_s.is_valid().to_numpy(zero_copy_only=False)
+    step[code[known]] = step_s.drop_null().to_numpy()
+    return pa.table([ids, pa.array(newest).cast(TIME), pa.array(step, mask=step < 0)], schema=MARKS)
 
 
 def _decoded(lake: "Lake", blob: Blob) -> Marks | None:

@@ -268,7 +268,11 @@ def merge(stored: Block | None, new: Arrivals) -> Merged:
 
     revised = ~_same(stored, at, fresh, known) & (stored.changed[at] <= fresh.changed[known])
     added = ~known
-    if not added.any() and not revised.any() and not (stored.station < 0).any():
+    listed = np.zeros(len(stored.measures), np.bool_)
+    listed[of_new] = new.station_of >= 0
+    unknown = stored.station < 0
+    fillable = listed[stored.measure[unknown]].any() or (fresh.station[known][unknown[at]] >= 0).any()
+    if not added.any() and not revised.any() and not fillable:
         return Merged(stored, 0, 0, len(known), 0)
 
     stations, old_station, new_station = _union(stored.stations, fresh.stations)
