@@ -65,7 +65,7 @@ The same day of readings for each; compared with the simulator's truth after the
 - *seconds*: the whole process, the start of Python and the simulator's own time included; *ratio*: of these, to
   `flood_assets cold`
 - *own seconds*: what is left after waiting for bytes, where a contestant tells it; without imports. `flood_assets`
-  parses while it downloads, so that the simulator works beside it; the floor downloads first
+  parses while it downloads, and what it does meanwhile counts although nobody waits for it; the floor downloads first
 - *MB*: of plain answers; *peak MB*: the largest memory of the process
 - *recall*: of the readings of the last 24 hours; *wrong*: of these, with another value; *twice*: rows beyond one a
   reading; *other*: rows that do not belong to the last 24 hours

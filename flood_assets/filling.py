@@ -31,6 +31,10 @@ T = TypeVar("T")
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
+# What is needed of the list of measures: to plan, to give each reading its station, and to tell of a run.
+OF_MEASURES = ("measure_id", "station_id", "parameter", "period_s")
+
+
 @dataclass(frozen=True)
 class Batch:
     """What a run fetched of `readings`, to be merged into the lake.
@@ -38,7 +42,7 @@ class Batch:
     Attributes:
         rows: measure_id (dictionary), date_time, value, raw_value, and observed_at: when the API was asked for it.
         rejects: rows that could not be understood, schema `REJECTS`.
-        stations: measure_id and station_id of the measures that are known.
+        stations: of the measures that are known, the columns `OF_MEASURES`.
         observed_at: when the API was asked first.
         covered: windows that were asked for whole: they exist afterwards even when they hold nothing.
         marks: how far the lake is complete once the rows are stored, schema `MARKS`.
@@ -88,8 +92,8 @@ def fetch(
     stored, damaged = lake.inspect(READINGS, listed)
     if damaged:
         complete = marks.load(lake)
-    known = lake.newest_snapshot(MEASURES, now)
-    snapshot = known if known is not None else MEASURES.schema.empty_table()
+    known = lake.newest_snapshot(MEASURES, now, columns=OF_MEASURES)
+    snapshot = known if known is not None else MEASURES.schema.empty_table().select(OF_MEASURES)
     marked, held = _marked(complete), {window: content.rows for window, content in stored.items()}
     if windows is None:
         fetched = catch_up(api, stored=list(held), marks=marked, measures=snapshot, now=now, held=held, latest=latest)

@@ -384,6 +384,11 @@ def _lookup(stations: pa.Table | Mapping[str, str] | None) -> tuple[pa.Array, pa
 
 def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
     """The distinct text of a column in order of appearance, and a code for each row: -1 for null."""
+    if column.null_count > len(column) // 2:  # as most raw values are
+        texts, found = _codes(column.drop_null())
+        codes = np.full(len(column), -1, np.int32)
+        codes[_numpy(column.is_valid())] = found
+        return texts, codes
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     column = column.unify_dictionaries()
