@@ -87,7 +87,7 @@ def day(
         if "ticks" in groups:
             done(ticks=one.ticks(fewer))
         if "reading" in groups:
-            done(reading=one.readings(fewer, 5), arrow_bytes=one.arrow_bytes())
+            done(reading=one.readings(fewer, 15), arrow_bytes=one.arrow_bytes())
         if "imports" in groups:
             done(imports=imports.measured(rounds, tell))
         if "dagster" in groups:
