@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -262,9 +262,10 @@ class Lake:
 
         def merged(number: int) -> WindowChange:
             window = fetch.windows[number]
-            revise = partial(_merged, fetch=fetch, window=window)
+            start = from_ms(window.start)
+            revise = partial(_merged, fetch=fetch, window=window, place=f"{self.url}/{key_of(READINGS, start)}")
             with turns.of(number) as mine:
-                return self._update(READINGS, from_ms(window.start), revise, wait=mine)
+                return self._update(READINGS, start, revise, wait=mine)
 
         return Merge(turns.all(merged, self._writers), fetch.expired, fetch.future, fetch.repeated)
 
@@ -523,7 +524,7 @@ class Lake:
         self,
         table: Table,
         window: datetime,
-        revise: Callable[[Any], _Outcome],
+        revise: Callable[[pa.Table | None], _Outcome],
         *,
         wait: Callable[[], None] = lambda: None,
         encode: Callable[[pa.Table], bytes] | None = None,
@@ -533,7 +534,8 @@ class Lake:
         Args:
             table: whose window it is.
             window: its start.
-            revise: given what `_decoded` makes of the window, or None where there is none.
+            revise: given the window's rows, or None where there is none; DamagedWindowError if nothing can be made
+                of them.
             wait: called before anything is put.
             encode: what makes bytes of rows, if not `self.encode`.
         """
@@ -543,16 +545,17 @@ class Lake:
                 started = time.perf_counter()
                 blob = _whole(self.store.get(key))
                 aside = None
+                read = started
                 try:
                     stored = None if blob is None else self._decoded(table, key, blob)
+                    read = time.perf_counter()
+                    outcome = revise(stored)
                 except DamagedWindowError as error:
                     assert blob is not None  # noqa: S101 - for the type checker: what is not there cannot be damaged
                     wait()
                     aside = self._kept_aside(table, blob)
                     logger.error("%s. It is kept as %s and the window is written anew", error, aside)  # noqa: TRY400
-                    stored = None
-                read = time.perf_counter()
-                outcome = revise(stored)
+                    outcome = revise(None)
                 merged = time.perf_counter()
                 change = WindowChange(
                     window=window,
@@ -584,16 +587,9 @@ class Lake:
                 return replace(change, size=len(data), seconds_write=encoded - merged + put - turn)
         raise AssertionError("attempts() ends with an error")
 
-    def _decoded(self, table: Table, key: str, blob: Blob) -> Any:
-        """What is worked with to change a window: of readings a `Block`, of others a table."""
-        place = f"{self.url}/{key}"
-        rows = WindowFile(table, place, blob.data).read(coded=table is READINGS)
-        if table is not READINGS:
-            return rows
-        try:
-            return merging.Block.of(rows)
-        except ValueError as error:
-            raise DamagedWindowError(place, str(error)) from error
+    def _decoded(self, table: Table, key: str, blob: Blob) -> pa.Table:
+        """The rows of a window that is about to be changed, all columns."""
+        return WindowFile(table, f"{self.url}/{key}", blob.data).read(strict=table is READINGS)
 
     def _kept_aside(self, table: Table, blob: Blob) -> str:
         """Keep a copy of a damaged object that is about to be replaced, and let the marks forget what it held."""
@@ -607,7 +603,9 @@ class Lake:
     def _damage(self, table: Table, key: str, blob: Blob) -> DamagedWindowError | None:
         """What is wrong with the window of a table, if anything is."""
         try:
-            self._decoded(table, key, blob)
+            rows = self._decoded(table, key, blob)
+            if table is READINGS:
+                _block(rows, f"{self.url}/{key}")
         except DamagedWindowError as error:
             return error
         return None
@@ -753,12 +751,23 @@ class _Cut:
         return rows.filter(given).combine_chunks()
 
 
-def _merged(stored: merging.Block | None, *, fetch: merging.Fetch, window: Window) -> _Outcome:
-    merged = merging.merge(stored, fetch.arrivals(window))
+def _merged(stored: pa.Table | None, *, fetch: merging.Fetch, window: Window, place: str) -> _Outcome:
+    new = fetch.arrivals(window)
+    span = (from_ms(int(new.time.min())), from_ms(int(new.time.max())))
+    if stored is not None and merging.repeats(stored, new):
+        return _Outcome(None, len(stored), 0, 0, len(stored), 0, *span)
+    merged = merging.merge(None if stored is None else _block(stored, place), new)
     table = merged.block.table() if merged.news else None
     time = merged.block.time
-    span = (from_ms(int(time.min())), from_ms(int(time.max()))) if len(time) else (None, None)
+    span = (from_ms(int(time.min())), from_ms(int(time.max())))
     return _Outcome(table, len(time), merged.added, merged.revised, merged.unchanged, merged.filled, *span)
+
+
+def _block(rows: pa.Table, place: str) -> merging.Block:
+    try:
+        return merging.Block.of(rows)
+    except ValueError as error:
+        raise DamagedWindowError(place, str(error)) from error
 
 
 def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:

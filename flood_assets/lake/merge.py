@@ -246,6 +246,26 @@ def _with_all(known: pa.Array, ids: pa.Array) -> tuple[pa.Array, Codes]:
     return measures, (np.arange(len(ids), dtype=np.int32) if code is None else code[: len(ids)])
 
 
+def repeats(stored: pa.Table, new: Arrivals) -> bool:
+    """Whether a fetch says of each stored row what is stored, and nothing else: then `merge` would change nothing.
+
+    So it is with nearly all of a day that is read again, and text is compared in a third of the time that coding takes.
+
+    Args:
+        stored: schema `READINGS`.
+        new: the same window.
+    """
+    if len(stored) != len(new.time) or not np.array_equal(_ms(stored.column("date_time")), new.time):
+        return False
+    if not np.array_equal(_floats(stored.column("value")), new.value, equal_nan=True):
+        return False
+    unknown = _numpy(stored.column("station_id").is_null())
+    if (new.station[unknown] >= 0).any():
+        return False
+    texts = {"measure_id": _text(new.measures, new.measure), "raw_value": _text(new.raws, new.raw)}
+    return all(stored.column(name).equals(pa.chunked_array([text])) for name, text in texts.items())
+
+
 def merge(stored: Block | None, new: Arrivals) -> Merged:
     """One window after a fetch.
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flood_assets.lake import merge as merging
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import cutoff, is_retained, window_of
 from flood_assets.schemas import MEASURES, READINGS, TIME
@@ -275,6 +276,25 @@ def test_any_sequence_of_merges_holds_what_a_dictionary_would(tmp_path_factory, 
     assert _held(lake) == _expected(fetches)
     rows = stored(lake)
     assert rows == sorted(rows, key=lambda r: (window_of(r["date_time"]), r["measure_id"].encode(), r["date_time"]))
+
+
+@settings(deadline=None)
+@given(old=_rows, new=_rows, known=st.sampled_from([{}, {"a": "s"}, {"a": "s", "b": "t"}]))
+def test_what_is_taken_for_a_repetition_would_change_nothing(old, new, known):
+    """Windows stored without stations meet the same rows, others, and stations that have become known."""
+    first, *others = (
+        merging.split(fetched(*rows), NOW, NOW, of) for rows, of in ((old, {}), (old, known), (new, known))
+    )
+    tables = {w.start: merging.merge(None, first.arrivals(w)).block.table() for w in first.windows}
+    for fetch in (first, *others):
+        for window in fetch.windows:
+            if (table := tables.get(window.start)) is None:
+                continue
+            arrivals = fetch.arrivals(window)
+            merged = merging.merge(merging.Block.of(table), arrivals)
+            repeated = merging.repeats(table, arrivals)
+            assert not (repeated and merged.news)
+            assert repeated or fetch is not first
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
