@@ -93,7 +93,8 @@ def test_a_deploy_in_the_middle_of_a_run_holds_the_api_up_until_the_next_tick_at
 
     def launch(context: LaunchRunContext) -> None:
         run = context.dagster_run
-        if broken or dg.AssetKey("readings") not in run.asset_selection:
+        # Once an hour the housekeeping is due too, which is of no asset.
+        if broken or dg.AssetKey("readings") not in (run.asset_selection or ()):
             launch_here(context)
             return
         broken.append(run.run_id)
