@@ -1,10 +1,9 @@
-"""A folder as an obstore store, but for how it writes: under a name that no reader looks at, then renamed.
+"""A folder as an obstore store, but for how it writes and reads.
 
-And how a file is read, which is quicker than by obstore.
-
-obstore writes `readings.parquet#1` beside `readings.parquet`, and whoever reads the folder as a whole, as pyarrow's
-datasets and Spark do, takes that for a window: half of one while it is written, none when it has been renamed, and for
-ever when the writer was killed. A name that starts with a dot they all pass over.
+It writes under a name that no reader looks at, and renames: obstore writes `readings.parquet#1` beside
+`readings.parquet`, and whoever reads the folder as a whole, as pyarrow's datasets and Spark do, takes that for a
+window: half of one while it is written, none when it has been renamed, and for ever when the writer was killed. A name
+that starts with a dot they all pass over.
 """
 
 import os
