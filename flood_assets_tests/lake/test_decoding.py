@@ -87,15 +87,15 @@ def test_windows_of_several_layouts_are_read_together(folder, coded, measures, w
     assert rows.to_pylist() == expected
 
 
-def test_a_file_is_told_as_its_listing_tells_it(lake):
-    """By the same name, size, tag and time, or no writer could tell whether it was replaced."""
-    lake.merge_readings(a_day(["a"]), NOW, NOW)
-    listed = lake.store.list(READINGS.name)
+def test_a_file_is_told_as_its_listing_tells_it(folder):
+    """Reading is ours and listing obstore's: if they told different tags, no writer could replace anything."""
+    folder.merge_readings(a_day(["a"]), NOW, NOW)
+    listed = folder.store.list(READINGS.name)
     assert len(listed) == 24
     for meta in listed:
-        blob = lake.store.get(meta.key)
-        assert blob.meta == lake.store.head(meta.key) == meta
+        blob = folder.store.get(meta.key)
+        assert blob.meta == folder.store.head(meta.key) == meta
         assert len(blob.data) == meta.size
-        assert lake.store.get(meta.key, whole_up_to=meta.size - 1) == meta
-        assert lake.store.get(meta.key, whole_up_to=meta.size).data.equals(blob.data)
-        assert lake.store.get_range(meta, 0, 4) == b"PAR1"
+        assert folder.store.get(meta.key, whole_up_to=meta.size - 1) == meta
+        assert folder.store.get(meta.key, whole_up_to=meta.size).data.equals(blob.data)
+        assert folder.store.get_range(meta, 0, 4) == b"PAR1"
