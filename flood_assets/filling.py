@@ -98,7 +98,7 @@ def fetch(
     if windows is None:
         fetched = catch_up(api, stored=list(held), marks=marked, measures=snapshot, now=now, held=held, latest=latest)
     else:
-        fetched = reread(api, windows, now, marks=marked, held=held)
+        fetched = reread(api, windows, now, marks=marked, held=held, listed=len(snapshot))
     batch = Batch(
         rows=fetched.rows,
         rejects=fetched.rejects,

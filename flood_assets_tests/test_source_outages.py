@@ -223,6 +223,8 @@ def play(place: Place, story: list) -> None:
         ("tick", 15, [{"kind": "status", "status": 503, "match": "since=", "times": 0}]),
     ],
 )
+# An empty lake's first answers are seven rows each, cut cleanly.
+@example(False, [("gauges", 15, []), ("tick", 15, [{"kind": "limit", "rows": 7, "match": "", "times": 2}])])
 @settings(
     max_examples=STORIES or 6, deadline=None, database=None, derandomize=not STORIES,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -70,6 +70,7 @@ def of_days(
     marks: pa.Table,
     latest: Windowed | None,
     held: Mapping[datetime, int] | None,
+    listed: int,
     now: datetime,
 ) -> str:
     """Why the answers for some days cannot be all; empty when they can.
@@ -80,6 +81,7 @@ def of_days(
         marks: the marks that follow from what they gave, schema `MARKS`.
         latest: what `latest` showed before; None when it was not asked.
         held: how many readings the lake holds of each window; None when nothing is known of it.
+        listed: how many measures the API lists; 0 when that is not known.
         now: when they were asked.
     """
     named = " and ".join(str(day) for day in days)
@@ -96,7 +98,10 @@ def of_days(
         lacking, known = int(np.maximum(there - counts, 0).sum()), int(there.sum())
         if lacking > _tolerated(known, TAKEN_BACK):
             return f"the answers for {named} lack {lacking:,} of {known:,} readings that the API has shown before"
-    if np.count_nonzero(_present(shown)) < COUNTRY:
+    present = np.count_nonzero(_present(shown))
+    if present < COUNTRY <= listed and now >= settled(days[0]):
+        return f"the answers for {named} show {present} of the {listed} measures that the API lists"
+    if present < COUNTRY:
         return ""
     return _of_hours(windows, counts, now) or _of_measures(shown, days, now) or _of_rhythm(shown, days, marks, now)
 

@@ -78,6 +78,7 @@ def reread(
     *,
     marks: pa.Table | None = None,
     held: Mapping[datetime, int] | None = None,
+    listed: int = 0,
 ) -> Fetched:
     """Read the days that the windows touch, and keep the readings of the windows.
 
@@ -87,12 +88,13 @@ def reread(
         now: when the run began.
         marks: how far the lake is complete; None when it does not know.
         held: how many readings the lake holds of each window; None when nothing is known of it.
+        listed: how many measures the API lists; 0 when that is not known.
 
     Raises:
         SourceError: the API did not give a day, or has no reading of any.
     """
     chosen = plan.reread(windows)
-    read = _days(api, chosen.days, marks=marks, held=held, now=now)
+    read = _days(api, chosen.days, marks=marks, held=held, listed=listed, now=now)
     rows = read.rows
     retained = set(retained_windows(now))
     whole = retained <= set(windows)
@@ -133,7 +135,7 @@ def catch_up(
     log.info(first.reason)
     known = marks if marks is not None else MARKS.empty_table()
     if not first.latest:
-        read = _days(api, first.days, marks=marks, held=held, now=now)
+        read = _days(api, first.days, marks=marks, held=held, listed=len(measures), now=now)
         complete, covered = MARKS.empty_table(), set[datetime]()
         if not read.doubt:
             complete = plan.credible(read.marks, known, measures, first.days[0], now)
@@ -162,7 +164,7 @@ def catch_up(
     read = _Read([], Windowed.of_nothing(), MARKS.empty_table(), "")
     if second.days:
         stand = by_window(newest.rows)
-        read = _days(api, second.days, marks=marks, held=held, now=now, latest=stand)
+        read = _days(api, second.days, marks=marks, held=held, listed=len(measures), now=now, latest=stand)
         doubt = read.doubt or doubt
         if not read.doubt:
             whole = _of_days(second.days, now)
@@ -231,6 +233,7 @@ def _days(
     *,
     marks: pa.Table | None,
     held: Mapping[datetime, int] | None,
+    listed: int,
     now: datetime,
     latest: Windowed | None = None,
 ) -> _Read:
@@ -253,7 +256,7 @@ def _days(
                 f"{' and '.join(map(str, days))}: it is in trouble. Nothing was changed; {LATER}"
             )
         newer = plan.marks_of(shown, now)
-        doubt = belief.of_days(shown, days, marks=newer, latest=latest, held=held, now=now)
+        doubt = belief.of_days(shown, days, marks=newer, latest=latest, held=held, listed=listed, now=now)
         if not doubt:
             break
         singles, _, _ = _each(api, belief.witnesses(shown, known, days), now)

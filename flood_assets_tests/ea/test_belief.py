@@ -46,7 +46,7 @@ def held(keys: list[Key]) -> Mapping[datetime, int]:
     return Counter(window_of(at) for _, at in keys)
 
 
-def doubt(keys: list[Key], days=DAYS, latest=None, lake=None, now=NOW) -> str:
+def doubt(keys: list[Key], days=DAYS, latest=None, lake=None, listed=0, now=NOW) -> str:
     given = shown(keys)
     return belief.of_days(
         given,
@@ -54,8 +54,19 @@ def doubt(keys: list[Key], days=DAYS, latest=None, lake=None, now=NOW) -> str:
         marks=plan.marks_of(given, now),
         latest=shown(latest) if latest is not None else None,
         held=held(lake) if lake is not None else None,
+        listed=listed,
         now=now,
     )
+
+
+def test_a_handful_of_measures_is_doubted_where_a_country_is_listed():
+    """All the rules for a country pass over it: cut to seven rows, an empty lake's first answer looked like all."""
+    few = country(measures=7)
+    assert doubt(few, listed=7) == ""
+    assert "show 7 of the 400 measures" in doubt(few, listed=400)
+    early = MIDNIGHT + HOUR
+    assert doubt([key for key in few if MIDNIGHT <= key[1] <= early], days=DAYS[1:], listed=400, now=early) == ""
+    assert doubt(country(), listed=400) == ""
 
 
 def test_a_whole_answer_is_believed():
