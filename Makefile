@@ -61,10 +61,10 @@ test-long: setup ## Run what takes more time than `make test` has, and many more
 		flood_assets_tests/test_source_outages.py flood_assets_tests/test_crashes.py \
 		flood_assets_tests/test_side_by_side.py flood_assets_tests/test_refresh_day.py flood_assets_tests/test_soak.py
 
-bench: setup ## Measure beside what others use, on this machine: benchmarks/RESULTS.md (some ten minutes)
+bench: setup ## Measure beside what others use, on this machine: benchmarks/RESULTS.md (some five minutes, seven at first)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-bench-large: setup ## The same for 10 and 100 times the network (some seven minutes, 4 GiB of memory)
+bench-large: setup ## The same for 10 and 100 times the network (some six minutes, 4 GiB of memory)
 	@$(BIN)/python -m benchmarks --large $(BENCH)
 
 lint: setup ## Check style and types
