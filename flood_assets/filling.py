@@ -30,7 +30,6 @@ T = TypeVar("T")
 # A clock may be a little off, and two machines never agree to the second.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
-
 # What is needed of the list of measures: to plan, to give each reading its station, and to tell of a run.
 OF_MEASURES = ("measure_id", "station_id", "parameter", "period_s")
 
@@ -96,9 +95,9 @@ def fetch(
     snapshot = known if known is not None else MEASURES.schema.empty_table().select(OF_MEASURES)
     marked, held = _marked(complete), {window: content.rows for window, content in stored.items()}
     if windows is None:
-        fetched = catch_up(api, stored=list(held), marks=marked, measures=snapshot, now=now, held=held, latest=latest)
+        fetched = catch_up(api, held=held, marks=marked, measures=snapshot, now=now, latest=latest)
     else:
-        fetched = reread(api, windows, now, marks=marked, held=held, listed=len(snapshot))
+        fetched = reread(api, windows, now, held=held, marks=marked, listed=len(snapshot))
     batch = Batch(
         rows=fetched.rows,
         rejects=fetched.rejects,

@@ -69,7 +69,7 @@ def of_days(
     *,
     marks: pa.Table,
     latest: Windowed | None,
-    held: Mapping[datetime, int] | None,
+    held: Mapping[datetime, int],
     listed: int,
     now: datetime,
 ) -> str:
@@ -80,7 +80,7 @@ def of_days(
         days: UTC days that follow each other, oldest first.
         marks: the marks that follow from what they gave, schema `MARKS`.
         latest: what `latest` showed before; None when it was not asked.
-        held: how many readings the lake holds of each window; None when nothing is known of it.
+        held: how many readings the lake holds of each of its windows.
         listed: how many measures the API lists; 0 when that is not known.
         now: when they were asked.
     """
@@ -93,11 +93,10 @@ def of_days(
     windows = windows_between(midnight(days[0]), min(midnight(days[-1]) + timedelta(hours=23), now))
     of_each = {window.start: len(window) for window in shown.windows}
     counts = np.array([of_each.get(to_ms(window), 0) for window in windows])
-    if held is not None:
-        there = np.array([held.get(window, 0) for window in windows])
-        lacking, known = int(np.maximum(there - counts, 0).sum()), int(there.sum())
-        if lacking > _tolerated(known, TAKEN_BACK):
-            return f"the answers for {named} lack {lacking:,} of {known:,} readings that the API has shown before"
+    there = np.array([held.get(window, 0) for window in windows])
+    lacking, known = int(np.maximum(there - counts, 0).sum()), int(there.sum())
+    if lacking > _tolerated(known, TAKEN_BACK):
+        return f"the answers for {named} lack {lacking:,} of {known:,} readings that the API has shown before"
     present = np.count_nonzero(_present(shown))
     if present < COUNTRY <= listed and now >= settled(days[0]):
         return f"the answers for {named} show {present} of the {listed} measures that the API lists"

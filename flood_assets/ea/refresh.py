@@ -94,7 +94,7 @@ def reread(
         SourceError: the API did not give a day, or has no reading of any.
     """
     chosen = plan.reread(windows)
-    read = _days(api, chosen.days, marks=marks, held=held, listed=listed, now=now)
+    read = _days(api, chosen.days, marks=marks, held=held or {}, listed=listed, now=now)
     rows = read.rows
     retained = set(retained_windows(now))
     whole = retained <= set(windows)
@@ -110,28 +110,26 @@ def reread(
 def catch_up(
     api: FloodMonitoringApi,
     *,
-    stored: Sequence[datetime],
+    held: Mapping[datetime, int],
     marks: pa.Table | None,
     measures: pa.Table,
     now: datetime,
-    held: Mapping[datetime, int] | None = None,
     latest: Future[Answer] | None = None,
 ) -> Fetched:
     """Find what is new with as little asking as loses nothing.
 
     Args:
         api: where to ask.
-        stored: the windows of readings that the lake holds.
+        held: the windows of readings that the lake holds, and how many of each.
         marks: how far it is complete; None when it does not know.
         measures: the newest snapshot of `measures`; may be empty.
         now: when the run began.
-        held: how many readings the lake holds of each window; None when nothing is known of it.
         latest: what the API says is newest, if it has been asked already, after the marks were read.
 
     Raises:
         SourceError: the API did not give what everything else depends on, `latest` or a day, or has no reading of it.
     """
-    first = plan.before_latest(stored, marked=marks is not None, now=now)
+    first = plan.before_latest(list(held), marked=marks is not None, now=now)
     log.info(first.reason)
     known = marks if marks is not None else MARKS.empty_table()
     if not first.latest:
@@ -232,7 +230,7 @@ def _days(
     days: Sequence[date],
     *,
     marks: pa.Table | None,
-    held: Mapping[datetime, int] | None,
+    held: Mapping[datetime, int],
     listed: int,
     now: datetime,
     latest: Windowed | None = None,

@@ -31,7 +31,7 @@ from flood_assets.lake.store import Blob, ConflictError, Meta, Patience, Store, 
 from flood_assets.lake.turns import Turns
 from flood_assets.partitions import WINDOW, cutoff, from_ms, is_expired, utc, window_of, windows_between
 from flood_assets.schemas import READINGS, REJECTS, TABLES, Table
-from flood_assets.windowed import Window
+from flood_assets.windowed import Ints, Window
 
 LAYOUT = 1
 # Windows that are read at once: with two cores more gain nothing, in a distant bucket each waits for its answer.
@@ -611,7 +611,7 @@ class Lake:
         return None
 
     def _looked(self, look: Callable[[datetime], T], windows: Sequence[datetime]) -> list[T]:
-        """What a look at each window's footer gives."""
+        """What a look at each window gives: at its footer, or to open it."""
         if self.store.local:  # nothing to wait for, and threads would wait for each other
             return [look(window) for window in windows]
         with ThreadPoolExecutor(READERS) as pool:
@@ -654,14 +654,12 @@ class Lake:
         opened = partial(self._opened, table, whole=ids is None)
         read = partial(self._read_one, cut=cut, names=names, ids=ids, coded=coded)
         # In a folder nothing is waited for, so that more threads than cores only get into each other's way.
-        local = self.store.local
-        readers = min(READERS, pa.cpu_count()) if local else READERS
+        readers = min(READERS, pa.cpu_count()) if self.store.local else READERS
         with ThreadPoolExecutor(min(readers, len(windows) or 1)) as pool:
             # To open a window is Python's work, to decode it Arrow's: mixed, they wait for each other's turn with the
-            # interpreter, which costs a tenth. A bucket's answers are waited for side by side all the same. No list
-            # of the open windows is kept, so that each goes when it has been decoded.
-            opening = map if local else pool.map
-            pieces = list(pool.map(read, windows, list(opening(opened, windows))))
+            # interpreter, which costs a tenth. No list of the open windows is kept, so that each goes when it has been
+            # decoded.
+            pieces = list(pool.map(read, windows, self._looked(opened, windows)))
         found = [piece for piece in pieces if piece is not None]
         schema = schema_of(table, names, coded=coded)
         if not found:
@@ -753,14 +751,17 @@ class _Cut:
 
 def _merged(stored: pa.Table | None, *, fetch: merging.Fetch, window: Window, place: str) -> _Outcome:
     new = fetch.arrivals(window)
-    span = (from_ms(int(new.time.min())), from_ms(int(new.time.max())))
     if stored is not None and merging.repeats(stored, new):
-        return _Outcome(None, len(stored), 0, 0, len(stored), 0, *span)
+        return _Outcome(None, len(stored), 0, 0, len(stored), 0, *_span(new.time))
     merged = merging.merge(None if stored is None else _block(stored, place), new)
     table = merged.block.table() if merged.news else None
     time = merged.block.time
-    span = (from_ms(int(time.min())), from_ms(int(time.max())))
-    return _Outcome(table, len(time), merged.added, merged.revised, merged.unchanged, merged.filled, *span)
+    return _Outcome(table, len(time), merged.added, merged.revised, merged.unchanged, merged.filled, *_span(time))
+
+
+def _span(time: Ints) -> tuple[datetime, datetime]:
+    """The oldest and the newest of some times in milliseconds."""
+    return from_ms(int(time.min())), from_ms(int(time.max()))
 
 
 def _block(rows: pa.Table, place: str) -> merging.Block:

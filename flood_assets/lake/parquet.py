@@ -177,13 +177,16 @@ class WindowFile:
             strict: hold against them what the footer says of them.
         """
         names = self.table.schema.names if columns is None else list(columns)
-        rows = self.decoded(names, coded=coded)
-        if strict and not coded:
-            self._require_honest_footer(rows)
+        rows = self.decoded(names, coded=coded, strict=strict)
         return joined([rows], schema_of(self.table, names, coded=coded))
 
     def decoded(
-        self, names: Sequence[str], *, measure_ids: Sequence[str] | None = None, coded: bool = False
+        self,
+        names: Sequence[str],
+        *,
+        measure_ids: Sequence[str] | None = None,
+        coded: bool = False,
+        strict: bool = False,
     ) -> pa.Table:
         """Its rows as they come most quickly, for `joined` to make one table of those of several windows.
 
@@ -191,6 +194,7 @@ class WindowFile:
             names: only these columns, in this order.
             measure_ids: only rows of these, which are sorted; row groups that hold none of them are not decoded.
             coded: as for `read`.
+            strict: as for `read`; where only some rows are decoded there is nothing to hold against them.
         """
         groups = list(range(self._metadata.num_row_groups))
         needed = dict.fromkeys(names)
@@ -206,7 +210,7 @@ class WindowFile:
                 rows = rows.filter(_is_among(rows.column("measure_id"), measure_ids))
         except _UNREADABLE as error:
             raise DamagedWindowError(self.place, _one_line(error)) from error
-        if measure_ids is None and coded:
+        if measure_ids is None and (coded or strict):
             self._require_honest_footer(rows)
         # Arrow takes longer to decode into dictionaries than to decode and encode.
         for name in [name for name in _CODED if coded and name in present]:

@@ -53,7 +53,7 @@ def doubt(keys: list[Key], days=DAYS, latest=None, lake=None, listed=0, now=NOW)
         days,
         marks=plan.marks_of(given, now),
         latest=shown(latest) if latest is not None else None,
-        held=held(lake) if lake is not None else None,
+        held=held(lake or []),
         listed=listed,
         now=now,
     )

@@ -48,7 +48,7 @@ def catch_up(readings: Iterable[Shown], marked: dict[str, datetime], trouble: Tr
 def caught_up(api: Api, marks_before: list[dict], now: datetime) -> refresh.Fetched:
     return refresh.catch_up(
         api,
-        stored=retained_windows(now),
+        held=dict.fromkeys(retained_windows(now), 0),
         marks=pa.Table.from_pylist(marks_before, schema=MARKS),
         measures=LISTED,
         now=now,
@@ -65,7 +65,7 @@ def test_a_cold_start_is_two_requests_the_newest_day_first():
     last = max(times(old))
     batch = [(key, NOON + MINUTE / 2) for key, _ in series("m0", last + 15 * MINUTE, NOON - 5 * MINUTE)]
     api = api_of([*old, *batch], trouble=Trouble(pause=60))
-    fetched = refresh.catch_up(api, stored=[], marks=None, measures=LISTED, now=NOON)
+    fetched = refresh.catch_up(api, held={}, marks=None, measures=LISTED, now=NOON)
     assert [what for what, _ in api.asked] == ["2026-11-21", "2026-11-20"]
     assert list(fetched.covered) == retained_windows(NOON)
     assert marked(fetched) == {"m0": datetime(2026, 11, 20, 23, 45, tzinfo=UTC)}
@@ -163,4 +163,6 @@ def test_without_what_everything_depends_on_there_is_no_refresh(refused, marks_b
         return  # a cold start does not ask it
     api = api_of(r for i in range(4) for r in series(f"m{i}", NOON - HOUR, NOON))
     with pytest.raises(SourceError, match="down"):
-        refresh.catch_up(api, stored=retained_windows(NOON), marks=marks_before, measures=LISTED, now=NOON)
+        refresh.catch_up(
+            api, held=dict.fromkeys(retained_windows(NOON), 0), marks=marks_before, measures=LISTED, now=NOON
+        )
