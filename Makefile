@@ -53,13 +53,13 @@ ceph:
 		$$as apt-get update -q && $$as apt-get install -y -q --no-install-recommends $(CEPH)
 
 soak: setup ## Live seven simulated days and compare with the truth (some 20 minutes; SOAK="--days 30 --faults")
-	@$(BIN)/python -m flood_assets_tests.soak $(SOAK)
+	@$(BIN)/python -m flood_assets_tests.support.soak $(SOAK)
 
 test-long: setup ## Run what takes more time than `make test` has, and many more stories of the model test
 	FLOOD_MODEL_EXAMPLES=500 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 FLOOD_ROUNDS=4 $(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
-		flood_assets_tests/test_model.py flood_assets_tests/test_source_faults.py \
-		flood_assets_tests/test_source_outages.py flood_assets_tests/test_crashes.py \
-		flood_assets_tests/test_side_by_side.py flood_assets_tests/test_refresh_day.py flood_assets_tests/test_soak.py
+		flood_assets_tests/proofs/test_model.py flood_assets_tests/proofs/test_source_faults.py \
+		flood_assets_tests/proofs/test_source_outages.py flood_assets_tests/proofs/test_crashes.py \
+		flood_assets_tests/proofs/test_side_by_side.py flood_assets_tests/proofs/test_refresh_day.py flood_assets_tests/proofs/test_soak.py
 
 bench: setup ## Measure beside what others use, on this machine: benchmarks/RESULTS.md (some five minutes, seven at first)
 	@$(BIN)/python -m benchmarks $(BENCH)

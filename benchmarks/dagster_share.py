@@ -72,7 +72,7 @@ def _tick(instance: Any, moment: datetime) -> dict[str, Any]:
     import dagster as dg  # noqa: PLC0415
 
     from flood_assets.definitions import defs  # noqa: PLC0415
-    from flood_assets.schedules import refresh_every_15_minutes  # noqa: PLC0415
+    from flood_assets.defs.schedules import refresh_every_15_minutes  # noqa: PLC0415
 
     started = time.perf_counter()
     repository = defs.get_repository_def()

@@ -109,7 +109,7 @@ def _calm_tick(day: Day) -> Iterable[Verdict]:
             "merging one window: at most 2 x",
             f"{shown.times(taken)}: {shown.seconds(ours)} and {shown.seconds(theirs)}",
             taken.median <= 2,
-            "It also looks at every window for holes and damage, and compares every gauge with its mark.",
+            "It also looks at every window for holes and damage, and compares every gauge with its watermark.",
         )
 
 

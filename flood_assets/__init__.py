@@ -2,7 +2,7 @@
 
 Importing this package costs nothing and wires nothing: the Dagster definitions are in
 `flood_assets.definitions`, what notebooks use is in `flood_assets.notebook`, and the
-command line is `flood_assets.cli`.
+command line is `flood_assets.cli.main`.
 """
 
 __version__ = "0.1.0"

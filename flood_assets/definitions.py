@@ -5,16 +5,16 @@
 
 import dagster as dg
 
-from flood_assets.assets.completeness import completeness
-from flood_assets.assets.readings import readings
-from flood_assets.assets.retention import retention
-from flood_assets.assets.stations import measures, stations
-from flood_assets.checks import measures_are_sound, readings_checks, stations_are_sound
-from flood_assets.jobs import housekeeping_job, reconcile_job, refresh_job, retention_job
-from flood_assets.lake.io_manager import LakeIOManager
-from flood_assets.resources import Clock, LakeResource, Source
-from flood_assets.schedules import housekeeping_every_hour, reconcile_every_6_hours, refresh_every_15_minutes
-from flood_assets.sensors import retention_sensor
+from flood_assets.defs.assets.completeness import completeness
+from flood_assets.defs.assets.readings import readings
+from flood_assets.defs.assets.retention import retention
+from flood_assets.defs.assets.stations import measures, stations
+from flood_assets.defs.checks import measures_are_sound, readings_checks, stations_are_sound
+from flood_assets.defs.io_manager import LakeIOManager
+from flood_assets.defs.jobs import housekeeping_job, reconcile_job, refresh_job, retention_job
+from flood_assets.defs.resources import Clock, LakeResource, Source
+from flood_assets.defs.schedules import housekeeping_every_hour, reconcile_every_6_hours, refresh_every_15_minutes
+from flood_assets.defs.sensors import retention_sensor
 
 
 def build_defs(

@@ -5,7 +5,7 @@
 
 Nothing of Dagster needs to run or to be set up: the Parquet windows are read where they lie, and of them only the
 columns, hours and row groups that were asked for. How they are read is in `flood_assets.lake.lake`; through Dagster the
-same tables are loaded by `flood_assets.lake.io_manager`.
+same tables are loaded by `flood_assets.defs.io_manager`.
 
 An answer that is empty, or less than was asked for, is no error: it has its columns, and a `NothingFoundWarning` says
 why it is so and what to do. Only that nothing changed is no reason to warn. Wrong arguments are errors.
@@ -28,11 +28,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets import quality, settings
-from flood_assets.lake.io_manager import to_pandas
+from flood_assets.defs.io_manager import to_pandas
+from flood_assets.defs.resources import LakeResource
 from flood_assets.lake.lake import Lake
 from flood_assets.ledger.account import Account, take
 from flood_assets.partitions import WINDOW, cutoff, is_expired, utc
-from flood_assets.resources import LakeResource
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TIMELINESS, Table
 
 if TYPE_CHECKING:

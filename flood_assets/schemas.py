@@ -70,14 +70,14 @@ class Table:
         )
 
 
-# Not a table that people read: how far the lake is complete, kept beside the tables. A *mark* is the time up to which
+# Not a table that people read: how far the lake is complete, kept beside the tables. A *watermark* is the time up to which
 # everything that the API has shown of a measure was asked for and stored.
-MARKS = pa.schema(
+WATERMARKS = pa.schema(
     [
         pa.field("measure_id", pa.string(), nullable=False),
         pa.field("newest", TIME, nullable=False),
         # How far apart the gauge's readings lie by its own habit; null until three of them are known.
-        pa.field("step_s", pa.int32()),
+        pa.field("interval_s", pa.int32()),
     ]
 )
 
@@ -152,7 +152,7 @@ COMPLETENESS = Table(
         Column("measure_id", pa.string(), "The measure that was counted", nullable=False),
         Column("window_start", TIME, "Start of the hour that was counted; only its moments of the last 24 hours count", nullable=False),
         Column("station_id", pa.string(), "The measure's station; null where no snapshot of measures knows the measure"),
-        Column("step_s", pa.int32(), "Time between readings that was counted by: the nominal one, or the gauge's own where that differs; null for event gauges", "s"),
+        Column("interval_s", pa.int32(), "Time between readings that was counted by: the nominal one, or the gauge's own where that differs; null for event gauges", "s"),
         Column("expected", pa.int32(), "Readings that the step lets expect; 0 for event gauges", nullable=False),
         Column("received", pa.int32(), "Readings that are stored; more than expected where some lie between the steps", nullable=False),
         Column("late", pa.int32(), "Of the received, those that the API did not show yet when it was asked after they were due", nullable=False),
@@ -172,13 +172,13 @@ TIMELINESS = Table(
     columns=(
         Column("measure_id", pa.string(), "The measure", nullable=False),
         Column("station_id", pa.string(), "Its station; null where no snapshot of measures knows the measure"),
-        Column("step_s", pa.int32(), "Time between its readings, as in completeness; null for event gauges", "s"),
+        Column("interval_s", pa.int32(), "Time between its readings, as in completeness; null for event gauges", "s"),
         Column("usual_delay_s", pa.int32(), "Median time from a reading to its first appearance, as far as our asking shows it; null until one was observed", "s"),
         Column("due_after_s", pa.int32(), "Time after which a reading has come if it comes: of 20 uploads 19 brought their first reading by then; null until one was observed", "s"),
         Column("uploads", pa.int32(), "Uploads of the last day from which both were learnt; 0 where they are remembered from before", nullable=False),
         Column("newest_at", TIME, "Time of the newest reading; remembered as long as there is a snapshot of each day"),
         Column("newest_seen_at", TIME, "When the API was asked and first showed that reading"),
-        Column("next_due_at", TIME, "When the next reading is due: newest_at + step_s + due_after_s; null where one of them is"),
+        Column("next_due_at", TIME, "When the next reading is due: newest_at + interval_s + due_after_s; null where one of them is"),
         Column("observed_at", TIME, "When this was judged", nullable=False),
     ),
 )

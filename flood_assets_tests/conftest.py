@@ -16,15 +16,15 @@ import dagster as dg
 import pytest
 
 from flood_assets.definitions import build_defs
-from flood_assets.jobs import refresh_requests, whole_day
+from flood_assets.defs.jobs import refresh_requests, whole_day
+from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, window_of
-from flood_assets.resources import Clock, LakeResource, Source
 from flood_assets.simulator import Server, Simulator, serve
-from flood_assets_tests.daemon import Daemon, open_daemon
+from flood_assets_tests.support.daemon import Daemon, open_daemon
 
 if TYPE_CHECKING:
-    from flood_assets_tests.s3 import S3Server
+    from flood_assets_tests.support.s3 import S3Server
 
 # After the first window and in the past of every machine that runs these tests: Dagster's own partitions end at the
 # machine's clock.
@@ -60,8 +60,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
-    """A real S3 server; see `flood_assets_tests.ceph`."""
-    from flood_assets_tests import ceph  # noqa: PLC0415 - few tests need what it imports
+    """A real S3 server; see `flood_assets_tests.support.ceph`."""
+    from flood_assets_tests.support import ceph  # noqa: PLC0415 - few tests need what it imports
 
     if missing := ceph.missing():
         pytest.skip(f"not installed: `apt-get install {' '.join(missing)}`, or `make test-s3`")

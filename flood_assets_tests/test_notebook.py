@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flood_assets.assets.common import hourly_windows
 from flood_assets.definitions import build_defs
+from flood_assets.defs.assets.common import hourly_windows
+from flood_assets.defs.io_manager import LakeIOManager
+from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.errors import LakeError
-from flood_assets.lake.io_manager import LakeIOManager
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
 from flood_assets.notebook import (
@@ -29,10 +30,9 @@ from flood_assets.notebook import (
     load_timeliness,
 )
 from flood_assets.partitions import partition_key, retained_windows, window_of
-from flood_assets.resources import Clock, LakeResource
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TIMELINESS
-from flood_assets_tests.lake.build import HOUR, QUARTER, fetched, snapshot
-from flood_assets_tests.s3 import BUCKET, S3Server, s3_server
+from flood_assets_tests.support.lake_rows import HOUR, QUARTER, fetched, snapshot
+from flood_assets_tests.support.s3 import BUCKET, S3Server, s3_server
 
 __all__ = ["s3_server"]
 
@@ -83,7 +83,7 @@ def fill(lake: Lake) -> None:
     newest = NOW.replace(minute=0, second=0)
     rows = [(measure, newest - i * QUARTER, float(i)) for measure in MEASURE_IDS for i in range(96)]
     station_of = {measure: station for measure, station, *_ in MEASURE_ROWS}
-    lake.merge_readings(fetched(*rows), NOW, NOW, stations=station_of)
+    lake.upsert_readings(fetched(*rows), NOW, NOW, stations=station_of)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def flawed(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     rows += [("K2-tide", newest - i * QUARTER, 0.5) for i in range(96)]
     rows += [("unheard of", newest, 5.0)]
-    lake.merge_readings(fetched(*rows), NOW + timedelta(seconds=1), NOW)
+    lake.upsert_readings(fetched(*rows), NOW + timedelta(seconds=1), NOW)
     return lake.url
 
 
@@ -255,7 +255,7 @@ def test_flags_of_nothing_are_columns_too(tmp_path):
 
 def test_without_snapshots_nothing_is_evaluated_and_it_is_told_once(tmp_path):
     lake = Lake.open((tmp_path / "lake").as_uri())
-    lake.merge_readings(fetched(("K1-level", NOW - HOUR, 1e9)), NOW, NOW)
+    lake.upsert_readings(fetched(("K1-level", NOW - HOUR, 1e9)), NOW, NOW)
     with told("nothing can be joined from measures", "nothing can be joined from stations"):
         frame = load_readings(lake=lake.url, flags=True, joined=True)
     assert frame.iloc[0][FLAGS].tolist() == [2] * 5
@@ -405,7 +405,7 @@ def test_a_station_without_measures_is_given_where_measures_were_not_asked_for(t
 
 def test_a_measure_that_no_snapshot_knows_is_found_by_its_id(tmp_path):
     lake = Lake.open(tmp_path.as_uri())
-    lake.merge_readings(fetched(("unknown-yet", NOW - HOUR, 1.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("unknown-yet", NOW - HOUR, 1.0)), NOW, NOW)
     assert load_readings(lake=tmp_path, measure="unknown-yet").value.tolist() == [1.0]
 
 
@@ -413,7 +413,7 @@ def test_only_the_row_groups_of_the_chosen_gauges_are_read(tmp_path):
     lake = Lake.open(tmp_path.as_uri())
     when = NOW - HOUR
     many = [f"m{i:05}" for i in range(20_000)]
-    lake.merge_readings(fetched(*[(name, when, 1.0) for name in many]), NOW, NOW)
+    lake.upsert_readings(fetched(*[(name, when, 1.0) for name in many]), NOW, NOW)
     observed = {"station_id": "S", "label": "Here", "river": "River Few"}
     lake.put_snapshot(STATIONS, window_of(NOW), snapshot(STATIONS, NOW, observed))
     lake.put_snapshot(MEASURES, window_of(NOW), snapshot(MEASURES, NOW, {"measure_id": many[-1], "station_id": "S"}))
@@ -508,7 +508,7 @@ def test_joined_columns_can_be_chosen_alone():
 
 def test_joined_fills_in_a_station_that_was_not_known_when_the_reading_came(tmp_path):
     lake = Lake.open(tmp_path.as_uri())
-    lake.merge_readings(fetched(("K1-level", NOW - HOUR, 1.0), ("stray", NOW - HOUR, 2.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("K1-level", NOW - HOUR, 1.0), ("stray", NOW - HOUR, 2.0)), NOW, NOW)
     lake.put_snapshot(STATIONS, window_of(NOW), snapshot(STATIONS, NOW, *STATION_ROWS))
     lake.put_snapshot(MEASURES, window_of(NOW), snapshot(MEASURES, NOW, *measure_rows()))
     assert load_readings(lake=tmp_path).station_id.isna().all()
@@ -518,7 +518,7 @@ def test_joined_fills_in_a_station_that_was_not_known_when_the_reading_came(tmp_
 
 
 def test_readings_without_a_snapshot_are_joined_with_nothing_and_it_is_told(tmp_path):
-    Lake.open(tmp_path.as_uri()).merge_readings(fetched(("m", NOW - HOUR, 1.0)), NOW, NOW)
+    Lake.open(tmp_path.as_uri()).upsert_readings(fetched(("m", NOW - HOUR, 1.0)), NOW, NOW)
     with told("nothing can be joined from measures", "nothing can be joined from stations"):
         frame = load_readings(lake=tmp_path, joined=True)
     assert frame.dtypes.equals(load_readings(joined=True).dtypes)
@@ -529,8 +529,8 @@ def test_readings_without_a_snapshot_are_joined_with_nothing_and_it_is_told(tmp_
 
 def test_a_revised_reading_shows_its_previous_value(tmp_path):
     lake = Lake.open(tmp_path.as_uri())
-    lake.merge_readings(fetched(("m", NOW - HOUR, 1.0)), NOW - QUARTER, NOW)
-    lake.merge_readings(fetched(("m", NOW - HOUR, 2.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("m", NOW - HOUR, 1.0)), NOW - QUARTER, NOW)
+    lake.upsert_readings(fetched(("m", NOW - HOUR, 2.0)), NOW, NOW)
     row = load_readings(lake=tmp_path).iloc[0]
     assert (row.value, row.previous_value, row.revision) == (2.0, 1.0, 1)
 
@@ -557,7 +557,7 @@ def changing(tmp_path: Path) -> Path:
 
     def fetch(ago: timedelta, **values: float | None) -> None:
         rows = [(measure.replace("_", "-"), READ_AT, value) for measure, value in values.items()]
-        lake.merge_readings(fetched(*rows), NOW - ago, NOW, stations=station_of)
+        lake.upsert_readings(fetched(*rows), NOW - ago, NOW, stations=station_of)
 
     fetch(2 * HOUR, K1_level=1.0, K1_flow=5.0, K2_tide=3.0, G1_level=None)
     fetch(HOUR, K1_level=2.0, T_level=7.0)
@@ -606,8 +606,8 @@ def test_what_came_again_with_the_same_value_did_not_change(changing):
 
 def test_a_station_that_becomes_known_is_no_change(tmp_path):
     lake = Lake.open(tmp_path.as_uri())
-    lake.merge_readings(fetched(("m", READ_AT, 1.0)), NOW - HOUR, NOW)
-    lake.merge_readings(fetched(("m", READ_AT, 1.0)), NOW, NOW, stations={"m": "S"})
+    lake.upsert_readings(fetched(("m", READ_AT, 1.0)), NOW - HOUR, NOW)
+    lake.upsert_readings(fetched(("m", READ_AT, 1.0)), NOW, NOW, stations={"m": "S"})
     assert load_readings(lake=tmp_path).station_id.tolist() == ["S"]
     assert load_changes(lake=tmp_path, since=QUARTER).empty
 
@@ -615,8 +615,8 @@ def test_a_station_that_becomes_known_is_no_change(tmp_path):
 def test_changes_are_in_order_of_change_then_measure_then_time(tmp_path):
     lake = Lake.open(tmp_path.as_uri())
     early, late = NOW - 5 * HOUR, NOW - 2 * HOUR
-    lake.merge_readings(fetched(("b", late, 1.0), ("b", early, 1.0), ("a", late, 1.0)), NOW - QUARTER, NOW)
-    lake.merge_readings(fetched(("a", early, 1.0), ("c", early, 1.0)), NOW - HOUR, NOW)
+    lake.upsert_readings(fetched(("b", late, 1.0), ("b", early, 1.0), ("a", late, 1.0)), NOW - QUARTER, NOW)
+    lake.upsert_readings(fetched(("a", early, 1.0), ("c", early, 1.0)), NOW - HOUR, NOW)
     frame = load_changes(lake=tmp_path, since=2 * HOUR, columns=["measure_id", "date_time"])
     assert list(frame.itertuples(index=False, name=None)) == [
         ("a", early),
@@ -723,7 +723,7 @@ def test_that_nothing_changed_is_an_empty_table_without_a_warning(changing, join
 
 
 def test_a_measure_that_no_snapshot_knows_is_known_by_its_readings_though_none_changed(changing):
-    Lake.open(changing.as_uri()).merge_readings(fetched(("unknown-yet", READ_AT, 1.0)), NOW - HOUR, NOW)
+    Lake.open(changing.as_uri()).upsert_readings(fetched(("unknown-yet", READ_AT, 1.0)), NOW - HOUR, NOW)
     assert load_changes(lake=changing, since=QUARTER, measure="unknown-yet").empty
     assert len(load_changes(lake=changing, since=2 * HOUR, measure="unknown-yet")) == 1
 
@@ -745,7 +745,7 @@ def test_changes_of_an_unknown_name_are_none_and_it_is_told(changing, selection,
 
 def test_of_changes_over_a_day_ago_those_of_kept_readings_are_given_and_it_is_told(changing):
     later = READ_AT + 24 * HOUR
-    Lake.open(changing.as_uri()).merge_readings(fetched(("K1-level", NOW, 1.0)), NOW, NOW)
+    Lake.open(changing.as_uri()).upsert_readings(fetched(("K1-level", NOW, 1.0)), NOW, NOW)
     with told(
         "since 2026-10-04 06:07Z is over a day ago: only the last 24 hours are kept, and readings up to 2026-10-05"
     ):

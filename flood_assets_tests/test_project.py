@@ -78,7 +78,7 @@ def test_ticks_are_pruned_and_runs_that_hang_are_ended():
 def test_metadata_lives_in_setup_cfg_and_tools_in_pyproject(pyproject, setup):
     assert "project" not in pyproject
     assert setup["metadata"]["name"] == "flood-assets"
-    assert setup["options.entry_points"]["console_scripts"].strip() == "flood-assets = flood_assets.cli:main"
+    assert setup["options.entry_points"]["console_scripts"].strip() == "flood-assets = flood_assets.cli.main:main"
     assert setup["options.package_data"]["flood_assets"] == "py.typed"
     assert flood_assets.__version__
 

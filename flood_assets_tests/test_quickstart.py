@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.schemas import MEASURES, STATIONS
-from flood_assets_tests.lake.build import QUARTER, fetched, snapshot
+from flood_assets_tests.support.lake_rows import QUARTER, fetched, snapshot
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
@@ -51,7 +51,7 @@ def fill(folder: Path) -> None:
     lake = Lake.open(folder.as_uri())
     lake.put_snapshot(STATIONS, window_of(NOW), snapshot(STATIONS, NOW, *stations))
     lake.put_snapshot(MEASURES, window_of(NOW), snapshot(MEASURES, NOW, *measures))
-    lake.merge_readings(fetched(*readings), NOW, NOW)
+    lake.upsert_readings(fetched(*readings), NOW, NOW)
 
 
 @pytest.fixture(scope="module")

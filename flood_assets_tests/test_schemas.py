@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from flood_assets.schemas import MARKS, READINGS, REJECTS, TABLES, TIME
+from flood_assets.schemas import READINGS, REJECTS, TABLES, TIME, WATERMARKS
 
 each_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 
@@ -58,5 +58,5 @@ def test_tables_are_found_by_name_and_readings_and_rejects_by_time():
     assert READINGS.key == ("measure_id", "date_time")
 
 
-def test_a_mark_always_has_its_measure_and_time():
-    assert [field.nullable for field in MARKS] == [False, False, True]
+def test_a_watermark_always_has_its_measure_and_time():
+    assert [field.nullable for field in WATERMARKS] == [False, False, True]

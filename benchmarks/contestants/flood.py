@@ -61,9 +61,9 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
     """
     import time  # noqa: PLC0415
 
-    import flood_assets.ea.refresh  # noqa: F401, PLC0415 - `fetch` imports it when it is called
+    import flood_assets.ea.fetch  # noqa: F401, PLC0415 - `fetch` imports it when it is called
     from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415 - imports are part of what is measured
-    from flood_assets.filling import fetch, store  # noqa: PLC0415
+    from flood_assets.ingest import fetch, store  # noqa: PLC0415
     from flood_assets.lake.lake import Lake  # noqa: PLC0415
 
     import_what_pyarrow_imports_late()
@@ -99,7 +99,7 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
 
 def _waited(answers: "Sequence[Answer]") -> float:
     """How long it waited for bytes by the clock on the wall: single gauges are asked several at a time."""
-    from flood_assets.ea.refresh import AT_ONCE  # noqa: PLC0415
+    from flood_assets.ea.fetch import AT_ONCE  # noqa: PLC0415
 
     singles = [len(answer.rows["measure_id"].unique()) <= 1 for answer in answers]
     parts = (one.seconds_download / (AT_ONCE if alone else 1) for one, alone in zip(answers, singles, strict=True))
@@ -114,7 +114,7 @@ def _patience(task: Task) -> dict[str, Any]:
 def _imports() -> dict[str, Any]:
     import requests  # noqa: F401, PLC0415 - the client imports it when it is used
 
-    import flood_assets.filling  # noqa: F401, PLC0415
+    import flood_assets.ingest  # noqa: F401, PLC0415
 
     import_what_pyarrow_imports_late()
     return {}

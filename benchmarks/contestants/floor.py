@@ -1,4 +1,4 @@
-"""The floor: a day as a script would fill it by hand. No merge, no checks, no marks, no second run.
+"""The floor: a day as a script would fill it by hand. No merge, no checks, no watermarks, no second run.
 
 Two variants, of which the quicker counts: `strings`, which is how one writes it first, and `dictionary`, which sorts by
 the ranks of the measures' names, because Arrow cannot sort dictionaries.

@@ -14,7 +14,7 @@ def fill(task: Task) -> dict[str, Any]:
     os.environ["FLOOD_NOW"] = task.now.isoformat()
     if not task.gzip:
         ask_plainly()
-    from flood_assets.terminal import run  # noqa: PLC0415 - part of what is measured
+    from flood_assets.cli.run import run  # noqa: PLC0415 - part of what is measured
 
     code = run("refresh")
     if code:

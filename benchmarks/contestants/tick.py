@@ -23,9 +23,9 @@ import requests
 
 from benchmarks.contestant import MEASURES, Task
 from benchmarks.contestants import flood, raw
-from flood_assets.ea import plan, refresh
+from flood_assets.ea import fetch, plan
 from flood_assets.ea.client import FloodMonitoringApi
-from flood_assets.lake import marks
+from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import retained_windows
 from flood_assets.schemas import MEASURES as MEASURES_TABLE
@@ -87,7 +87,7 @@ def _take_in_what_jumped(task: Task, moment: datetime) -> int:
         How many jump still.
     """
     lake = Lake.open(task.out.resolve().as_uri())
-    complete = marks.load(lake)
+    complete = watermarks.load(lake)
     snapshot = lake.newest_snapshot(MEASURES_TABLE, moment)
     if complete is None or snapshot is None:
         raise RuntimeError("a calm tick needs a full lake")
@@ -95,14 +95,14 @@ def _take_in_what_jumped(task: Task, moment: datetime) -> int:
         latest = api.latest().rows
         chosen = plan.after_latest(latest, complete.rows, snapshot, moment)
         moved = latest.filter(pa.array(chosen.take))["measure_id"].cast(pa.string()).combine_chunks()
-        whole = refresh.reread(api, retained_windows(moment), moment)
+        whole = fetch.reread(api, retained_windows(moment), moment)
 
     def others(rows: pa.Table) -> pa.Table:
         return rows.filter(pc.invert(pc.is_in(rows["measure_id"].cast(pa.string()), value_set=moved)))
 
-    lake.merge_readings(others(whole.rows), whole.observed_at, moment, stations=snapshot)
-    marks.advance(lake, others(whole.marks), whole.observed_at, loss=complete.loss)
-    after = marks.load(lake)
+    lake.upsert_readings(others(whole.rows), whole.observed_at, moment, stations=snapshot)
+    watermarks.advance(lake, others(whole.watermarks), whole.observed_at, loss=complete.loss)
+    after = watermarks.load(lake)
     left = plan.after_latest(latest, after.rows if after else complete.rows, snapshot, moment)
     return len(left.since) + len(left.days)
 

@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 from flood_assets import __version__
 from flood_assets.ea import parse
 from flood_assets.errors import SourceError
+from flood_assets.grouping import Gatherer
 from flood_assets.schemas import REJECTS
-from flood_assets.windowed import Gatherer
 
 if TYPE_CHECKING:  # `requests` costs a tenth of a second: only who asks the API pays it
     import requests

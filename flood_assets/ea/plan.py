@@ -1,7 +1,7 @@
 """What to ask the API for: pure decisions from counts and times, each with its reason.
 
 A refresh that asked only `latest` would lose what a gauge uploads in a batch; one that always read whole days
-would move sixty times the bytes. So a tick compares `latest` with the *marks*: of each measure, the time up to
+would move sixty times the bytes. So a tick compares `latest` with the *watermarks*: of each measure, the time up to
 which everything that the API has shown of it was asked for and stored. A measure that moved by one step is done
 with its one new row. One that jumped is asked for its retained day, or the day is read whole when that costs less.
 
@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flood_assets.grouping import Windowed
 from flood_assets.partitions import WINDOW, cutoff, days_of, midnight, retained_windows, to_ms, utc
-from flood_assets.schemas import MARKS, TIME
-from flood_assets.windowed import Windowed
+from flood_assets.schemas import TIME, WATERMARKS
 
 # What a request costs, in seconds of the API's time: a day of 490,000 rows took it about 14 s in 2026, a small answer
 # takes about a quarter of a second.
@@ -66,7 +66,7 @@ def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) ->
 
     Args:
         stored: the windows that the lake holds.
-        marked: whether the lake has marks to compare `latest` with.
+        marked: whether the lake has watermarks to compare `latest` with.
         now: the time of the tick.
     """
     retained = retained_windows(now)
@@ -85,12 +85,12 @@ def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) ->
     return Plan(reason="all windows are there", latest=True)
 
 
-def after_latest(latest: pa.Table, marks: pa.Table, measures: pa.Table, now: datetime) -> Plan:
+def after_latest(latest: pa.Table, watermarks: pa.Table, measures: pa.Table, now: datetime) -> Plan:
     """Decide what else to ask for, now that `latest` shows where each measure stands.
 
     Args:
         latest: the answer, one row a measure: measure_id (dictionary or string), date_time.
-        marks: schema `MARKS`.
+        watermarks: schema `WATERMARKS`.
         measures: the newest snapshot (measure_id, period_s); may be empty.
         now: the time at which `latest` was asked.
 
@@ -100,14 +100,14 @@ def after_latest(latest: pa.Table, marks: pa.Table, measures: pa.Table, now: dat
     now = utc(now)
     ids = latest["measure_id"].cast(pa.string()).combine_chunks()
     at = _milliseconds(latest["date_time"])
-    mark, step = _stand(ids, marks, measures)
-    # A mark that has left the retained day only says that the whole day may be new.
+    watermark, step = _stand(ids, watermarks, measures)
+    # A watermark that has left the retained day only says that the whole day may be new.
     edge = to_ms(cutoff(now))
-    moved = at > np.maximum(mark, edge)
-    take = moved & (mark > edge) & (at - mark <= step * STEP_TOLERANCE) & (at <= to_ms(now))
+    moved = at > np.maximum(watermark, edge)
+    take = moved & (watermark > edge) & (at - watermark <= step * STEP_TOLERANCE) & (at <= to_ms(now))
     jumped = moved & ~take
-    # Where the next reading after the mark falls on today, today's answer holds all that is new of this measure.
-    within_today = jumped & (np.maximum(_due(mark, step), edge) >= to_ms(midnight(now.date())))
+    # Where the next reading after the watermark falls on today, today's answer holds all that is new of this measure.
+    within_today = jumped & (np.maximum(_due(watermark, step), edge) >= to_ms(midnight(now.date())))
     return _cheapest(ids, within_today, jumped & ~within_today, take, step, now)
 
 
@@ -145,25 +145,25 @@ def _cheapest(
     return Plan(reason=reason, days=tuple(days), latest=True, since=tuple(chosen), take=take)
 
 
-def marks_of(readings: Windowed, now: datetime) -> pa.Table:
-    """The marks that follow from all retained readings of some measures.
+def watermarks_of(readings: Windowed, now: datetime) -> pa.Table:
+    """The watermarks that follow from all retained readings of some measures.
 
     Args:
         readings: every retained reading of each measure that is in it.
         now: readings after this have no say: the gauge's clock is wrong, and what is due is still to come.
 
     Returns:
-        Schema `MARKS`, one row a measure that has a retained reading. `step_s` is the 10th percentile of the
+        Schema `WATERMARKS`, one row a measure that has a retained reading. `interval_s` is the 10th percentile of the
         gaps: a gauge that reports every five minutes in a flood counts as a five-minute gauge for that day.
     """
     retained = readings.between(to_ms(cutoff(now)), to_ms(now))
-    found = [_marks_of(block) for block in retained.blocks(AT_ONCE)]
-    return pa.concat_tables([MARKS.empty_table(), *found]).combine_chunks()
+    found = [_watermarks_of(block) for block in retained.blocks(AT_ONCE)]
+    return pa.concat_tables([WATERMARKS.empty_table(), *found]).combine_chunks()
 
 
-def _marks_of(readings: Windowed) -> pa.Table:
+def _watermarks_of(readings: Windowed) -> pa.Table:
     if not readings.windows:
-        return MARKS.empty_table()
+        return WATERMARKS.empty_table()
     # One number a reading: sorted, the readings of a measure follow each other.
     key = np.concatenate([w.measure.astype(np.int64) << _TIME_BITS | w.time for w in readings.windows])
     key.sort()
@@ -184,48 +184,50 @@ def _marks_of(readings: Windowed) -> pa.Table:
             pa.array(at[last]).cast(TIME),
             pa.array((step // 1000).astype(np.int32), mask=~known),
         ],
-        schema=MARKS,
+        schema=WATERMARKS,
     )
 
 
-def credible(newer: pa.Table, marks: pa.Table, measures: pa.Table, first_day: date, now: datetime) -> pa.Table:
-    """Those of the newer marks whose past is complete although only days from `first_day` on were read.
+def credible(newer: pa.Table, watermarks: pa.Table, measures: pa.Table, first_day: date, now: datetime) -> pa.Table:
+    """Those of the newer watermarks whose past is complete although only days from `first_day` on were read.
 
-    A measure whose next reading may be dated before that keeps its old mark, so that the next tick sees it jump: its
-    batch arrived after `latest` was asked, or it could not be asked itself.
+    A measure whose next reading may be dated before that keeps its old watermark, so that the next tick sees it jump:
+    its batch arrived after `latest` was asked, or it could not be asked itself.
 
     Args:
-        newer: what follows from the days, schema `MARKS`.
-        marks: how far the lake was complete before, schema `MARKS`.
+        newer: what follows from the days, schema `WATERMARKS`.
+        watermarks: how far the lake was complete before, schema `WATERMARKS`.
         measures: the newest snapshot (measure_id, period_s); may be empty.
-        first_day: the oldest UTC day that was read; all days from it to those of the newer marks were.
+        first_day: the oldest UTC day that was read; all days from it to those of the newer watermarks were.
         now: the time of the tick.
     """
     start = midnight(first_day)
     if start <= cutoff(now):
         return newer
-    mark, step = _stand(newer["measure_id"].combine_chunks(), marks, measures)
-    return newer.filter(pa.array(_due(mark, step) >= to_ms(start)))
+    watermark, step = _stand(newer["measure_id"].combine_chunks(), watermarks, measures)
+    return newer.filter(pa.array(_due(watermark, step) >= to_ms(start)))
 
 
-def _stand(ids: pa.Array, marks: pa.Table, measures: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Where each measure stands, in milliseconds: its mark, long ago without one, and its step.
+def _stand(
+    ids: pa.Array, watermarks: pa.Table, measures: pa.Table
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Where each measure stands, in milliseconds: its watermark, long ago without one, and its step.
 
     The step is the shorter of what is nominal and what is usual. It is NaN where the habit is not known yet: a gauge
     that is listed with 15 minutes may report every five. It is NaN for an event gauge, which is listed without a
     period: whatever it shows may hide another event, however regular the last ones were. A measure that is not
     listed at all is judged by its habit alone.
     """
-    index = _index_in(ids, marks["measure_id"])
-    mark = np.append(_milliseconds(marks["newest"]), 0)[index]
-    usual = _at(marks["step_s"], index, absent=np.nan)
+    index = _index_in(ids, watermarks["measure_id"])
+    watermark = np.append(_milliseconds(watermarks["newest"]), 0)[index]
+    usual = _at(watermarks["interval_s"], index, absent=np.nan)
     nominal = _at(measures["period_s"], _index_in(ids, measures["measure_id"]), absent=np.inf)
-    return mark, np.minimum(nominal, usual) * 1000
+    return watermark, np.minimum(nominal, usual) * 1000
 
 
-def _due(mark: npt.NDArray[np.int64], step: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The earliest time that the reading after the mark can have: any, where the step is not known."""
-    earliest: npt.NDArray[np.float64] = mark.astype(np.float64) + np.where(np.isnan(step), 0, step)
+def _due(watermark: npt.NDArray[np.int64], step: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The earliest time that the reading after the watermark can have: any, where the step is not known."""
+    earliest: npt.NDArray[np.float64] = watermark.astype(np.float64) + np.where(np.isnan(step), 0, step)
     return earliest
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from flood_assets.windowed import Codes
+from flood_assets.grouping import Codes
 
 Columns = Mapping[str, NDArray[Any]]
 

@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError, WrongLakeError
-from flood_assets.lake import marks, parquet, retention
-from flood_assets.lake import merge as merging
-from flood_assets.lake.layout import IDENTITY, damaged_key, key_of, window_of_key
+from flood_assets.grouping import Ints, Window
+from flood_assets.lake import parquet, retention, watermarks
+from flood_assets.lake import upsert as merging
+from flood_assets.lake.layout import IDENTITY, key_of, quarantine_key, window_of_key
 from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, conform, joined, schema_of
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
@@ -31,7 +32,6 @@ from flood_assets.lake.store import Blob, ConflictError, Meta, Patience, Store, 
 from flood_assets.lake.turns import Turns
 from flood_assets.partitions import WINDOW, cutoff, from_ms, is_expired, utc, window_of, windows_between
 from flood_assets.schemas import READINGS, REJECTS, TABLES, Table
-from flood_assets.windowed import Ints, Window
 
 LAYOUT = 1
 # Windows that are read at once: with two cores more gain nothing, in a distant bucket each waits for its answer.
@@ -64,7 +64,7 @@ class WindowChange:
         seconds_merge: merging.
         seconds_write: encoding and putting.
         filled: stored readings that were given their station.
-        set_aside: where a damaged object was moved that lay in the window's place.
+        quarantined: where a damaged object was moved that lay in the window's place.
     """
 
     window: datetime
@@ -80,11 +80,11 @@ class WindowChange:
     seconds_merge: float
     seconds_write: float
     filled: int = 0
-    set_aside: str | None = None
+    quarantined: str | None = None
 
 
 @dataclass(frozen=True)
-class Merge:
+class Upserted:
     """What became of a fetch.
 
     Attributes:
@@ -227,14 +227,14 @@ class Lake:
 
     # -- writing
 
-    def merge_readings(
+    def upsert_readings(
         self,
         rows: pa.Table,
         observed_at: datetime,
         now: datetime,
         *,
         stations: pa.Table | Mapping[str, str] | None = None,
-    ) -> Merge:
+    ) -> Upserted:
         """Merge fetched readings into their windows, the oldest window first.
 
         The order is a promise: a run that is killed leaves older windows complete and newer ones as they were, so a
@@ -267,7 +267,7 @@ class Lake:
             with turns.of(number) as mine:
                 return self._update(READINGS, start, revise, wait=mine)
 
-        return Merge(turns.all(merged, self._writers), fetch.expired, fetch.future, fetch.repeated)
+        return Upserted(turns.all(merged, self._writers), fetch.expired, fetch.future, fetch.repeated)
 
     def ensure_windows(self, table: Table, windows: Iterable[datetime]) -> None:
         """Store those of the windows that are not there as empty ones: they were asked for, and there was nothing.
@@ -326,12 +326,12 @@ class Lake:
             for window in windows
         ]
 
-    def set_aside(self, table: Table, window: datetime) -> str | None:
-        """Keep a damaged window's object below `_damaged/`, where no reader looks, and put an empty one in its place.
+    def quarantine(self, table: Table, window: datetime) -> str | None:
+        """Move a damaged window's object below `_quarantine/` and put an empty one in its place.
 
         Exactly the version that was found damaged is replaced, in one write: of two runs that find it at once one does
-        it, and what a third has written there meanwhile stays. The marks forget before that what the window held, so
-        that the next refresh reads the day whole, whatever becomes of this run.
+        it, and what a third has written there meanwhile stays. The watermarks forget before that what the window held,
+        so that the next refresh reads the day whole, whatever becomes of this run.
 
         Returns:
             The name under which it is kept; None when the window is sound, or there is none.
@@ -356,7 +356,7 @@ class Lake:
         raise AssertionError("attempts() ends with an error")
 
     def inspect(self, table: Table, windows: Sequence[datetime]) -> tuple[dict[datetime, Content], dict[datetime, str]]:
-        """Look at the footers of windows, and set aside those that are none of this table by it.
+        """Look at the footers of windows, and quarantined those that are none of this table by it.
 
         Damage inside is found by whoever decodes the rows, a merge or the checks, which do the same.
 
@@ -367,7 +367,7 @@ class Lake:
         looked = dict(zip(windows, self._looked(partial(self._content_or_damage, table), windows), strict=True))
         contents = {window: found for window, found in looked.items() if isinstance(found, Content)}
         damaged = [window for window, found in looked.items() if isinstance(found, DamagedWindowError)]
-        moved = {window: aside for window in damaged if (aside := self.set_aside(table, window))}
+        moved = {window: aside for window in damaged if (aside := self.quarantine(table, window))}
         return dict(sorted({**contents, **dict.fromkeys(damaged, _NOTHING)}.items())), moved
 
     def damaged(self, table: Table) -> list[datetime]:
@@ -571,7 +571,7 @@ class Lake:
                     seconds_merge=merged - read,
                     seconds_write=0.0,
                     filled=outcome.filled,
-                    set_aside=aside,
+                    quarantined=aside,
                 )
                 if outcome.rows is None:
                     return change
@@ -592,12 +592,12 @@ class Lake:
         return WindowFile(table, f"{self.url}/{key}", blob.data).read(strict=table is READINGS)
 
     def _kept_aside(self, table: Table, blob: Blob) -> str:
-        """Keep a copy of a damaged object that is about to be replaced, and let the marks forget what it held."""
-        aside = damaged_key(blob.meta.key, blob.meta.modified, blob.data)
+        """Keep a copy of a damaged object that is about to be replaced, and let the watermarks forget what it held."""
+        aside = quarantine_key(blob.meta.key, blob.meta.modified, blob.data)
         with suppress(ConflictError):  # another run found the same bytes and has kept them
             self.store.put(aside, blob.data.to_pybytes(), replaces=None)
         if table is READINGS:
-            marks.forget(self)
+            watermarks.forget(self)
         return aside
 
     def _damage(self, table: Table, key: str, blob: Blob) -> DamagedWindowError | None:

@@ -13,8 +13,8 @@ from pyarrow import Buffer
 from flood_assets.schemas import TABLES, Table
 
 IDENTITY = "_lake.json"
-MARKS_KEY = "_marks.parquet"
-DAMAGED = "_damaged"
+WATERMARKS_KEY = "_watermarks.parquet"
+QUARANTINE = "_quarantine"
 LOCKS = ".locks"
 
 _WINDOW_KEY = re.compile(r"(?P<table>\w+)/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/(?P=table)\.parquet")
@@ -30,18 +30,18 @@ def window_of_key(table: Table, key: str) -> datetime | None:
     return _window(_WINDOW_KEY.fullmatch(key), table)
 
 
-def window_of_damaged(table: Table, key: str) -> datetime | None:
-    """The window that an object below `_damaged/` once was; None for a stranger's file."""
-    match = _WINDOW_KEY.match(key, len(DAMAGED) + 1) if key.startswith(f"{DAMAGED}/") else None
+def window_of_quarantined(table: Table, key: str) -> datetime | None:
+    """The window that an object below `_quarantine/` once was; None for a stranger's file."""
+    match = _WINDOW_KEY.match(key, len(QUARANTINE) + 1) if key.startswith(f"{QUARANTINE}/") else None
     return _window(match, table)
 
 
-def damaged_key(key: str, modified: datetime, data: Buffer) -> str:
+def quarantine_key(key: str, modified: datetime, data: Buffer) -> str:
     """Where a damaged object is kept: its name, the moment it was written and a sum of its bytes.
 
     The same object has the same name, whoever keeps it, and another one never has.
     """
-    return f"{DAMAGED}/{key}.{modified:%Y%m%dT%H%M%S}-{zlib.crc32(data):08x}"
+    return f"{QUARANTINE}/{key}.{modified:%Y%m%dT%H%M%S}-{zlib.crc32(data):08x}"
 
 
 def lock_of(key: str) -> str:

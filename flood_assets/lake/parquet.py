@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flood_assets.errors import LakeError
+from flood_assets.grouping import ranks
 from flood_assets.schemas import Table
-from flood_assets.windowed import ranks
 
 # At most so many: three row groups in a national hour of 20,000 readings, so that one gauge costs a third of the
 # decoding. Measured on such an hour: 4,096 rows need 6 % more bytes than 8,192, and 16,384 only 2 % fewer.
@@ -50,7 +50,7 @@ class DamagedWindowError(LakeError):
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(
-            f"{place} cannot be read: {reason}. The next refreshes set it aside below _damaged/ and fill the window "
+            f"{place} cannot be read: {reason}. The next refreshes set it aside below _quarantine/ and fill the window "
             "again, as long as the API has it; `flood-assets reconcile` does so now for readings"
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
-from flood_assets.lake.layout import DAMAGED, window_of_damaged
+from flood_assets.lake.layout import QUARANTINE, window_of_quarantined
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.lake.store import ConflictError, Meta
 from flood_assets.partitions import cutoff, is_expired, window_of
@@ -35,15 +35,15 @@ class Expiry:
         window: its start.
         rows: rows that went; None where that was not looked up, or where the window is damaged.
         bytes_freed: bytes that went; None where that is not known before it is done.
-        action: "deleted" for a whole object, "trimmed" for a window that keeps its newer rows, "set aside" for one that
-            could not be trimmed because it is damaged.
+        action: "deleted" for a whole object, "trimmed" for a window that keeps its newer rows, "quarantined" for one
+            that could not be trimmed because it is damaged.
     """
 
     table: str
     window: datetime
     rows: int | None
     bytes_freed: int | None
-    action: Literal["deleted", "trimmed", "set aside"]
+    action: Literal["deleted", "trimmed", "quarantined"]
 
 
 def expired(lake: "Lake", now: datetime, tables: Iterable[Table]) -> list[Expiry]:
@@ -96,8 +96,8 @@ def _expire_table(lake: "Lake", table: Table, now: datetime, *, dry_run: bool) -
             trimmed = _trim(lake, table, crossing, now, dry_run=dry_run)
         except DamagedWindowError:
             if not dry_run:
-                lake.set_aside(table, crossing.window)
-            trimmed = Expiry(table.name, crossing.window, None, None, "set aside")
+                lake.quarantine(table, crossing.window)
+            trimmed = Expiry(table.name, crossing.window, None, None, "quarantined")
         done += [trimmed] if trimmed else []
     return done
 
@@ -120,8 +120,8 @@ def _due(lake: "Lake", table: Table, now: datetime) -> tuple[list["StoredWindow"
 
 
 def _due_damaged(lake: "Lake", table: Table, now: datetime) -> list[tuple[datetime, Meta]]:
-    """Objects that were set aside and whose windows have expired: they hold rows too."""
-    found = [(window_of_damaged(table, meta.key), meta) for meta in lake.store.list(f"{DAMAGED}/{table.name}")]
+    """Objects that were quarantined and whose windows have expired: they hold rows too."""
+    found = [(window_of_quarantined(table, meta.key), meta) for meta in lake.store.list(f"{QUARANTINE}/{table.name}")]
     return [(window, meta) for window, meta in found if window is not None and is_expired(window, now)]
 
 

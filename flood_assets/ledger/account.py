@@ -1,4 +1,4 @@
-"""The account of a lake: its readings, marks and measures read once, and everything that follows from them."""
+"""The account of a lake: its readings, watermarks and measures read once, and everything that follows from them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.lake import marks as marking
+from flood_assets.lake import watermarks as marking
 from flood_assets.lake.blocks import MOST, Blocks, Piece
 from flood_assets.lake.lake import READERS, Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
@@ -78,9 +78,9 @@ def take(
         LakeError: the lake could not be read.
     """
     ids = None if measure_ids is None else sorted(set(measure_ids))
-    # Before the readings: a run that ends meanwhile stores readings first and marks last, and what it adds to the
-    # readings only is no harm, while marks without their readings would say that gauges were silent.
-    marks = marking.load(lake)
+    # Before the readings: a run that ends meanwhile stores readings first and watermarks last, and what it adds to the
+    # readings only is no harm, while watermarks without their readings would say that gauges were silent.
+    watermarks = marking.load(lake)
     listed, before = _only(lake.newest_snapshot(MEASURES, now), ids), lake.newest_snapshot(TIMELINESS, now)
     windows = retained_windows(now)
     if read is None:
@@ -92,19 +92,19 @@ def take(
     blocks = Blocks(pieces, listed["measure_id"].combine_chunks())
     lost = frozenset(window for window, each in zip(windows, found, strict=True) if each is None)
     del found, pieces
-    asked = marks.asked if marks else marking.Asked()
+    asked = watermarks.asked if watermarks else marking.Asked()
 
     # What is known of the measures, in their order, so that a block looks up its own only.
     listed = _of(blocks.measures, listed)
     before = _of(blocks.measures, before if before is not None else TIMELINESS.schema.empty_table())
-    marks = None if marks is None else replace(marks, rows=_of(blocks.measures, marks.rows))
+    watermarks = None if watermarks is None else replace(watermarks, rows=_of(blocks.measures, watermarks.rows))
     counts, timeliness = [], [TIMELINESS.schema.empty_table()]
     for block in blocks.each(most):
         here = slice(block.first, block.last)
         day = Day.among(blocks.measures[here], block, listed[here])
         rhythm = rhythm_of(day)
         delays = delays_of(day, asked.polls, before[here])
-        marked = None if marks is None else replace(marks, rows=marks.rows[here])
+        marked = None if watermarks is None else replace(watermarks, rows=watermarks.rows[here])
         counts.append(counts_of(day, rhythm, delays, Evidence(marked, lost), now))
         timeliness.append(lateness.table(day, rhythm, delays, now))
     nobody = COMPLETENESS.schema.empty_table()

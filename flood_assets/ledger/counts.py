@@ -3,7 +3,8 @@
 A gauge's rhythm makes a row of moments at which a reading is expected. One that is within half a step of such a moment
 takes its place. A place that nothing takes is missing, for one of three reasons:
 
-* *silent*: the API was asked when the reading was due, and had none. Before a measure's mark this is so for every place
+* *silent*: the API was asked when the reading was due, and had none. Before a measure's watermark this is so for every
+place
   that is empty: the gauge has reported something newer, and everything up to there was asked for.
 * *not due*: this gauge usually reports later.
 * *not fetched*: nobody has asked since it was due; or the API showed that there is more and it could not be had; or
@@ -22,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.lake.marks import Asked, Marks
+from flood_assets.lake.watermarks import Asked, Watermarks
 from flood_assets.ledger.day import Day, Flags, milliseconds
 from flood_assets.ledger.delays import JITTER, NEVER, Delays, polled_before, seconds
 from flood_assets.ledger.groups import Floats, Ints
@@ -50,11 +51,11 @@ class Evidence:
     """What the lake knows of its own asking.
 
     Attributes:
-        marks: how far it is complete and when the API was asked for what; None when it does not know.
+        watermarks: how far it is complete and when the API was asked for what; None when it does not know.
         lost: windows whose object cannot be read.
     """
 
-    marks: Marks | None
+    watermarks: Watermarks | None
     lost: frozenset[datetime] = field(default_factory=frozenset)
 
 
@@ -62,7 +63,7 @@ class Evidence:
 class _Of:
     """The evidence by measure and by window; ms, `NEVER` where there is none."""
 
-    mark: Ints
+    watermark: Ints
     behind: Ints
     due_after: Floats
     asked: Ints
@@ -71,11 +72,11 @@ class _Of:
     @classmethod
     def of(cls, evidence: Evidence, day: Day, delays: Delays, windows: list[datetime]) -> "_Of":
         size = len(day.measures)
-        mark, behind = np.full(size, NEVER), np.full(size, NEVER)
-        asked = marks.asked if (marks := evidence.marks) else Asked()
-        if marks is not None:
-            at = _places(day, marks.rows["measure_id"].combine_chunks())
-            mark[at[at >= 0]] = milliseconds(marks.rows["newest"])[at >= 0]
+        watermark, behind = np.full(size, NEVER), np.full(size, NEVER)
+        asked = watermarks.asked if (watermarks := evidence.watermarks) else Asked()
+        if watermarks is not None:
+            at = _places(day, watermarks.rows["measure_id"].combine_chunks())
+            watermark[at[at >= 0]] = milliseconds(watermarks.rows["newest"])[at >= 0]
             at = _places(day, pa.array(list(asked.behind), pa.string()))
             behind[at[at >= 0]] = np.array([to_ms(moment) for moment in asked.behind.values()], np.int64)[at >= 0]
         polled = to_ms(asked.polls[-1]) if asked.polls else NEVER
@@ -84,7 +85,7 @@ class _Of:
         # A gauge that has not reported all day and was never watched has nothing to wait for.
         unknown = np.where(heard, UNWATCHED, 0)
         return cls(
-            mark=mark,
+            watermark=watermark,
             behind=behind,
             due_after=np.where(np.isnan(delays.due_after), unknown, delays.due_after),
             asked=np.array([max(polled, read.get(window, NEVER)) for window in windows], np.int64),
@@ -106,7 +107,7 @@ def counts_of(
 
     kept = (day.at > cut) & (day.at <= end)
     cell = (day.measure * width + (day.at - first) // HOUR)[kept]
-    overdue = polled_before(marks.asked.polls if (marks := evidence.marks) else (), day.seen)
+    overdue = polled_before(watermarks.asked.polls if (watermarks := evidence.watermarks) else (), day.seen)
     late = overdue >= day.at + of.due_after[day.measure]
     found = {
         "received": np.bincount(cell, minlength=size * width),
@@ -128,7 +129,7 @@ def counts_of(
             "measure_id": day.measures,
             "window_start": pa.repeat(pa.scalar(window, TIME), size),
             "station_id": day.stations,
-            "step_s": step,
+            "interval_s": step,
             "observed_at": observed,
             **{name: pa.array(count[:, number].astype(np.int32)) for name, count in by_window.items()},
         }
@@ -196,7 +197,7 @@ def _expect(
     measure += a
     cell = measure * width + (at - origin) // HOUR
     due = at + of.due_after[measure]
-    passed, lost = at <= of.mark[measure], of.lost[cell % width]
+    passed, lost = at <= of.watermark[measure], of.lost[cell % width]
     ours = np.where(passed, lost, at <= of.behind[measure])
     silent = ~ours & (passed | (~lost & (of.asked[cell % width] + JITTER_MS >= due)))
     not_due = ~ours & ~silent & (end < due + ROUND)

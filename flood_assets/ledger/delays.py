@@ -150,7 +150,7 @@ def table(day: Day, rhythm: Rhythm, delays: Delays, now: datetime) -> pa.Table:
     columns = {
         "measure_id": day.measures,
         "station_id": day.stations,
-        "step_s": seconds(np.where(rhythm.step > 0, rhythm.step, np.nan)),
+        "interval_s": seconds(np.where(rhythm.step > 0, rhythm.step, np.nan)),
         "usual_delay_s": seconds(delays.usual),
         "due_after_s": seconds(delays.due_after),
         "uploads": pa.array(delays.uploads.astype(np.int32)),

@@ -218,8 +218,8 @@ def _json_values(rows: Rows) -> list[Bytes]:
     two = rows.second != NONE
     if not two.any():
         return [name, first]
-    marks = {mark: np.where(two, ord(mark), 0).astype(np.uint8)[:, None] for mark in "[,]"}
-    return [name, marks["["], first, marks[","], _numbers(rows.second, even, as_json=True), marks["]"]]
+    watermarks = {watermark: np.where(two, ord(watermark), 0).astype(np.uint8)[:, None] for watermark in "[,]"}
+    return [name, watermarks["["], first, watermarks[","], _numbers(rows.second, even, as_json=True), watermarks["]"]]
 
 
 def _joined(rows: Rows, parts: Callable[[Rows], list[Bytes]]) -> Iterator[bytes]:

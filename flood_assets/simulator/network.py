@@ -636,8 +636,12 @@ class _Facts:
         if signals.low.size and signals.kind[of] == Kind.TIDE:
             low, span = low - 1.2 * span, 2.4 * span
         scale: dict[str, Any] = {"@id": at}
-        marks = {"highestRecent": 1.25 + u[16] * 0.5, "maxOnRecord": 1.8 + u[17], "minOnRecord": -0.15 * u[18] - 0.02}
-        for i, (name, share) in enumerate(marks.items()):
+        watermarks = {
+            "highestRecent": 1.25 + u[16] * 0.5,
+            "maxOnRecord": 1.8 + u[17],
+            "minOnRecord": -0.15 * u[18] - 0.02,
+        }
+        for i, (name, share) in enumerate(watermarks.items()):
             if name == "highestRecent" and u[19] < 0.26:
                 continue
             day = f"{2000 + int(u[16 + i] * 26)}-{1 + int(u[17] * 12):02d}-{1 + int(u[18] * 28):02d}"

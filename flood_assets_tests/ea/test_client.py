@@ -20,11 +20,11 @@ from flood_assets.ea import client
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.parse import FETCHED
 from flood_assets.errors import SourceError
+from flood_assets.grouping import Gatherer
 from flood_assets.schemas import MEASURES, REJECTS, STATIONS
-from flood_assets.windowed import Gatherer
-from flood_assets_tests.ea.recordings import FOLDER, envelope, recorded
-from flood_assets_tests.ea.server import Server, readings, redirect, reset, whole
 from flood_assets_tests.ea.test_parse import ROOT, items
+from flood_assets_tests.support.api_server import Server, readings, redirect, reset, whole
+from flood_assets_tests.support.recordings import FOLDER, envelope, recorded
 
 DAY = date(2024, 2, 29)
 SEEN = datetime(2024, 3, 1, 12, tzinfo=UTC)

@@ -19,7 +19,7 @@ from flood_assets.ea.parse import (
 )
 from flood_assets.errors import SourceError
 from flood_assets.schemas import MEASURES, REJECTS, STATIONS
-from flood_assets_tests.ea.recordings import envelope, recorded
+from flood_assets_tests.support.recordings import envelope, recorded
 
 SEEN = datetime(2024, 3, 1, 12, tzinfo=UTC)
 ROOT = "http://environment.data.gov.uk/flood-monitoring/id"

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flood_assets.ea import parse, plan
+from flood_assets.grouping import by_window
 from flood_assets.partitions import cutoff, retained_windows
-from flood_assets.schemas import MARKS, TIME
-from flood_assets.windowed import by_window
+from flood_assets.schemas import TIME, WATERMARKS
 
 NOW = datetime(2026, 11, 21, 9, 7, 30, tzinfo=UTC)
 TODAY, YESTERDAY = date(2026, 11, 21), date(2026, 11, 20)
@@ -33,7 +33,7 @@ def latest(*rows: tuple[str, datetime], coded: bool = True) -> pa.Table:
 
 
 def known(*rows: tuple[str, datetime, int | None]) -> pa.Table:
-    return pa.table([pa.array([row[i] for row in rows], MARKS.field(i).type) for i in range(3)], schema=MARKS)
+    return pa.table([pa.array([row[i] for row in rows], WATERMARKS.field(i).type) for i in range(3)], schema=WATERMARKS)
 
 
 def snapshot(**period_of: int | None) -> pa.Table:
@@ -54,7 +54,7 @@ def country(*rows: tuple[str, datetime], now: datetime = NOW) -> pa.Table:
     return latest(*rows, *((name, now - STEP) for name in MANY))
 
 
-def country_marks(*rows: tuple[str, datetime, int | None], now: datetime = NOW) -> pa.Table:
+def country_watermarks(*rows: tuple[str, datetime, int | None], now: datetime = NOW) -> pa.Table:
     return known(*rows, *((name, now - STEP, 900) for name in MANY))
 
 
@@ -137,42 +137,42 @@ def test_a_hole_over_the_end_of_a_year():
 # -- after `latest`: one measure among many that stay
 
 
-MARK = at(8, 45)
+WATERMARK = at(8, 45)
 TAKE, ASK, LEAVE = "take", "ask", "leave"
 
 
 @pytest.mark.parametrize(
-    ("newest", "mark", "usual", "nominal", "does"),
+    ("newest", "watermark", "usual", "nominal", "does"),
     [
         # how far it moved
-        (MARK, MARK, 900, 900, LEAVE),
-        (MARK - STEP, MARK, 900, 900, LEAVE),
-        (MARK + SECOND, MARK, 900, 900, TAKE),
-        (MARK + STEP, MARK, 900, 900, TAKE),
-        (MARK + STEP * 1.1, MARK, 900, 900, TAKE),
-        (MARK + STEP * 1.1 + SECOND, MARK, 900, 900, ASK),
+        (WATERMARK, WATERMARK, 900, 900, LEAVE),
+        (WATERMARK - STEP, WATERMARK, 900, 900, LEAVE),
+        (WATERMARK + SECOND, WATERMARK, 900, 900, TAKE),
+        (WATERMARK + STEP, WATERMARK, 900, 900, TAKE),
+        (WATERMARK + STEP * 1.1, WATERMARK, 900, 900, TAKE),
+        (WATERMARK + STEP * 1.1 + SECOND, WATERMARK, 900, 900, ASK),
         (at(9), at(8, 30), 900, 900, ASK),
         # by what its step is judged
-        (at(9), MARK, 300, 900, ASK),
-        (at(9), MARK, 900, 300, ASK),
+        (at(9), WATERMARK, 300, 900, ASK),
+        (at(9), WATERMARK, 900, 300, ASK),
         (at(9), at(8), 3600, 3600, TAKE),
         (at(9), at(8), 900, 3600, ASK),
         (at(9), at(8), 3600, 900, ASK),
         # listed without a period, however regular it was
-        (at(9), MARK, 900, None, ASK),
+        (at(9), WATERMARK, 900, None, ASK),
         # listed with one, but its habit is not known yet
-        (at(9), MARK, None, 900, ASK),
-        (at(9), MARK, None, None, ASK),
+        (at(9), WATERMARK, None, 900, ASK),
+        (at(9), WATERMARK, None, None, ASK),
         # not listed
-        (at(9), MARK, 900, 0, TAKE),
+        (at(9), WATERMARK, 900, 0, TAKE),
         (at(9), at(8, 30), 900, 0, ASK),
-        (at(9), MARK, None, 0, ASK),
+        (at(9), WATERMARK, None, 0, ASK),
         # not marked
         (at(9), None, None, 900, ASK),
         (cutoff(NOW) + SECOND, None, None, 900, ASK),
         (cutoff(NOW), None, None, 900, LEAVE),
         (at(9, day=1), None, None, 900, LEAVE),
-        # a mark at the edge of the day
+        # a watermark at the edge of the day
         (at(9), cutoff(NOW) - timedelta(days=3), 900, 900, ASK),
         (cutoff(NOW) + SECOND, cutoff(NOW), 900, 900, ASK),
         (cutoff(NOW) + STEP, cutoff(NOW) + SECOND, 900, 900, TAKE),
@@ -183,12 +183,12 @@ TAKE, ASK, LEAVE = "take", "ask", "leave"
         (at(9, day=28), at(9), 900, 900, ASK),
     ],
 )
-def test_what_becomes_of_a_measure(newest, mark, usual, nominal, does):
+def test_what_becomes_of_a_measure(newest, watermark, usual, nominal, does):
     period = {} if nominal == 0 else {"m": nominal}
     rows = country(("m", newest))
     chosen = plan.after_latest(
         rows,
-        country_marks(*([("m", mark, usual)] if mark else [])),
+        country_watermarks(*([("m", watermark, usual)] if watermark else [])),
         snapshot(**period, **dict.fromkeys(MANY, 900)),
         NOW,
     )
@@ -202,25 +202,25 @@ def test_what_becomes_of_a_measure(newest, mark, usual, nominal, does):
 @pytest.mark.parametrize("coded", [False, True])
 def test_ids_may_be_coded_or_not(coded):
     rows = latest(("m", at(9)), ("n", at(9)), coded=coded)
-    chosen = plan.after_latest(rows, known(("n", at(8), 900), ("m", MARK, 900)), snapshot(m=900, n=900), NOW)
+    chosen = plan.after_latest(rows, known(("n", at(8), 900), ("m", WATERMARK, 900)), snapshot(m=900, n=900), NOW)
     assert chosen.take.tolist() == [True, False]
     assert chosen.since == ("n",)
 
 
 def test_ids_in_several_chunks_are_told_apart():
     rows = pa.concat_tables([latest(("m", at(9))), latest(("n", at(9)))])
-    marks = pa.concat_tables([known(("n", at(8), 900)), known(("m", MARK, 900))])
-    chosen = plan.after_latest(rows, marks, snapshot(m=900, n=900), NOW)
+    watermarks = pa.concat_tables([known(("n", at(8), 900)), known(("m", WATERMARK, 900))])
+    chosen = plan.after_latest(rows, watermarks, snapshot(m=900, n=900), NOW)
     assert (chosen.take.tolist(), chosen.since) == ([True, False], ("n",))
 
 
 def test_nothing_shown_asks_for_nothing():
-    for marks in (known(), known(("m", MARK, 900))):
-        chosen = plan.after_latest(parse.FETCHED.empty_table(), marks, snapshot(), NOW)
+    for watermarks in (known(), known(("m", WATERMARK, 900))):
+        chosen = plan.after_latest(parse.FETCHED.empty_table(), watermarks, snapshot(), NOW)
         assert (chosen.since, chosen.days, len(chosen.take)) == ((), (), 0)
 
 
-def test_a_lake_without_marks_asks_everybody_or_reads_both_days():
+def test_a_lake_without_watermarks_asks_everybody_or_reads_both_days():
     few = plan.after_latest(latest(("m", at(9))), known(), snapshot(), NOW)
     assert few.since == ("m",)
     many = plan.after_latest(latest(*((name, at(9)) for name in MANY)), known(), snapshot(), NOW)
@@ -229,16 +229,16 @@ def test_a_lake_without_marks_asks_everybody_or_reads_both_days():
 
 
 def test_a_measure_that_an_overlapping_page_repeats_is_asked_once():
-    chosen = plan.after_latest(country(("m", at(9)), ("m", at(9))), country_marks(), snapshot(), NOW)
+    chosen = plan.after_latest(country(("m", at(9)), ("m", at(9))), country_watermarks(), snapshot(), NOW)
     assert chosen.since == ("m",)
 
 
 def test_times_of_any_zone_count_as_the_moments_that_they_are():
     now = datetime(2026, 7, 1, 23, 30, tzinfo=UTC)  # 00:30 of the next day in England
     rows = latest(*((name, now - STEP) for name in MANY))
-    marks = known(*((name, now - 20 * STEP, 900) for name in MANY))
-    here = plan.after_latest(rows, marks, snapshot(), now)
-    there = plan.after_latest(rows, marks, snapshot(), now.astimezone(ZoneInfo("Europe/London")))
+    watermarks = known(*((name, now - 20 * STEP, 900) for name in MANY))
+    here = plan.after_latest(rows, watermarks, snapshot(), now)
+    there = plan.after_latest(rows, watermarks, snapshot(), now.astimezone(ZoneInfo("Europe/London")))
     assert here.days == there.days == (now.date(),)
     assert here.reason == there.reason
 
@@ -246,13 +246,13 @@ def test_times_of_any_zone_count_as_the_moments_that_they_are():
 # -- after `latest`: one by one, today, or both days
 
 
-def jumped(count: int, mark: datetime, now: datetime = NOW, of: int = 5000) -> plan.Plan:
-    """A country of 15-minute gauges of which some jumped from a mark."""
+def jumped(count: int, watermark: datetime, now: datetime = NOW, of: int = 5000) -> plan.Plan:
+    """A country of 15-minute gauges of which some jumped from a watermark."""
     names = [f"g{i}" for i in range(of)]
     newest = now - timedelta(minutes=5)
     rows = latest(*((name, newest) for name in names))
-    marks = known(*((name, mark if i < count else newest, 900) for i, name in enumerate(names)))
-    return plan.after_latest(rows, marks, snapshot(**dict.fromkeys(names, 900)), now)
+    watermarks = known(*((name, watermark if i < count else newest, 900) for i, name in enumerate(names)))
+    return plan.after_latest(rows, watermarks, snapshot(**dict.fromkeys(names, 900)), now)
 
 
 def test_some_are_asked_one_by_one():
@@ -273,8 +273,8 @@ def test_those_that_reach_back_before_midnight_are_asked_beside_today():
     names = [f"g{i}" for i in range(5000)]
     rows = latest(*((name, at(9)) for name in names))
     back = {3: at(23, 30, day=20), 4: at(23, 45, day=20), 5: at(12, day=20)}
-    marks = known(*((name, back.get(i, at(8) if i < 60 else at(9)), 900) for i, name in enumerate(names)))
-    chosen = plan.after_latest(rows, marks, snapshot(), NOW)
+    watermarks = known(*((name, back.get(i, at(8) if i < 60 else at(9)), 900) for i, name in enumerate(names)))
+    chosen = plan.after_latest(rows, watermarks, snapshot(), NOW)
     assert chosen.days == (TODAY,)
     # From 23:45 the next reading is that of midnight: today's answer has it.
     assert chosen.since == ("g3", "g5")
@@ -297,41 +297,41 @@ def test_days_at_the_end_of_a_month(now):
     assert chosen.days == ((now - timedelta(days=1)).date(), now.date())
 
 
-@pytest.mark.parametrize("mark", [None, cutoff(at(23, 50)) - 2 * MINUTE])
-def test_without_a_mark_in_the_day_the_next_reading_may_be_of_any_time(mark):
-    """Ten minutes of yesterday are retained: a step counts from a mark, never from the cutoff."""
+@pytest.mark.parametrize("watermark", [None, cutoff(at(23, 50)) - 2 * MINUTE])
+def test_without_a_watermark_in_the_day_the_next_reading_may_be_of_any_time(watermark):
+    """Ten minutes of yesterday are retained: a step counts from a watermark, never from the cutoff."""
     now = at(23, 50)
     names = [f"g{i}" for i in range(2000)]
     rows = latest(*((name, at(23, 45)) for name in names))
     fresh = known(*((name, at(22), 900) for name in names[1:]))
-    stale = known(*([("g0", mark, 900)] if mark else []))
+    stale = known(*([("g0", watermark, 900)] if watermark else []))
     chosen = plan.after_latest(rows, pa.concat_tables([fresh, stale]), snapshot(**dict.fromkeys(names, 900)), now)
     assert chosen.days == (TODAY,)
-    assert chosen.since == (("g0",) if mark is None else ())
+    assert chosen.since == (("g0",) if watermark is None else ())
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 23), st.integers(0, 59))
 @settings(deadline=None, max_examples=50)
 def test_every_measure_that_moved_is_taken_asked_or_within_what_is_read(steps, back, hour, minute):
     now = at(hour, minute)
-    mark = now - back * STEP / 4
-    newest = min(mark + steps * STEP / 4, now)
-    rows = latest(*((f"g{i}", newest if i % 2 else mark) for i in range(100)))
-    chosen = plan.after_latest(rows, known(*((f"g{i}", mark, 900) for i in range(100))), snapshot(), now)
+    watermark = now - back * STEP / 4
+    newest = min(watermark + steps * STEP / 4, now)
+    rows = latest(*((f"g{i}", newest if i % 2 else watermark) for i in range(100)))
+    chosen = plan.after_latest(rows, known(*((f"g{i}", watermark, 900) for i in range(100))), snapshot(), now)
     done = set(rows["measure_id"].filter(pa.array(chosen.take)).to_pylist())
     assert not done & set(chosen.since)
     for i, (name, moment) in enumerate(zip(rows["measure_id"].to_pylist(), rows["date_time"].to_pylist(), strict=True)):
-        moved = moment > max(mark, cutoff(now))
+        moved = moment > max(watermark, cutoff(now))
         if not moved:
             assert name not in done | set(chosen.since)
         elif name not in done | set(chosen.since):
-            first = max(mark + STEP, cutoff(now) + SECOND)
+            first = max(watermark + STEP, cutoff(now) + SECOND)
             assert chosen.days[0] <= first.date()
             assert chosen.days[-1] == now.date()
             assert i % 2
 
 
-# -- marks
+# -- watermarks
 
 
 def readings(*rows: tuple[str, datetime]) -> pa.Table:
@@ -342,10 +342,10 @@ def every(step: timedelta, start: datetime, count: int, name: str = "m") -> list
     return [(name, start + i * step) for i in range(count)]
 
 
-def marks_of(*rows: tuple[str, datetime], now: datetime = NOW) -> list[tuple[str, datetime, int | None]]:
-    found = plan.marks_of(by_window(readings(*rows)), now)
-    assert found.schema == MARKS
-    return sorted((r["measure_id"], r["newest"], r["step_s"]) for r in found.to_pylist())
+def watermarks_of(*rows: tuple[str, datetime], now: datetime = NOW) -> list[tuple[str, datetime, int | None]]:
+    found = plan.watermarks_of(by_window(readings(*rows)), now)
+    assert found.schema == WATERMARKS
+    return sorted((r["measure_id"], r["newest"], r["interval_s"]) for r in found.to_pylist())
 
 
 @pytest.mark.parametrize(
@@ -371,31 +371,31 @@ def marks_of(*rows: tuple[str, datetime], now: datetime = NOW) -> list[tuple[str
         ([("m", cutoff(NOW)), ("m", cutoff(NOW) + SECOND)], cutoff(NOW) + SECOND, None),
     ],
 )
-def test_the_mark_of_a_measure(rows, newest, step):
-    assert marks_of(*rows) == [("m", newest, step)]
+def test_the_watermark_of_a_measure(rows, newest, step):
+    assert watermarks_of(*rows) == [("m", newest, step)]
 
 
 def test_measures_do_not_mix():
     rows = [*every(STEP, at(7), 5, "a"), ("b", at(7)), *every(5 * MINUTE, at(8), 4, "c")]
     mixed = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
-    assert marks_of(*mixed) == [("a", at(8), 900), ("b", at(7), None), ("c", at(8, 15), 300)]
+    assert watermarks_of(*mixed) == [("a", at(8), 900), ("b", at(7), None), ("c", at(8, 15), 300)]
 
 
 @pytest.mark.parametrize("rows", [[], [("m", NOW + SECOND)], [("m", cutoff(NOW))]])
-def test_without_a_retained_reading_there_is_no_mark(rows):
-    assert marks_of(*rows) == []
+def test_without_a_retained_reading_there_is_no_watermark(rows):
+    assert watermarks_of(*rows) == []
 
 
 def test_answers_are_counted_together_whatever_their_dictionaries():
     together = pa.concat_tables([readings(("a", at(7)), ("b", at(8))), readings(("b", at(7)), ("a", at(8)))])
-    assert {(r["measure_id"], r["newest"]) for r in plan.marks_of(by_window(together), NOW).to_pylist()} == {
+    assert {(r["measure_id"], r["newest"]) for r in plan.watermarks_of(by_window(together), NOW).to_pylist()} == {
         ("a", at(8)),
         ("b", at(8)),
     }
-    assert not len(plan.marks_of(by_window(parse.FETCHED.empty_table()), NOW))
+    assert not len(plan.watermarks_of(by_window(parse.FETCHED.empty_table()), NOW))
 
 
-def slow_marks(rows: list[tuple[str, datetime]], now: datetime) -> list[tuple[str, datetime, int | None]]:
+def slow_watermarks(rows: list[tuple[str, datetime]], now: datetime) -> list[tuple[str, datetime, int | None]]:
     """The same, one measure at a time."""
     found = []
     for name in sorted({name for name, _ in rows}):
@@ -417,15 +417,15 @@ def slow_marks(rows: list[tuple[str, datetime]], now: datetime) -> list[tuple[st
 )
 @example([("a", NOW - timedelta(days=1)), ("a", NOW - timedelta(days=1) + SECOND)])
 @settings(deadline=None)
-def test_the_marks_of_many_measures_are_those_of_each(rows):
-    assert marks_of(*rows) == slow_marks(rows, NOW)
+def test_the_watermarks_of_many_measures_are_those_of_each(rows):
+    assert watermarks_of(*rows) == slow_watermarks(rows, NOW)
 
 
-# -- credible marks
+# -- credible watermarks
 
 
 @pytest.mark.parametrize(
-    ("mark", "usual", "nominal", "credible"),
+    ("watermark", "usual", "nominal", "credible"),
     [
         (at(0), 900, 900, True),
         (at(23, 45, day=20), 900, 900, True),
@@ -436,7 +436,7 @@ def test_the_marks_of_many_measures_are_those_of_each(rows):
         (at(23, day=20), 3600, 900, False),
         (at(23, day=20), 900, 3600, False),
         (at(23, day=20), 3600, 0, True),
-        # event gauges and unknown habits: only a mark of today reaches today
+        # event gauges and unknown habits: only a watermark of today reaches today
         (at(23, 59, day=20), 3600, None, False),
         (at(23, 59, day=20), None, 900, False),
         (at(0), None, None, True),
@@ -444,10 +444,10 @@ def test_the_marks_of_many_measures_are_those_of_each(rows):
         (at(9, day=1), 900, 900, False),
     ],
 )
-def test_a_day_makes_the_past_complete_where_the_mark_reaches_it(mark, usual, nominal, credible):
+def test_a_day_makes_the_past_complete_where_the_watermark_reaches_it(watermark, usual, nominal, credible):
     newer = known(("m", at(9), 900))
-    marks = known(*([("m", mark, usual)] if mark else []), ("other", at(9), 900))
-    found = plan.credible(newer, marks, snapshot(**({} if nominal == 0 else {"m": nominal})), TODAY, NOW)
+    watermarks = known(*([("m", watermark, usual)] if watermark else []), ("other", at(9), 900))
+    found = plan.credible(newer, watermarks, snapshot(**({} if nominal == 0 else {"m": nominal})), TODAY, NOW)
     assert found.equals(newer) is credible
     assert len(found) == credible
 
@@ -458,6 +458,6 @@ def test_days_that_reach_back_to_the_cutoff_make_everything_complete(first_day, 
     assert plan.credible(newer, known(), snapshot(), first_day, now).equals(newer)
 
 
-def test_no_newer_marks_stay_none():
-    assert not len(plan.credible(known(), known(("m", MARK, 900)), snapshot(), TODAY, NOW))
+def test_no_newer_watermarks_stay_none():
+    assert not len(plan.credible(known(), known(("m", WATERMARK, 900)), snapshot(), TODAY, NOW))
     assert not len(plan.credible(known(("m", at(9), 900)), known(), snapshot(), TODAY, NOW))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from flood_assets.lake.lake import Lake
-from flood_assets_tests.s3 import BUCKET, S3Server, s3_server
+from flood_assets_tests.support.s3 import BUCKET, S3Server, s3_server
 
 __all__ = ["s3_server"]
 

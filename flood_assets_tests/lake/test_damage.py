@@ -1,4 +1,4 @@
-"""Damaged objects: found whatever is wrong with them, set aside once and out of every reader's sight.
+"""Damaged objects: found whatever is wrong with them, quarantined once and out of every reader's sight.
 
 What a run does about them is in `test_store_faults_in_runs`.
 """
@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.fs import S3FileSystem
 
-from flood_assets.lake import marks
+from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import MARKS_KEY, key_of, window_of_damaged
+from flood_assets.lake.layout import WATERMARKS_KEY, key_of, window_of_quarantined
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile
-from flood_assets.schemas import MARKS, MEASURES, READINGS, REJECTS, STATIONS, Table
-from flood_assets_tests.faulty_s3 import in_front_of
-from flood_assets_tests.lake.build import (
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, WATERMARKS, Table
+from flood_assets_tests.support.faulty_s3 import in_front_of
+from flood_assets_tests.support.lake_rows import (
     HOUR,
     NOW,
     at,
@@ -35,20 +35,20 @@ from flood_assets_tests.lake.build import (
     stored,
     values,
 )
-from flood_assets_tests.s3 import BUCKET
+from flood_assets_tests.support.s3 import BUCKET
 
 ALL = [READINGS, STATIONS, MEASURES, REJECTS]
 
 
 def fill(lake: Lake) -> None:
-    """Two windows of every table, and marks."""
+    """Two windows of every table, and watermarks."""
     for hour in (8, 9):
         names = [f"m{i}" for i in range(9)]
-        lake.merge_readings(fetched(*[(m, at(hour), i / 7, f"{i}|2", "S") for i, m in enumerate(names)]), NOW, NOW)
+        lake.upsert_readings(fetched(*[(m, at(hour), i / 7, f"{i}|2", "S") for i, m in enumerate(names)]), NOW, NOW)
         lake.put_snapshot(STATIONS, at(hour), stations("S", "T", label="Kingston", river="Thames", lat=51.4, long=-0.3))
         lake.put_snapshot(MEASURES, at(hour), measures(NOW, m0="S", m1="T"))
         lake.add_rejects(rejects((at(hour), f"line {hour}", "odd")))
-    marks.advance(lake, MARKS.empty_table(), NOW)
+    watermarks.advance(lake, WATERMARKS.empty_table(), NOW)
 
 
 def flipped(data: bytes, table: Table) -> list[bytes]:
@@ -89,30 +89,30 @@ def test_whatever_is_wrong_with_a_window_it_is_found_and_set_aside_once(lake, tw
     fill(lake)
     key = key_of(table, at(9))
     sound = lake.store.get(key).data.to_pybytes()
-    others = {k: lake.store.head(k) for k in keys(lake) if k not in {key, MARKS_KEY}}
+    others = {k: lake.store.head(k) for k in keys(lake) if k not in {key, WATERMARKS_KEY}}
     for data in KINDS[kind](sound, table):
         put_raw(lake, key, data)
         assert lake.damaged(table) == [at(9)]
         with pytest.raises(DamagedWindowError, match=f"{key} cannot be read: "):
             lake.read(table, now=NOW)
         caplog.clear()
-        aside = lake.set_aside(table, at(9))
-        assert window_of_damaged(table, aside) == at(9)
+        aside = lake.quarantine(table, at(9))
+        assert window_of_quarantined(table, aside) == at(9)
         assert bytes(lake.store.get(aside).data) == data
         assert [record.levelno for record in caplog.records] == [logging.ERROR]
         assert f"{key} cannot be read" in caplog.text
         assert aside in caplog.text
         assert lake.damaged(table) == []
-        assert twin.set_aside(table, at(9)) is None
+        assert twin.quarantine(table, at(9)) is None
         assert len(lake.read(table, now=NOW)) == len(lake.read_window(table, at(8), now=NOW)) > 0
     assert {k: lake.store.head(k) for k in others} == others
     # Only lost readings make the lake incomplete.
-    assert marks.load(lake).forgotten == (table is READINGS)
+    assert watermarks.load(lake).forgotten == (table is READINGS)
 
 
 def test_a_flipped_byte_anywhere_in_a_window_is_found_or_changes_no_row(folder):
     """In the footer too, which has no checksum: a wrong minimum would keep readers from the rows of a gauge."""
-    folder.merge_readings(fetched(*[(f"m{i}", at(9), i / 7, f"{i}|2", f"S{i}") for i in range(5)]), NOW, NOW)
+    folder.upsert_readings(fetched(*[(f"m{i}", at(9), i / 7, f"{i}|2", f"S{i}") for i in range(5)]), NOW, NOW)
     data = folder.store.get(key_of(READINGS, at(9))).data.to_pybytes()
     sound = WindowFile(READINGS, "sound", pa.py_buffer(data)).read(coded=True)
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
@@ -133,15 +133,17 @@ def test_a_flipped_byte_anywhere_in_a_window_is_found_or_changes_no_row(folder):
     assert found["footer"] > 100
 
 
-def test_flipped_marks_are_found_or_say_the_same(folder):
-    """A mark that was put forward by damage would keep readings from ever being asked for."""
-    row = {"measure_id": ["a", "b"], "newest": [at(8), at(9)], "step_s": [900, None]}
-    marks.advance(folder, pa.table(row, schema=MARKS), NOW, marks.Asked.once(NOW, polled=True, read=[at(8)]))
-    sound, data = marks.load(folder), folder.store.get(MARKS_KEY).data.to_pybytes()
+def test_flipped_watermarks_are_found_or_say_the_same(folder):
+    """A watermark that was put forward by damage would keep readings from ever being asked for."""
+    row = {"measure_id": ["a", "b"], "newest": [at(8), at(9)], "interval_s": [900, None]}
+    watermarks.advance(
+        folder, pa.table(row, schema=WATERMARKS), NOW, watermarks.Asked.once(NOW, polled=True, read=[at(8)])
+    )
+    sound, data = watermarks.load(folder), folder.store.get(WATERMARKS_KEY).data.to_pybytes()
     found = 0
     for i in range(len(data)):
-        put_raw(folder, MARKS_KEY, data[:i] + bytes([data[i] ^ (0x01, 0x80, 0xFF)[i % 3]]) + data[i + 1 :])
-        loaded = marks.load(folder)
+        put_raw(folder, WATERMARKS_KEY, data[:i] + bytes([data[i] ^ (0x01, 0x80, 0xFF)[i % 3]]) + data[i + 1 :])
+        loaded = watermarks.load(folder)
         found += loaded is None
         assert loaded is None or loaded == sound
     assert found > len(data) / 4
@@ -153,7 +155,7 @@ def test_flipped_marks_are_found_or_say_the_same(folder):
 def test_no_reader_of_the_folder_sees_what_was_set_aside(folder):
     fill(folder)
     put_raw(folder, key_of(READINGS, at(9)), b"no window")
-    folder.set_aside(READINGS, at(9))
+    folder.quarantine(READINGS, at(9))
     root = Path(unquote(urlsplit(folder.url).path))
     sql = (
         f"SELECT count(*), max(hour)::int FROM read_parquet('{root}/readings/*/*/*.parquet', hive_partitioning = true)"
@@ -161,10 +163,10 @@ def test_no_reader_of_the_folder_sees_what_was_set_aside(folder):
     with duckdb.connect() as connection:
         assert connection.execute(sql).fetchone() == (9, 8)
         (everything,) = connection.execute(f"SELECT count(*) FROM glob('{root}/**/*.parquet')").fetchone()
-    assert everything == 8 + 1  # the windows, the emptied one among them, and the marks
+    assert everything == 8 + 1  # the windows, the emptied one among them, and the watermarks
     assert ds.dataset(root / "readings", partitioning="hive").count_rows() == 9
     # As Spark does, pyarrow passes over all whose name begins with `_` or `.`, wherever it starts.
-    assert not [file for file in ds.dataset(root, format="parquet").files if "_damaged" in file]
+    assert not [file for file in ds.dataset(root, format="parquet").files if "_quarantine" in file]
 
 
 @pytest.mark.parametrize("server", ["s3_server", pytest.param("ceph_server", marks=pytest.mark.s3)])
@@ -173,7 +175,7 @@ def test_no_reader_of_the_bucket_sees_what_was_set_aside(server, request, opened
     lake = Lake.open(f"s3://{BUCKET}/{request.node.name}", s3=s3)
     fill(lake)
     put_raw(lake, key_of(READINGS, at(9)), b"no window")
-    lake.set_aside(READINGS, at(9))
+    lake.quarantine(READINGS, at(9))
     filesystem = S3FileSystem(
         access_key=s3.aws_access_key_id,
         secret_key=s3.aws_secret_access_key,
@@ -191,14 +193,14 @@ def test_of_many_that_find_it_at_once_one_sets_it_aside(lake, twin_of):
     fill(lake)
     put_raw(lake, key_of(READINGS, at(9)), b"no window")
     with ThreadPoolExecutor(6) as pool:
-        named = list(pool.map(lambda one: one.set_aside(READINGS, at(9)), [twin_of(lake) for _ in range(6)]))
+        named = list(pool.map(lambda one: one.quarantine(READINGS, at(9)), [twin_of(lake) for _ in range(6)]))
     (aside,) = [name for name in named if name]
-    assert [k for k in keys(lake) if k.startswith("_damaged/")] == [aside]
+    assert [k for k in keys(lake) if k.startswith("_quarantine/")] == [aside]
     assert bytes(lake.store.get(aside).data) == b"no window"
 
 
 @pytest.mark.parametrize("server", ["s3_server", pytest.param("ceph_server", marks=pytest.mark.s3)])
-@pytest.mark.parametrize("quicker", ["set aside and filled", "filled", "marks read and written"])
+@pytest.mark.parametrize("quicker", ["quarantined and filled", "filled", "watermarks read and written"])
 def test_what_another_run_wrote_meanwhile_is_not_moved_away(server, quicker, request):
     """The second of two runs that found the same window damaged comes too late at each of its steps."""
     with in_front_of(request.getfixturevalue(server)) as proxy:
@@ -209,23 +211,23 @@ def test_what_another_run_wrote_meanwhile_is_not_moved_away(server, quicker, req
         put_raw(other, key, b"no window")
 
         def fill_again():
-            if quicker == "set aside and filled":
-                assert other.set_aside(READINGS, at(9))
-            other.merge_readings(fetched(("m0", at(9), 5.0)), NOW, NOW)
+            if quicker == "quarantined and filled":
+                assert other.quarantine(READINGS, at(9))
+            other.upsert_readings(fetched(("m0", at(9), 5.0)), NOW, NOW)
 
-        step = f"_damaged/{key}" if quicker == "marks read and written" else f"lake/{key}|/{key}$"
+        step = f"_quarantine/{key}" if quicker == "watermarks read and written" else f"lake/{key}|/{key}$"
         proxy.on("PUT", step, times=1).waits_for(fill_again)
-        assert lake.set_aside(READINGS, at(9)) is None
+        assert lake.quarantine(READINGS, at(9)) is None
         assert values(other)["m0", at(9)] == 5.0
-        (aside,) = [k for k in keys(other) if k.startswith("_damaged/")]
+        (aside,) = [k for k in keys(other) if k.startswith("_quarantine/")]
         assert bytes(other.store.get(aside).data) == b"no window"
 
 
 def test_two_damaged_versions_of_a_window_are_both_kept(lake):
     for data in (b"one", b"two"):
         put_raw(lake, key_of(READINGS, at(9)), data)
-        assert lake.set_aside(READINGS, at(9))
-    kept = [bytes(lake.store.get(k).data) for k in keys(lake) if k.startswith("_damaged/")]
+        assert lake.quarantine(READINGS, at(9))
+    kept = [bytes(lake.store.get(k).data) for k in keys(lake) if k.startswith("_quarantine/")]
     assert sorted(kept) == [b"one", b"two"]
 
 
@@ -235,24 +237,24 @@ def test_two_damaged_versions_of_a_window_are_both_kept(lake):
 def test_a_window_that_cannot_be_trimmed_is_set_aside_and_does_not_keep_others_from_expiring(lake):
     late = at(11, days_ago=1)
     times = [late, late + HOUR / 2, late - HOUR]
-    lake.merge_readings(fetched(*[(m, t, 1.0) for m in "ab" for t in times]), NOW, NOW)
+    lake.upsert_readings(fetched(*[(m, t, 1.0) for m in "ab" for t in times]), NOW, NOW)
     data = lake.store.get(key_of(READINGS, late)).data.to_pybytes()
     (spoilt, *_) = flipped(data, READINGS)
     put_raw(lake, key_of(READINGS, late), spoilt)
     now = at(11, 7)
     assert {(e.window, e.action) for e in lake.expire(now, dry_run=True)} == {
         (late - HOUR, "deleted"),
-        (late, "set aside"),
+        (late, "quarantined"),
     }
     assert lake.damaged(READINGS) == [late]
-    assert {e.action for e in lake.expire(now)} == {"deleted", "set aside"}
+    assert {e.action for e in lake.expire(now)} == {"deleted", "quarantined"}
     assert lake.expired(now) == []
     assert stored(lake, now) == []
-    assert marks.load(lake).forgotten
+    assert watermarks.load(lake).forgotten
 
 
 def test_an_emptied_snapshot_is_no_snapshot(lake):
     fill(lake)
     put_raw(lake, key_of(STATIONS, at(9)), b"no window")
-    lake.set_aside(STATIONS, at(9))
+    lake.quarantine(STATIONS, at(9))
     assert lake.newest_snapshot(STATIONS, NOW)["station_id"].to_pylist() == ["S", "T"]

@@ -13,7 +13,7 @@ from flood_assets.lake import parquet
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import WindowFile, encode, joined, schema_of
 from flood_assets.schemas import READINGS
-from flood_assets_tests.lake.build import NOW, a_day, at, put_raw
+from flood_assets_tests.support.lake_rows import NOW, a_day, at, put_raw
 
 NAMES = READINGS.schema.names
 
@@ -71,7 +71,7 @@ def test_some_measures_are_those_rows_of_the_whole_windows(windows, wanted, colu
 @pytest.mark.parametrize("arrow_schema", [False, True])
 def test_windows_of_several_layouts_are_read_together(folder, coded, measures, without, arrow_schema):
     """Some lack columns, some say in Arrow's words too which types they have."""
-    folder.merge_readings(a_day(["a", "b"]), NOW, NOW, stations={"a": "S", "b": "T"})
+    folder.upsert_readings(a_day(["a", "b"]), NOW, NOW, stations={"a": "S", "b": "T"})
     before = folder.read(READINGS, now=NOW, measure_ids=measures)
     for hour in (6, 8):
         window = folder.read_window(READINGS, at(hour), now=NOW).drop_columns(without)
@@ -89,7 +89,7 @@ def test_windows_of_several_layouts_are_read_together(folder, coded, measures, w
 
 def test_a_file_is_told_as_its_listing_tells_it(folder):
     """Reading is ours and listing obstore's: if they told different tags, no writer could replace anything."""
-    folder.merge_readings(a_day(["a"]), NOW, NOW)
+    folder.upsert_readings(a_day(["a"]), NOW, NOW)
     listed = folder.store.list(READINGS.name)
     assert len(listed) == 24
     for meta in listed:

@@ -14,8 +14,8 @@ from flood_assets.errors import LakeError, SettingsError, WrongLakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.store import Patience
 from flood_assets.schemas import READINGS
-from flood_assets_tests.lake.build import NOW, at, fetched, put_raw, values
-from flood_assets_tests.s3 import BUCKET
+from flood_assets_tests.support.lake_rows import NOW, at, fetched, put_raw, values
+from flood_assets_tests.support.s3 import BUCKET
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_folder_is_made_whatever_its_name(tmp_path):
     lake = Lake.open(place.as_uri() + "/")
     assert place.is_dir()
     assert not lake.url.endswith("/")
-    lake.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
     assert (place / "readings/date=2026-11-21/hour=09/readings.parquet").is_file()
     lake.expire(NOW)
     assert values(Lake.open(place.as_uri())) == {("m", at(9)): 1.0}
@@ -159,7 +159,7 @@ def test_a_bucket_that_does_not_exist_is_said_whatever_is_done_with_it(s3_server
     for work in (
         lake.source,
         lambda: lake.claim("http://one"),
-        lambda: lake.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW),
+        lambda: lake.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW),
         lambda: lake.read(READINGS, now=NOW),
         lambda: lake.expire(NOW),
         lambda: lake.store.put("x", b"", replaces=None),

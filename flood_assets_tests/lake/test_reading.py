@@ -12,13 +12,13 @@ import pytest
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import lake as module
-from flood_assets.lake import marks
+from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Content
-from flood_assets.lake.layout import MARKS_KEY, key_of
+from flood_assets.lake.layout import WATERMARKS_KEY, key_of
 from flood_assets.lake.parquet import ROW_GROUP_ROWS, DamagedWindowError, encode
 from flood_assets.partitions import cutoff
-from flood_assets.schemas import MARKS, MEASURES, READINGS, REJECTS, STATIONS, TABLES
-from flood_assets_tests.lake.build import (
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TABLES, WATERMARKS
+from flood_assets_tests.support.lake_rows import (
     HOUR,
     NOW,
     QUARTER,
@@ -46,7 +46,7 @@ def test_an_empty_lake_gives_empty_tables_with_the_right_schema(lake):
 
 
 def test_start_is_included_and_end_is_not(lake):
-    lake.merge_readings(a_day(["m"]), NOW, NOW)
+    lake.upsert_readings(a_day(["m"]), NOW, NOW)
     times = lake.read(READINGS, at(6, 15), at(8), now=NOW, columns=["date_time"]).column("date_time").to_pylist()
     assert times == [at(6, 15) + i * QUARTER for i in range(7)]
     assert len(lake.read(READINGS, at(8), at(8), now=NOW)) == 0
@@ -54,7 +54,7 @@ def test_start_is_included_and_end_is_not(lake):
 
 
 def test_no_reader_is_given_a_row_that_is_older_than_a_day(lake):
-    lake.merge_readings(a_day(["m"]), NOW, NOW)
+    lake.upsert_readings(a_day(["m"]), NOW, NOW)
     lake.put_snapshot(STATIONS, at(9), stations("S"))
     lake.add_rejects(rejects((at(9), "x,y", "odd")))
     on_the_edge = at(3) + 24 * HOUR
@@ -93,7 +93,7 @@ def test_this_hours_snapshot_is_found_without_a_listing(lake, monkeypatch):
 
 
 def test_only_the_columns_that_were_asked_for(lake):
-    lake.merge_readings(a_day(["m"]), NOW, NOW)
+    lake.upsert_readings(a_day(["m"]), NOW, NOW)
     rows = lake.read(READINGS, now=NOW, columns=["value", "measure_id"], measure_ids=["m"])
     assert rows.schema == pa.schema([READINGS.schema.field("value"), READINGS.schema.field("measure_id")])
     with pytest.raises(LakeError, match="readings has no column colour: it has measure_id, date_time"):
@@ -108,8 +108,8 @@ def test_some_measures_only(lake, monkeypatch, coded, whole_up_to):
     """In one GET or by ranges, row groups that cannot hold them are left alone."""
     monkeypatch.setattr(module, "WHOLE_UP_TO", whole_up_to)
     ids = [f"m{i:05}" for i in range(ROW_GROUP_ROWS)]
-    lake.merge_readings(fetched(*[(m, at(8, q * 15), float(q)) for m in ids for q in range(4)]), NOW, NOW)
-    lake.merge_readings(fetched(("m00001", at(7), 9.0), ("other", at(7), 9.0)), NOW, NOW)
+    lake.upsert_readings(fetched(*[(m, at(8, q * 15), float(q)) for m in ids for q in range(4)]), NOW, NOW)
+    lake.upsert_readings(fetched(("m00001", at(7), 9.0), ("other", at(7), 9.0)), NOW, NOW)
     wanted = ["m00001", "m08000", "nobody"]
     rows = lake.read(READINGS, now=NOW, measure_ids=wanted, coded=coded)
     assert pa.types.is_dictionary(rows.schema.field("measure_id").type) == coded
@@ -120,13 +120,13 @@ def test_some_measures_only(lake, monkeypatch, coded, whole_up_to):
 
 def test_a_window_replaced_while_it_is_read_by_ranges_is_read_again(lake, twin, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_UP_TO", 0)
-    lake.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
     get_range, calls = lake.store.get_range, []
 
     def after_another_writer(meta, start, end):
         calls.append(meta)
         if len(calls) == 2:
-            twin.merge_readings(fetched(("m", at(9), 2.0), ("n", at(9), 2.0)), NOW, NOW)
+            twin.upsert_readings(fetched(("m", at(9), 2.0), ("n", at(9), 2.0)), NOW, NOW)
         return get_range(meta, start, end)
 
     monkeypatch.setattr(lake.store, "get_range", after_another_writer)
@@ -146,7 +146,7 @@ def test_a_window_that_vanishes_counts_as_empty(lake, monkeypatch):
 
 
 def test_strangers_files_are_not_windows(lake):
-    lake.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
     for key in (
         "readings/notes.txt",
         "readings/date=2026-11-21/hour=09/copy.parquet",
@@ -163,14 +163,14 @@ def test_strangers_files_are_not_windows(lake):
 
 
 def test_the_oldest_row_comes_from_the_footer(lake):
-    lake.merge_readings(fetched(("b", at(9, 1)), ("a", at(9, 5)), ("c", at(9, 3))), NOW, NOW)
+    lake.upsert_readings(fetched(("b", at(9, 1)), ("a", at(9, 5)), ("c", at(9, 3))), NOW, NOW)
     assert lake.oldest_row(READINGS, at(9, 30)) == at(9, 1)
     lake.put_snapshot(STATIONS, at(9), stations("S"))
     assert lake.oldest_row(STATIONS, at(9)) is None
 
 
 def test_a_window_that_was_asked_for_and_held_nothing_is_there_and_empty(lake):
-    lake.merge_readings(fetched(("m", at(9))), NOW, NOW)
+    lake.upsert_readings(fetched(("m", at(9))), NOW, NOW)
     lake.ensure_windows(READINGS, [at(8), at(9)])
     assert [stored.window for stored in lake.windows(READINGS)] == [at(8), at(9)]
     assert lake.read_window(READINGS, at(8), now=NOW).equals(READINGS.schema.empty_table())
@@ -178,7 +178,7 @@ def test_a_window_that_was_asked_for_and_held_nothing_is_there_and_empty(lake):
 
 
 def test_the_contents_of_windows_are_told_from_their_footers(lake):
-    lake.merge_readings(fetched(("m", at(9)), ("m", at(9, 7)), ("a", at(9, 5))), NOW, NOW)
+    lake.upsert_readings(fetched(("m", at(9)), ("m", at(9, 7)), ("a", at(9, 5))), NOW, NOW)
     contents = lake.contents(READINGS, [at(8), at(9)])
     (stored,) = lake.windows(READINGS)
     assert contents[at(9)] == Content(3, stored.size, at(9), at(9, 7))
@@ -300,14 +300,14 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_window_is_named_to_readers_and_written_anew_by_a_merge(lake, damage, caplog):
     data, said = DAMAGE[damage]
-    lake.merge_readings(fetched(("m", at(8), 1.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("m", at(8), 1.0)), NOW, NOW)
     put_raw(lake, _KEY, data)
-    with pytest.raises(DamagedWindowError, match=f"{_KEY} cannot be read: .*{said}.*set it aside below _damaged"):
+    with pytest.raises(DamagedWindowError, match=f"{_KEY} cannot be read: .*{said}.*set it aside below _quarantine"):
         lake.read(READINGS, now=NOW)
-    (change,) = lake.merge_readings(fetched(("m", at(9), 2.0)), NOW, NOW).windows
-    assert change.set_aside.startswith(f"_damaged/{_KEY}.2")
+    (change,) = lake.upsert_readings(fetched(("m", at(9), 2.0)), NOW, NOW).windows
+    assert change.quarantined.startswith(f"_quarantine/{_KEY}.2")
     assert (change.added, change.rows, change.written) == (1, 1, True)
-    assert bytes(lake.store.get(change.set_aside).data) == data
+    assert bytes(lake.store.get(change.quarantined).data) == data
     assert [r["value"] for r in stored(lake)] == [1.0, 2.0]
     assert [r.levelname for r in caplog.records] == ["ERROR"]
     assert _KEY in caplog.text
@@ -315,14 +315,14 @@ def test_a_damaged_window_is_named_to_readers_and_written_anew_by_a_merge(lake, 
 
 def test_rows_out_of_order_are_damage_to_a_merge(lake):
     put_raw(lake, _KEY, encode(READINGS, _window_rows().take([1, 0])))
-    (change,) = lake.merge_readings(fetched(("m", at(9), 2.0)), NOW, NOW).windows
-    assert change.set_aside
+    (change,) = lake.upsert_readings(fetched(("m", at(9), 2.0)), NOW, NOW).windows
+    assert change.quarantined
     assert len(stored(lake)) == 1
 
 
-def test_a_run_that_is_killed_as_it_replaces_a_damaged_window_leaves_no_marks(lake, monkeypatch):
+def test_a_run_that_is_killed_as_it_replaces_a_damaged_window_leaves_no_watermarks(lake, monkeypatch):
     """They claim what the window no longer holds, and the next refresh would believe them."""
-    marks.advance(lake, MARKS.empty_table(), NOW)
+    watermarks.advance(lake, WATERMARKS.empty_table(), NOW)
     put_raw(lake, _KEY, b"not Parquet")
     put = lake.store.put
 
@@ -336,18 +336,18 @@ def test_a_run_that_is_killed_as_it_replaces_a_damaged_window_leaves_no_marks(la
 
     monkeypatch.setattr(lake.store, "put", killed_after)
     with pytest.raises(Killed):
-        lake.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+        lake.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
     assert values(lake) == {("m", at(9)): 1.0}
-    assert marks.load(lake).forgotten
+    assert watermarks.load(lake).forgotten
 
 
 def test_a_damaged_window_is_set_aside_by_hand_and_leaves_an_empty_one(lake):
-    assert lake.set_aside(READINGS, at(9)) is None
+    assert lake.quarantine(READINGS, at(9)) is None
     put_raw(lake, _KEY, b"x")
-    aside = lake.set_aside(READINGS, at(9, 30))
-    assert keys(lake) == [aside, MARKS_KEY, _KEY]
+    aside = lake.quarantine(READINGS, at(9, 30))
+    assert keys(lake) == [aside, WATERMARKS_KEY, _KEY]
     assert stored(lake) == []
-    assert lake.set_aside(READINGS, at(9)) is None
+    assert lake.quarantine(READINGS, at(9)) is None
 
 
 def test_a_damaged_snapshot_is_passed_over_and_replaced(lake, caplog):
@@ -355,7 +355,7 @@ def test_a_damaged_snapshot_is_passed_over_and_replaced(lake, caplog):
     put_raw(lake, key_of(STATIONS, at(9)), b"x")
     assert lake.newest_snapshot(STATIONS, NOW).column("station_id").to_pylist() == ["S"]
     assert "an older snapshot is used" in caplog.text
-    assert lake.put_snapshot(STATIONS, at(9), stations("T")).set_aside
+    assert lake.put_snapshot(STATIONS, at(9), stations("T")).quarantined
 
 
 def test_an_older_layout_without_a_column_that_may_be_null_is_read_with_nulls(lake):
@@ -364,8 +364,8 @@ def test_an_older_layout_without_a_column_that_may_be_null_is_read_with_nulls(la
     )
     assert stored(lake)[0]["previous_value"] is None
     assert lake.read(READINGS, now=NOW, columns=["previous_value"]).schema.names == ["previous_value"]
-    (change,) = lake.merge_readings(fetched(("n", at(9), 2.0)), NOW, NOW).windows
-    assert (change.rows, change.set_aside) == (2, None)
+    (change,) = lake.upsert_readings(fetched(("n", at(9), 2.0)), NOW, NOW).windows
+    assert (change.rows, change.quarantined) == (2, None)
 
 
 # -- the bytes, and what others see
@@ -373,16 +373,16 @@ def test_an_older_layout_without_a_column_that_may_be_null_is_read_with_nulls(la
 
 def test_the_same_content_gives_the_same_bytes(lake, twin, tmp_path):
     rows = a_day(["a", "b"])
-    lake.merge_readings(rows, NOW, NOW)
+    lake.upsert_readings(rows, NOW, NOW)
     other = module.Lake.open((tmp_path / "other").as_uri())
-    other.merge_readings(rows.slice(50), NOW, NOW)
-    other.merge_readings(rows.slice(0, 50), NOW, NOW)
+    other.upsert_readings(rows.slice(50), NOW, NOW)
+    other.upsert_readings(rows.slice(0, 50), NOW, NOW)
     for window in lake.windows(READINGS):
         assert bytes(lake.store.get(window.key).data) == bytes(other.store.get(window.key).data)
 
 
 def test_a_stored_window_says_all_about_itself(folder):
-    folder.merge_readings(a_day(["a", "b"]), NOW, NOW)
+    folder.upsert_readings(a_day(["a", "b"]), NOW, NOW)
     metadata = pq.read_metadata(pa.BufferReader(folder.store.get(key_of(READINGS, at(8))).data))
     assert metadata.schema.to_arrow_schema() == READINGS.schema
     for i in range(metadata.num_columns):
@@ -404,12 +404,12 @@ def test_a_national_hour_takes_less_than_six_bytes_a_reading(folder):
     ids = [f"{4000 + i * 7}TH-level-stage-i-15_min-{'mASD' if i % 3 else 'mAOD'}" for i in range(5000)]
     walk = np.round(rng.uniform(0, 50, 5000)[:, None] + rng.normal(0, 0.002, (5000, 4)).cumsum(axis=1), 3)
     rows = fetched(*[(m, at(8, 15 * q), float(walk[i, q])) for i, m in enumerate(ids) for q in range(4)])
-    (change,) = folder.merge_readings(rows, NOW, NOW, stations={m: m.split("-")[0] for m in ids}).windows
+    (change,) = folder.upsert_readings(rows, NOW, NOW, stations={m: m.split("-")[0] for m in ids}).windows
     assert change.size / change.rows < 6
 
 
 def test_duckdb_reads_the_folder(folder, tmp_path):
-    folder.merge_readings(a_day(["a", "b"]), NOW, NOW)
+    folder.upsert_readings(a_day(["a", "b"]), NOW, NOW)
     folder.claim("http://localhost")
     found = duckdb.connect().execute(
         f"select date, hour, count(*), min(value) from read_parquet('{tmp_path}/the lake/readings/**/*.parquet', "
@@ -419,9 +419,9 @@ def test_duckdb_reads_the_folder(folder, tmp_path):
 
 
 def test_pyarrow_reads_the_folder_and_skips_what_is_not_data(folder, tmp_path):
-    folder.merge_readings(a_day(["a", "b"]), NOW, NOW)
+    folder.upsert_readings(a_day(["a", "b"]), NOW, NOW)
     folder.claim("http://localhost")
-    put_raw(folder, "_damaged/readings/date=2026-11-21/hour=09/readings.parquet.20261121", b"x")
+    put_raw(folder, "_quarantine/readings/date=2026-11-21/hour=09/readings.parquet.20261121", b"x")
     rows = ds.dataset(tmp_path / "the lake", partitioning="hive").to_table()
     assert len(rows) == len(a_day(["a", "b"]))
     assert pc.count_distinct(rows.column("hour")).as_py() == 24

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import MARKS_KEY, key_of
+from flood_assets.lake.layout import WATERMARKS_KEY, key_of
 from flood_assets.lake.retention import Expiry
 from flood_assets.partitions import cutoff, is_expired, window_of
 from flood_assets.schemas import READINGS, REJECTS, STATIONS
-from flood_assets_tests.lake.build import (
+from flood_assets_tests.support.lake_rows import (
     HOUR,
     NOW,
     QUARTER,
@@ -36,7 +36,7 @@ def _all_rows(lake: Lake) -> list:
 
 
 def test_nothing_is_expired_in_a_lake_that_is_up_to_date(lake):
-    lake.merge_readings(a_day(["m"]), NOW, NOW)
+    lake.upsert_readings(a_day(["m"]), NOW, NOW)
     lake.put_snapshot(STATIONS, at(9), stations("S"))
     before = {table: lake.windows(table) for table in (READINGS, STATIONS)}
     assert lake.expired(NOW) == []
@@ -45,7 +45,7 @@ def test_nothing_is_expired_in_a_lake_that_is_up_to_date(lake):
 
 
 def test_expired_windows_are_deleted_and_the_crossing_one_is_trimmed(lake):
-    lake.merge_readings(a_day(["a", "b"]), NOW, NOW)
+    lake.upsert_readings(a_day(["a", "b"]), NOW, NOW)
     lake.put_snapshot(STATIONS, at(10, days_ago=1), stations("S"))
     lake.put_snapshot(STATIONS, at(12, days_ago=1), stations("S"))
     lake.add_rejects(
@@ -83,7 +83,7 @@ def test_expired_windows_are_deleted_and_the_crossing_one_is_trimmed(lake):
 
 
 def test_after_a_day_nothing_is_left(lake):
-    lake.merge_readings(a_day(["a"]), NOW, NOW)
+    lake.upsert_readings(a_day(["a"]), NOW, NOW)
     lake.add_rejects(rejects((at(9), "x", "odd")))
     lake.put_snapshot(STATIONS, at(9), stations("S"))
     lake.claim("http://localhost")
@@ -96,11 +96,11 @@ def test_after_a_day_nothing_is_left(lake):
 
 def test_what_was_set_aside_goes_with_its_window(lake):
     put_raw(lake, key_of(READINGS, at(9)), b"x")
-    lake.set_aside(READINGS, at(9))
+    lake.quarantine(READINGS, at(9))
     assert lake.expire(NOW) == []
     assert [e.action for e in lake.expired(NOW + 25 * HOUR)] == ["deleted", "deleted"]
     lake.expire(NOW + 25 * HOUR)
-    assert keys(lake) == [MARKS_KEY]
+    assert keys(lake) == [WATERMARKS_KEY]
 
 
 def test_a_damaged_window_goes_when_it_has_expired(lake):
@@ -113,13 +113,13 @@ def test_a_damaged_window_goes_when_it_has_expired(lake):
 
 def test_rows_that_a_merge_adds_while_a_window_is_trimmed_stay(bucket, twin_of, monkeypatch):
     lake, twin = bucket, twin_of(bucket)
-    lake.merge_readings(a_day(["a"]), NOW, NOW)
+    lake.upsert_readings(a_day(["a"]), NOW, NOW)
     later = at(12, 30)
     put, late = lake.store.put, at(12, 50, days_ago=1)
 
     def after_another_writer(key, data, *, replaces):
         monkeypatch.undo()
-        twin.merge_readings(fetched(("late", late, 5.0)), later, later)
+        twin.upsert_readings(fetched(("late", late, 5.0)), later, later)
         put(key, data, replaces=replaces)
 
     monkeypatch.setattr(lake.store, "put", after_another_writer)
@@ -131,14 +131,14 @@ def test_rows_that_a_merge_adds_while_a_window_is_trimmed_stay(bucket, twin_of, 
 
 
 def test_what_cannot_be_deleted_is_an_error(lake, monkeypatch):
-    lake.merge_readings(a_day(["a"]), NOW, NOW)
+    lake.upsert_readings(a_day(["a"]), NOW, NOW)
     monkeypatch.setattr(lake.store, "delete", lambda _: None)
     with pytest.raises(LakeError, match=r"expired rows are still there.*readings 2026-11-20 10:00"):
         lake.expire(at(12, 30))
 
 
 def test_files_of_killed_writers_are_ignored_and_swept(folder, tmp_path):
-    folder.merge_readings(a_day(["a"]), NOW, NOW)
+    folder.upsert_readings(a_day(["a"]), NOW, NOW)
     root = tmp_path / "the lake"
     left = [root / f"{key_of(READINGS, at(9))}#1", root / "_lake.json#3"]
     for path in left:
@@ -159,7 +159,7 @@ def test_files_of_killed_writers_are_ignored_and_swept(folder, tmp_path):
 def test_exactly_what_is_retained_stays(tmp_path_factory, moments, ahead):
     lake = Lake.open(tmp_path_factory.mktemp("lake").as_uri())
     times = [NOW - timedelta(seconds=s) for s in moments]
-    lake.merge_readings(fetched(*[("m", t, 1.0) for t in times]), NOW, NOW)
+    lake.upsert_readings(fetched(*[("m", t, 1.0) for t in times]), NOW, NOW)
     later = NOW + timedelta(seconds=ahead)
     planned, done = lake.expired(later), lake.expire(later)
     assert sorted(r["date_time"] for r in _all_rows(lake)) == sorted(t for t in times if t > cutoff(later))
@@ -173,7 +173,7 @@ def test_exactly_what_is_retained_stays(tmp_path_factory, moments, ahead):
 
 
 def test_age_of_the_files_says_nothing(folder, tmp_path):
-    folder.merge_readings(a_day(["a"]), NOW, NOW)
+    folder.upsert_readings(a_day(["a"]), NOW, NOW)
     for path in (tmp_path / "the lake").rglob("*.parquet"):
         os.utime(path, (0, 0))
     assert folder.expire(NOW) == []
@@ -181,10 +181,10 @@ def test_age_of_the_files_says_nothing(folder, tmp_path):
 
 
 def test_a_merge_after_an_expiry_does_not_bring_back_what_expired(lake):
-    lake.merge_readings(a_day(["a"]), NOW, NOW)
+    lake.upsert_readings(a_day(["a"]), NOW, NOW)
     later = at(12, 30)
     lake.expire(later)
-    merge = lake.merge_readings(a_day(["a"]), later, later)
+    merge = lake.upsert_readings(a_day(["a"]), later, later)
     assert merge.expired == 11
     assert not any(c.written for c in merge.windows)
     assert lake.expired(later + QUARTER - timedelta(milliseconds=1)) == []

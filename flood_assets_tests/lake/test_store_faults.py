@@ -18,9 +18,9 @@ from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.store import Patience
 from flood_assets.schemas import READINGS, STATIONS
-from flood_assets_tests.faulty_s3 import Proxy, in_front_of
-from flood_assets_tests.lake.build import HOUR, NOW, at, fetched, keys, stations, values
-from flood_assets_tests.s3 import BUCKET
+from flood_assets_tests.support.faulty_s3 import Proxy, in_front_of
+from flood_assets_tests.support.lake_rows import HOUR, NOW, at, fetched, keys, stations, values
+from flood_assets_tests.support.s3 import BUCKET
 
 TRIES = 3
 
@@ -43,7 +43,7 @@ def lake(proxy: Proxy) -> Lake:
     """A lake that holds the two ends of a day, behind the proxy."""
     lake = Lake.open(f"s3://{BUCKET}/{uuid.uuid4().hex}/lake", s3=proxy.server, patience=SHORT)
     times = [at(h, m, days_ago=1) for h in (10, 11) for m in (0, 15, 30)] + [at(8), at(8, 30), at(9)]
-    beside(lake, proxy).merge_readings(fetched(*[(i, t, 1.0) for i in IDS for t in times]), NOW, NOW)
+    beside(lake, proxy).upsert_readings(fetched(*[(i, t, 1.0) for i in IDS for t in times]), NOW, NOW)
     return lake
 
 
@@ -60,7 +60,7 @@ def beside(lake: Lake, proxy: Proxy) -> Lake:
 def work(lake: Lake) -> None:
     """Some of everything: new rows and a correction in windows that are there, a new window, an expiry."""
     rows = fetched(*[(m, at(h), 2.0) for m in IDS for h in (8, 9, 10)], ("new", at(11), 3.0))
-    (eight, nine, ten, eleven) = lake.merge_readings(rows, LATER, LATER).windows
+    (eight, nine, ten, eleven) = lake.upsert_readings(rows, LATER, LATER).windows
     assert [change.revised for change in (eight, nine)] == [20, 20]
     assert [change.added for change in (ten, eleven)] == [20, 1]
     assert {expiry.action for expiry in lake.expire(LATER)} == {"deleted", "trimmed"}
@@ -156,8 +156,8 @@ def test_trouble_that_stays_is_said_and_leaves_what_was_there(lake, proxy, troub
     assert fault.seen % tries == 0
     assert fault.seen <= tries * lake_module.READERS
     proxy.heal()
-    lake.merge_readings(fetched(*[(m, at(h), 2.0) for m in IDS for h in (8, 9, 10)]), LATER, LATER)
-    lake.merge_readings(fetched(("new", at(11), 3.0)), LATER, LATER)
+    lake.upsert_readings(fetched(*[(m, at(h), 2.0) for m in IDS for h in (8, 9, 10)]), LATER, LATER)
+    lake.upsert_readings(fetched(("new", at(11), 3.0)), LATER, LATER)
     lake.expire(LATER)
     assert values(beside(lake, proxy), LATER) == expected
 
@@ -181,7 +181,7 @@ def test_a_store_that_never_answers_is_given_up(lake, proxy, request_):
 def test_a_write_that_is_always_refused_says_so(lake, proxy, status, no_pauses):
     proxy.on("PUT", f"{NINE}$").answers(*status)
     with pytest.raises(LakeError, match=f"{NINE}: 12 attempts met another writer each time"):
-        lake.merge_readings(fetched(("m", at(9), 2.0)), NOW, NOW)
+        lake.upsert_readings(fetched(("m", at(9), 2.0)), NOW, NOW)
     assert ("m", at(9)) not in values(beside(lake, proxy))
 
 
@@ -192,11 +192,11 @@ def test_access_denied_in_the_middle_leaves_older_windows_done_and_newer_ones_as
     with pytest.raises(
         LakeError, match=r"date=2026-11-21/hour=08/readings.parquet could not be written: access denied"
     ):
-        lake.merge_readings(rows, NOW, NOW)
+        lake.upsert_readings(rows, NOW, NOW)
     assert {t for m, t in values(beside(lake, proxy)) if m == "m"} == {at(6), at(7)}
     assert beside(lake, proxy).store.head(key_of(READINGS, at(9))) == newer
     proxy.heal()
-    changes = lake.merge_readings(rows, NOW, NOW).windows
+    changes = lake.upsert_readings(rows, NOW, NOW).windows
     assert [change.written for change in changes] == [False, False, True, True]
 
 
@@ -221,12 +221,12 @@ def test_a_window_that_vanishes_between_listing_and_reading_holds_nothing(lake, 
     other, key = beside(lake, proxy), key_of(READINGS, at(9))
     proxy.on("GET", NINE, times=1).waits_for(lambda: other.store.delete([key]))
     assert lake.contents(READINGS, [at(8), at(9)])[at(9)].rows == 0
-    other.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    other.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
     proxy.on("GET", NINE, times=1).waits_for(lambda: other.store.delete([key]))
     contents, damaged = lake.inspect(READINGS, [at(9), at(8)])
     assert list(contents) == [at(8)]
     assert not damaged
-    other.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    other.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
     proxy.on("GET", rf"{NINE}$", times=1).waits_for(lambda: other.store.delete([key]))
     assert not [t for _, t in values(lake) if t >= at(9)]
 
@@ -246,7 +246,7 @@ def test_a_window_that_changes_between_its_head_and_its_parts_is_opened_anew(lak
 
     def change():
         if how == "replaced":
-            other.merge_readings(fetched(("later", at(9), 7.0), *[(m, at(9), 5.0) for m in IDS]), NOW, NOW)
+            other.upsert_readings(fetched(("later", at(9), 7.0), *[(m, at(9), 5.0) for m in IDS]), NOW, NOW)
         else:
             other.store.delete([key_of(READINGS, at(9))])
 
@@ -254,7 +254,7 @@ def test_a_window_that_changes_between_its_head_and_its_parts_is_opened_anew(lak
     proxy.on("GET", rf"{NINE}$", after=1, times=1).waits_for(change)
     rows = lake.read_window(READINGS, at(9), now=NOW, measure_ids=[IDS[0], "later"]).to_pylist()
     assert [row["value"] for row in rows] == ([7.0, 5.0] if how == "replaced" else [])
-    other.merge_readings(fetched(*[(m, at(9), 1.0) for m in IDS]), NOW + HOUR, NOW)
+    other.upsert_readings(fetched(*[(m, at(9), 1.0) for m in IDS]), NOW + HOUR, NOW)
     proxy.on("GET", rf"{NINE}$", times=1).waits_for(change)
     assert lake.contents(READINGS, [at(9)])[at(9)].rows == (21 if how == "replaced" else 0)
 
@@ -264,10 +264,10 @@ def test_a_write_that_another_writer_is_ahead_of_is_merged_with_what_he_wrote(la
     other, count = beside(lake, proxy), iter(range(100))
 
     def ahead():
-        other.merge_readings(fetched((f"other {next(count)}", at(9), 3.0)), NOW, NOW)
+        other.upsert_readings(fetched((f"other {next(count)}", at(9), 3.0)), NOW, NOW)
 
     proxy.on("PUT", f"{NINE}$", times=times).waits_for(ahead)
-    (change,) = lake.merge_readings(fetched(("mine", at(9), 2.0)), NOW, NOW).windows
+    (change,) = lake.upsert_readings(fetched(("mine", at(9), 2.0)), NOW, NOW).windows
     assert (change.added, change.rows) == (1, 20 + times + 1)
     there = values(other)
     assert there["mine", at(9)] == 2.0
@@ -291,14 +291,14 @@ def test_a_snapshot_whose_answer_is_lost_is_stored_once(lake, proxy):
 
 @pytest.fixture
 def crowd(lake, proxy, request):
-    """10,000 objects below `readings/` and 1,500 set aside, by asking for many at once."""
+    """10,000 objects below `readings/` and 1,500 quarantined, by asking for many at once."""
     days = [f"{NOW - (100 + i) * 24 * HOUR:date=%Y-%m-%d}" for i in range(3000)]
     names = [f"readings/notes {i}.txt" for i in range(3000)]
     names += [f"readings/{days[i]}/hour={i % 24:02}/part-{i}.parquet" for i in range(3000)]
     names += [f"readings/date=2016-13-{i % 90:02}/hour={i // 90:02}/readings.parquet" for i in range(3000)]
     names += [f"readings/{days[i]}/hour=30/readings.parquet" for i in range(1000)]
     names += [f"readings-{i}/date=2026-11-21/hour=09/readings.parquet" for i in range(100)]
-    aside = [f"_damaged/{key_of(READINGS, NOW - (48 + i) * HOUR)}.2026-{i}" for i in range(1500)]
+    aside = [f"_quarantine/{key_of(READINGS, NOW - (48 + i) * HOUR)}.2026-{i}" for i in range(1500)]
     prefix = lake.url.removeprefix(f"s3://{BUCKET}/")
     keys = [f"{prefix}/{name}" for name in [*names, *aside]]
     if request.node.callspec.params["proxy"] == "s3_server":

@@ -14,12 +14,12 @@ from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.store import ConflictError
 from flood_assets.schemas import READINGS
-from flood_assets_tests.lake import processes
-from flood_assets_tests.lake.build import HOUR, NOW, QUARTER, a_day, at, fetched, keys, stored, values
+from flood_assets_tests.support import lake_processes
+from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, a_day, at, fetched, keys, stored, values
 
 
 def _process(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", processes.__name__, *map(str, arguments)]
+    command = [sys.executable, "-m", lake_processes.__name__, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -29,11 +29,11 @@ def test_a_conflict_is_merged_again(bucket, twin_of, monkeypatch):
     def after_another_writer(key, data, *, replaces):
         calls.append(key)
         if len(calls) <= 3:
-            twin_of(bucket).merge_readings(fetched((f"other{len(calls)}", at(9), 2.0)), NOW, NOW)
+            twin_of(bucket).upsert_readings(fetched((f"other{len(calls)}", at(9), 2.0)), NOW, NOW)
         put(key, data, replaces=replaces)
 
     monkeypatch.setattr(bucket.store, "put", after_another_writer)
-    (change,) = bucket.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW).windows
+    (change,) = bucket.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW).windows
     assert len(calls) == 4
     assert (change.added, change.rows) == (1, 4)
     assert {m for m, _ in values(bucket)} == {"m", "other1", "other2", "other3"}
@@ -46,7 +46,7 @@ def test_a_writer_that_never_wins_says_so(bucket, monkeypatch):
     monkeypatch.setattr(bucket.store, "put", lost)
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(LakeError, match=r"readings\.parquet: 12 attempts met another writer"):
-        bucket.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+        bucket.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
 
 
 def test_a_put_on_an_old_version_writes_nothing(lake):
@@ -69,7 +69,7 @@ def test_threads_that_merge_into_the_same_windows_lose_nothing(lake, twin_of):
     def write(number):
         mine = twin_of(lake)
         for i in range(4):
-            mine.merge_readings(fetched(*[(f"w{number}", at(h, i), float(i)) for h in (8, 9)]), NOW, NOW)
+            mine.upsert_readings(fetched(*[(f"w{number}", at(h, i), float(i)) for h in (8, 9)]), NOW, NOW)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
@@ -80,7 +80,7 @@ def test_a_merge_waits_until_the_window_is_free(folder, twin_of):
     """A folder has no conditional PUT: only the lock keeps two writers apart, so it has to be held for all of it."""
     with ThreadPoolExecutor(1) as pool:
         with twin_of(folder).store.guard(key_of(READINGS, at(9))):
-            merging = pool.submit(folder.merge_readings, fetched(("m", at(9), 1.0)), NOW, NOW)
+            merging = pool.submit(folder.upsert_readings, fetched(("m", at(9), 1.0)), NOW, NOW)
             with pytest.raises(TimeoutError):
                 merging.result(timeout=0.3)
             assert folder.windows(READINGS) == []
@@ -95,13 +95,13 @@ def test_processes_that_merge_into_the_same_windows_lose_nothing(folder):
 
 def test_readers_see_the_old_window_or_the_new_one(lake, twin_of):
     ids = [f"m{i}" for i in range(300)]
-    lake.merge_readings(fetched(*[(m, at(9), 0.0) for m in ids]), NOW, NOW)
+    lake.upsert_readings(fetched(*[(m, at(9), 0.0) for m in ids]), NOW, NOW)
     stop = threading.Event()
 
     def write():
         mine = twin_of(lake)
         for value in range(1, 40):
-            mine.merge_readings(fetched(*[(m, at(9), float(value)) for m in ids]), NOW, NOW)
+            mine.upsert_readings(fetched(*[(m, at(9), float(value)) for m in ids]), NOW, NOW)
         stop.set()
 
     with ThreadPoolExecutor(1) as pool:
@@ -124,7 +124,7 @@ def test_a_killed_writer_leaves_whole_windows(folder):
     for window in folder.windows(READINGS):
         rows = folder.read_window(READINGS, window.window, now=NOW)
         (value,) = set(rows.column("value").to_pylist())
-        assert len(rows) % len(processes.IDS) == 0
+        assert len(rows) % len(lake_processes.IDS) == 0
         per_window.append(value)
     # Oldest first: no window is ahead of an older one, and none is behind by more than the merge that was killed.
     assert per_window == sorted(per_window, reverse=True)
@@ -132,14 +132,14 @@ def test_a_killed_writer_leaves_whole_windows(folder):
     assert per_window[0] > 1
     folder.expire(NOW)
     assert not [k for k in keys(folder) if not k.endswith("readings.parquet")]
-    folder.merge_readings(a_day(processes.IDS, value=-1.0), NOW, NOW)
+    folder.upsert_readings(a_day(lake_processes.IDS, value=-1.0), NOW, NOW)
     assert set(values(folder).values()) == {-1.0}
 
 
 def test_a_window_that_is_being_written_is_not_there_yet_for_whoever_reads_the_folder(folder, monkeypatch):
     """pyarrow's datasets take each file that starts with neither a dot nor an underscore."""
     readings = Path(folder.url.removeprefix("file://").replace("%20", " ")) / "readings"
-    folder.merge_readings(a_day(["m"]), NOW, NOW)
+    folder.upsert_readings(a_day(["m"]), NOW, NOW)
     rename, seen = Path.replace, []
 
     def look_before_it_is_renamed(self, to):
@@ -147,7 +147,7 @@ def test_a_window_that_is_being_written_is_not_there_yet_for_whoever_reads_the_f
         return rename(self, to)
 
     monkeypatch.setattr(Path, "replace", look_before_it_is_renamed)
-    folder.merge_readings(a_day(["n"]), NOW, NOW)
+    folder.upsert_readings(a_day(["n"]), NOW, NOW)
     day = len(a_day(["m"]))
     assert seen[0] == day
     assert seen == sorted(seen)
@@ -156,7 +156,7 @@ def test_a_window_that_is_being_written_is_not_there_yet_for_whoever_reads_the_f
 
 
 def test_what_killed_writers_left_is_swept_and_files_of_others_are_not(folder):
-    folder.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    folder.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
     window = Path(folder.url.removeprefix("file://").replace("%20", " ")) / key_of(READINGS, at(9))
     left = [window.with_name(name) for name in (".readings.parquet.part", "readings.parquet#1", "readings.parquet#12")]
     others = [window.with_name(name) for name in (".hidden", "notes #1.txt", "a.part")]
@@ -198,28 +198,28 @@ def small_disk(tmp_path):
 def test_a_full_disk_is_named_and_leaves_what_was_there(small_disk):
     lake = Lake.open((small_disk / "lake").as_uri())
     rows = fetched(*[(f"m{i}", at(h), float(i)) for i in range(20) for h in range(9)])
-    lake.merge_readings(rows, NOW, NOW)
+    lake.upsert_readings(rows, NOW, NOW)
     before = lake.windows(READINGS)
     (small_disk / "filler").write_bytes(
         b"x" * (128 * 1024 - sum(p.stat().st_blocks * 512 for p in small_disk.rglob("*") if p.is_file()))
     )
     more = fetched(*[(f"m{i}", at(h, 15), i / 7) for i in range(1000) for h in range(9)])
     with pytest.raises(LakeError, match=r"lake/readings/date=.*the disk is full: free some space"):
-        lake.merge_readings(more, NOW, NOW)
+        lake.upsert_readings(more, NOW, NOW)
     assert lake.windows(READINGS) == before
     assert len(stored(lake)) == len(rows)
     (small_disk / "filler").unlink()
     lake.expire(NOW)
-    lake.merge_readings(fetched(("n", at(9), 1.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("n", at(9), 1.0)), NOW, NOW)
     assert len(stored(lake)) == len(rows) + 1
 
 
 def test_a_read_only_folder_is_named_and_can_be_read(small_disk):
     lake = Lake.open((small_disk / "lake").as_uri())
-    lake.merge_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
+    lake.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(LakeError, match="the folder is read-only"):
-        lake.merge_readings(fetched(("m", at(9), 2.0)), NOW, NOW)
+        lake.upsert_readings(fetched(("m", at(9), 2.0)), NOW, NOW)
     with pytest.raises(LakeError, match="the folder is read-only"):
         lake.expire(NOW + 48 * HOUR)
     assert values(Lake.open(lake.url)) == {("m", at(9)): 1.0}
@@ -232,5 +232,5 @@ def test_a_limit_on_the_size_of_files_is_named(folder):
     assert done.returncode
     assert "may write: raise `ulimit -f`" in done.stderr
     assert folder.windows(READINGS) == []
-    folder.merge_readings(a_day(["m"]), NOW + QUARTER, NOW)
+    folder.upsert_readings(a_day(["m"]), NOW + QUARTER, NOW)
     assert len(stored(folder)) == len(a_day(["m"]))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flood_assets.lake import marks
+from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
 from flood_assets.ledger.account import Account, take
 from flood_assets.partitions import window_of
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
-from flood_assets_tests.lake.build import fetched, put_raw, snapshot
-from flood_assets_tests.ledger.build import HOUR, MINUTE, NOW, marked
+from flood_assets_tests.support.lake_rows import fetched, put_raw, snapshot
+from flood_assets_tests.support.ledger_rows import HOUR, MINUTE, NOW, marked
 
 STEPS = (5, 15, 15, 15, 60)
 MEASURE_IDS = [f"m{number:02}" for number in range(30)]
@@ -51,14 +51,14 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
                 rows = [
                     row if row[2] else (*row[:2], None, rng.choice(["1|2", "1|2|3", None])) for row in readings[seen]
                 ]
-                lake.merge_readings(fetched(*rows), seen, max(seen, NOW - 23 * HOUR))
+                lake.upsert_readings(fetched(*rows), seen, max(seen, NOW - 23 * HOUR))
         newest = {
             m: max(at for seen in readings for of, at, *_ in readings[seen] if of == m)
             for m in {row[0] for rows in readings.values() for row in rows}
         }
-        asked = marks.Asked(tuple(poll for poll in polls if poll <= now), behind={"m03": NOW - HOUR})
+        asked = watermarks.Asked(tuple(poll for poll in polls if poll <= now), behind={"m03": NOW - HOUR})
         known = marked(now, {m: min(at, now) - rng.choice([0, 0, 40]) * MINUTE for m, at in newest.items()}, asked)
-        marks.advance(lake, known.rows, now, asked)
+        watermarks.advance(lake, known.rows, now, asked)
         if now < NOW:
             lake.put_snapshot(TIMELINESS, window_of(now), take(lake, now).timeliness)
     put_raw(lake, key_of(READINGS, window_of(NOW) - 9 * HOUR), b"not Parquet")

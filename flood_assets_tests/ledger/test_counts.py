@@ -8,24 +8,24 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from flood_assets.lake.marks import Asked
+from flood_assets.lake.watermarks import Asked
 from flood_assets.ledger import counts as counting
 from flood_assets.ledger.counts import Evidence, counts_of
 from flood_assets.ledger.delays import delays_of
 from flood_assets.ledger.rhythm import rhythm_of
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.schemas import COMPLETENESS
-from flood_assets_tests.ledger.build import DAY, HOUR, MINUTE, NOW, SECOND, a_day, every, marked
+from flood_assets_tests.support.ledger_rows import DAY, HOUR, MINUTE, NOW, SECOND, a_day, every, marked
 
 QUARTER = 15 * MINUTE
 CAUSES = ("silent", "not_due", "not_fetched")
 
 
-def counted(readings, listed, marks=None, now=NOW, lost=frozenset()) -> dict[tuple[str, datetime], dict]:
+def counted(readings, listed, watermarks=None, now=NOW, lost=frozenset()) -> dict[tuple[str, datetime], dict]:
     """The counts by measure and window."""
     day = a_day(readings, listed)
-    delays = delays_of(day, marks.asked.polls if marks else (), None)
-    found = counts_of(day, rhythm_of(day), delays, Evidence(marks, lost), now)
+    delays = delays_of(day, watermarks.asked.polls if watermarks else (), None)
+    found = counts_of(day, rhythm_of(day), delays, Evidence(watermarks, lost), now)
     assert list(found) == retained_windows(now)
     rows = {}
     for window, table in found.items():
@@ -43,7 +43,7 @@ def summed(rows, name: str, measure: str = "a") -> int:
 
 
 def polled(newest: datetime, at: datetime = NOW, **more):
-    """Marks after a poll that found everything up to `newest` of the measure a."""
+    """Watermarks after a poll that found everything up to `newest` of the measure a."""
     return marked(at, {"a": newest}, Asked((at,), **more))
 
 
@@ -60,7 +60,7 @@ def test_a_whole_day_is_what_is_expected_also_at_its_two_ends(step, phase, now):
     by_window = Counter(window_of(moment) for moment in moments)
     for (_, window), row in rows.items():
         assert (row["expected"], row["received"], row["missing"]) == (by_window[window], by_window[window], 0)
-        assert row["step_s"] == step * 60
+        assert row["interval_s"] == step * 60
 
 
 def test_an_event_gauge_lacks_nothing():
@@ -91,7 +91,7 @@ def test_readings_between_the_steps_are_received_and_take_no_place():
     assert (summed(found, "expected"), summed(found, "received"), summed(found, "missing")) == (96, 96, 1)
 
 
-def test_a_gap_before_the_mark_is_the_gauges_silence():
+def test_a_gap_before_the_watermark_is_the_gauges_silence():
     rows = every(QUARTER)
     found = counted({"a": [*rows[:20], *rows[28:]]}, {"a": 900}, polled(rows[-1]))
     assert (summed(found, "silent"), summed(found, "missing")) == (8, 8)
@@ -105,13 +105,13 @@ def watched(newest: datetime, asked: datetime) -> list:
     return [(at, at + QUARTER, None) for at in every(QUARTER) if at <= newest and at + QUARTER <= asked]
 
 
-def marks_of_watched(newest: datetime, asked: datetime, **more):
+def watermarks_of_watched(newest: datetime, asked: datetime, **more):
     return marked(asked, {"a": newest}, Asked(tuple(p for p in every(QUARTER) if p <= asked), **more))
 
 
-def test_what_is_after_the_mark_is_silent_only_if_the_api_was_asked_when_it_was_due():
+def test_what_is_after_the_watermark_is_silent_only_if_the_api_was_asked_when_it_was_due():
     newest, asked = every(QUARTER)[60], every(QUARTER)[80]
-    rows = counted({"a": watched(newest, asked)}, {"a": 900}, marks_of_watched(newest, asked))
+    rows = counted({"a": watched(newest, asked)}, {"a": 900}, watermarks_of_watched(newest, asked))
     # Asked at 80: what is of 79 and before was due by then. 94 and 95 are not due yet at NOW, or only just.
     assert summed(rows, "silent") == 80 - 61
     assert summed(rows, "not_fetched") == 95 - 80 - 1
@@ -126,7 +126,7 @@ def test_a_gauge_that_nobody_watched_is_given_half_a_day():
     assert (summed(found, "silent"), summed(found, "not_due")) == (len(overdue), 76 - len(overdue))
 
 
-def test_without_marks_nothing_that_is_due_was_asked_for():
+def test_without_watermarks_nothing_that_is_due_was_asked_for():
     rows = every(QUARTER)
     found = counted({"a": rows[90:]}, {"a": 900})
     assert summed(found, "not_fetched") + summed(found, "not_due") == 90
@@ -145,7 +145,7 @@ def test_a_window_that_was_read_whole_is_known_though_the_day_is_not():
 
 def test_what_the_api_showed_and_could_not_be_asked_for_is_our_fault():
     newest, asked, shown = every(QUARTER)[60], every(QUARTER)[94], every(QUARTER)[70]
-    evidence = marks_of_watched(newest, asked, behind={"a": shown, "stranger": shown})
+    evidence = watermarks_of_watched(newest, asked, behind={"a": shown, "stranger": shown})
     rows = counted({"a": watched(newest, asked)}, {"a": 900}, evidence)
     assert summed(rows, "not_fetched") == 10
     assert summed(rows, "silent") == 94 - 71
@@ -211,8 +211,8 @@ gauge = st.fixed_dictionaries(
 )
 
 
-def why(at, mark, behind, asked, now, *, watched: bool) -> str:
-    if mark and at <= mark:
+def why(at, watermark, behind, asked, now, *, watched: bool) -> str:
+    if watermark and at <= watermark:
         return "silent"
     if behind and at <= behind:
         return "not_fetched"
@@ -235,7 +235,7 @@ def test_each_count_is_that_of_a_plain_loop_over_the_moments(gauges, asked_ago, 
     asked_at = now - asked_ago * MINUTE
     windows = retained_windows(now)
     read = {windows[i]: now - 30 * MINUTE for i in read_ago}
-    readings, listed, marks, behind, expected = {}, {}, {}, {}, {}
+    readings, listed, watermarks, behind, expected = {}, {}, {}, {}, {}
     for number, each in enumerate(gauges):
         name, step = f"g{number}", each["step"] * SECOND
         moments = every(step, phase=each["phase"] * SECOND, now=now)
@@ -247,17 +247,17 @@ def test_each_count_is_that_of_a_plain_loop_over_the_moments(gauges, asked_ago, 
         assume(habit == step or gaps.total() < 3 or gaps[habit] < gaps.total() / 2)
         readings[name], listed[name] = [(at, now - DAY, None) for at in stored], each["step"]
         if stored:
-            marks[name] = max(stored)
+            watermarks[name] = max(stored)
         if each["behind"] is not None:
             behind[name] = now - each["behind"] * HOUR
         # Without a reading nobody knows at which second the gauge reports.
         if not stored:
             moments = every(step, now=now)
         for at in moments:
-            moment = (at, marks.get(name), behind.get(name), [asked_at, read.get(window_of(at), asked_at)])
+            moment = (at, watermarks.get(name), behind.get(name), [asked_at, read.get(window_of(at), asked_at)])
             cause = "received" if at in stored else why(*moment, now, watched=bool(stored))
             expected.setdefault((name, window_of(at)), Counter())[cause] += 1
-    evidence = marked(now, marks, Asked((asked_at,), read, behind))
+    evidence = marked(now, watermarks, Asked((asked_at,), read, behind))
     rows = counted(readings, listed, evidence, now=now)
     for key, row in rows.items():
         want = expected.get(key, Counter())

@@ -8,7 +8,7 @@ import pytest
 from flood_assets.ledger.delays import NEVER, delays_of, polled_before, table
 from flood_assets.ledger.rhythm import rhythm_of
 from flood_assets.schemas import TIMELINESS
-from flood_assets_tests.ledger.build import DAY, HOUR, MINUTE, NOW, a_day, every
+from flood_assets_tests.support.ledger_rows import DAY, HOUR, MINUTE, NOW, a_day, every
 
 QUARTER = 15 * MINUTE
 # The API is asked at each quarter of an hour.
@@ -35,7 +35,7 @@ def batch(upload: datetime, moments) -> list:
 def test_a_gauge_on_time_is_due_one_round_of_asking_after_its_time():
     found = learnt(at_polls(every(QUARTER), 3 * MINUTE))
     newest = POLLS[-2]
-    assert (found["usual_delay_s"], found["due_after_s"], found["step_s"]) == (900, 900, 900)
+    assert (found["usual_delay_s"], found["due_after_s"], found["interval_s"]) == (900, 900, 900)
     assert (found["newest_at"], found["newest_seen_at"]) == (newest, POLLS[-1])
     assert found["next_due_at"] == newest + QUARTER + QUARTER
     # The first poll of all watches nothing, and the first reading that it watched has none before it.
@@ -104,7 +104,7 @@ def test_a_gauge_that_uploads_once_a_day_is_learnt_though_the_upload_before_has_
 def test_an_event_gauge_is_never_due():
     tips = [NOW - timedelta(seconds=s) for s in (80_001, 60_300, 31_000, 17, 3)]
     found = learnt([(at, NOW, None) for at in sorted(tips)], polls=[NOW - QUARTER, NOW], listed=None)
-    assert (found["step_s"], found["next_due_at"]) == (None, None)
+    assert (found["interval_s"], found["next_due_at"]) == (None, None)
     assert found["newest_at"] == max(tips)
 
 

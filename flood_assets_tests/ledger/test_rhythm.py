@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flood_assets.ledger.rhythm import rhythm_of
-from flood_assets_tests.ledger.build import MINUTE, NOW, SECOND, a_day, every
+from flood_assets_tests.support.ledger_rows import MINUTE, NOW, SECOND, a_day, every
 
 
 def step_of(moments, listed: int | None) -> float | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flood_assets import quality
 from flood_assets.quality import FAIL, MISSING, NOT_EVALUATED, PASS, SUSPECT, codes
-from flood_assets_tests.quality.build import (
+from flood_assets_tests.support.quality_rows import (
     DIRECTION,
     FLOW,
     GROUNDWATER,

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from flood_assets.quality import FAIL, NOT_EVALUATED, PASS, SUSPECT
-from flood_assets_tests.quality.build import (
+from flood_assets_tests.support.quality_rows import (
     DIRECTION,
     FLOW,
     GROUNDWATER,

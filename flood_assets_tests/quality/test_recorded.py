@@ -11,8 +11,8 @@ from flood_assets import quality
 from flood_assets.ea.parse import parse_measures, parse_readings, parse_readings_json, parse_stations
 from flood_assets.quality import FAIL, MISSING, NOT_EVALUATED, PASS, SUSPECT
 from flood_assets.schemas import MEASURES
-from flood_assets_tests.ea.recordings import envelope, recorded
-from flood_assets_tests.lake.build import snapshot
+from flood_assets_tests.support.lake_rows import snapshot
+from flood_assets_tests.support.recordings import envelope, recorded
 
 SEEN = datetime(2024, 2, 29, 13, tzinfo=UTC)
 

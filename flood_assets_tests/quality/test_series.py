@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from flood_assets.quality import FAIL, NOT_EVALUATED, PASS, SUSPECT
-from flood_assets_tests.quality.build import (
+from flood_assets_tests.support.quality_rows import (
     DIRECTION,
     FLOW,
     GROUNDWATER,

@@ -1,0 +1,238 @@
+"""How far the lake is complete: of each measure, the time up to which all that the API has shown was stored.
+
+Kept as one small object beside the tables and written after the windows: a run that is killed leaves the watermarks
+behind what is stored, and the next one asks again for what is there already, which changes nothing. What a watermark
+means for the next request is in `flood_assets.ea.plan`.
+
+Beside the watermarks stands when the API was asked for what (`Asked`): without it, a reading that is not there tells
+nothing about who is to blame. What follows from it is in `flood_assets.ledger`.
+"""
+
+import json
+import logging
+import uuid
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flood_assets.grouping import ranks
+from flood_assets.lake.layout import WATERMARKS_KEY
+from flood_assets.lake.store import Blob, ConflictError
+from flood_assets.partitions import EPOCH, cutoff, from_ms, is_expired, to_ms, window_of
+from flood_assets.schemas import TIME, WATERMARKS
+
+if TYPE_CHECKING:
+    from flood_assets.lake.lake import Lake
+
+logger = logging.getLogger("flood_assets.lake")
+
+_SAID = _AS_OF, _ASKED, _LOSS, _FORGOTTEN = b"as_of_ms", b"asked", b"loss", b"forgotten"
+_SUM = b"sum"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """When the API was asked for what, over the retained day.
+
+    Attributes:
+        polls: moments at which it was asked where every measure stands, and for all that was new of those that could be
+            asked; oldest first.
+        read: windows that were read whole, and when that was last begun.
+        behind: measures that the latest poll showed to have more than could be had, and the newest time that it showed.
+    """
+
+    polls: tuple[datetime, ...] = ()
+    read: Mapping[datetime, datetime] = field(default_factory=dict)
+    behind: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def last(self) -> datetime | None:
+        """When it was last asked for what is newest: by a poll, or for the window that was filling then."""
+        filling = [at for window, at in self.read.items() if window == window_of(at)]
+        return max((*self.polls[-1:], *filling), default=None)
+
+    @classmethod
+    def once(
+        cls, at: datetime, *, polled: bool, read: Iterable[datetime] = (), behind: Mapping[str, datetime] | None = None
+    ) -> "Asked":
+        """What one fetch asked for, which began at `at`."""
+        at = from_ms(to_ms(at))
+        return cls((at,) if polled else (), dict.fromkeys(read, at), behind or {})
+
+    def then(self, later: "Asked", now: datetime) -> "Asked":
+        """Both, without what is older than a day."""
+        polls = sorted({poll for poll in (*self.polls, *later.polls) if poll > cutoff(now)})
+        read = {
+            window: max(asked.read[window] for asked in (self, later) if window in asked.read)
+            for window in sorted({*self.read, *later.read})
+            if not is_expired(window, now)
+        }
+        newer = later.polls and (not self.polls or later.polls[-1] >= self.polls[-1])
+        return Asked(tuple(polls), read, later.behind if newer else self.behind)
+
+
+@dataclass(frozen=True)
+class Watermarks:
+    """The watermarks of all measures.
+
+    Attributes:
+        rows: schema `WATERMARKS`, one row a measure, sorted.
+        as_of: when the API was asked last.
+        asked: what for.
+        loss: which loss of stored readings they follow; empty before the first.
+        forgotten: whether nothing was read whole since that loss: there are no watermarks to compare anything with.
+    """
+
+    rows: pa.Table
+    as_of: datetime
+    asked: Asked = field(default_factory=Asked)
+    loss: str = ""
+    forgotten: bool = False
+
+
+def load(lake: "Lake") -> Watermarks | None:
+    """The lake's watermarks; None when it has none, or when they are damaged, which a re-read of the day puts right."""
+    blob = lake.store.get(WATERMARKS_KEY)
+    return _decoded(lake, blob) if isinstance(blob, Blob) else None
+
+
+def advance(lake: "Lake", newer: pa.Table, as_of: datetime, asked: Asked | None = None, *, loss: str = "") -> bool:
+    """Move the watermarks of the measures in `newer` forward, never back, whoever else does so meanwhile.
+
+    After a loss they move once the whole day was read again, which is when `newer` has rows.
+
+    Args:
+        lake: whose.
+        newer: schema `WATERMARKS`. A null `interval_s` leaves the one that is known.
+        as_of: when the API was asked for what `newer` follows from.
+        asked: what it was asked for then.
+        loss: which loss the watermarks followed before the API was asked.
+
+    Returns:
+        False when stored readings were lost since: what was asked for and stored before may be among them, so nothing
+        is marked.
+    """
+    for _ in lake.attempts(WATERMARKS_KEY):
+        with lake.store.guard(WATERMARKS_KEY):
+            blob = lake.store.get(WATERMARKS_KEY)
+            blob = blob if isinstance(blob, Blob) else None
+            stored = _decoded(lake, blob) if blob else None
+            if (stored.loss if stored else "") != loss:
+                return False
+            if stored is not None and stored.forgotten and not len(newer):
+                return True
+            if stored is not None:
+                as_of = max(as_of, stored.as_of)
+            rows = united(stored.rows if stored else WATERMARKS.empty_table(), newer)
+            # A watermark that has left the day says as much as none: gauges come and go, and this object shall not
+            # grow.
+            rows = rows.filter(pc.greater(rows["newest"], pa.scalar(cutoff(as_of), TIME)))
+            both = (stored.asked if stored else Asked()).then(asked or Asked(), as_of)
+            moved = Watermarks(rows, as_of, both, loss)
+            if stored == moved:
+                return True
+            try:
+                lake.store.put(WATERMARKS_KEY, _encoded(moved), replaces=blob.meta if blob else None)
+            except ConflictError:
+                continue
+            return True
+    raise AssertionError("attempts() ends with an error")
+
+
+def forget(lake: "Lake") -> None:
+    """Let the lake no longer count as complete: the next refresh reads the whole day.
+
+    To be called before stored readings are taken away. The watermarks of a run that is under way, which may have stored
+    some of them, count no longer, whenever it comes to `advance`: they follow another loss.
+    """
+    for _ in lake.attempts(WATERMARKS_KEY):
+        with lake.store.guard(WATERMARKS_KEY):
+            blob = lake.store.get(WATERMARKS_KEY)
+            blob = blob if isinstance(blob, Blob) else None
+            stored = _decoded(lake, blob) if blob else None
+            nothing = Watermarks(
+                WATERMARKS.empty_table(), stored.as_of if stored else EPOCH, loss=uuid.uuid4().hex, forgotten=True
+            )
+            try:
+                lake.store.put(WATERMARKS_KEY, _encoded(nothing), replaces=blob.meta if blob else None)
+            except ConflictError:
+                continue
+            return
+
+
+def united(watermarks: pa.Table, newer: pa.Table) -> pa.Table:
+    """Both as one: of each measure the newest time, and the step that was learnt last."""
+    both = pa.concat_tables([watermarks, newer]).combine_chunks()
+    ids, code = ranks(both["measure_id"].combine_chunks())
+    if code is None:
+        return both
+    time, interval_s = (both[name].cast(pa.int64()).combine_chunks() for name in ("newest", "interval_s"))
+    newest, step = np.full(len(ids), np.iinfo(np.int64).min), np.full(len(ids), -1, np.int32)
+    np.maximum.at(newest, code, time.to_numpy())
+    # Of several values for one place numpy keeps the last.
+    known = interval_s.is_valid().to_numpy(zero_copy_only=False)
+    step[code[known]] = interval_s.drop_null().to_numpy()
+    return pa.table([ids, pa.array(newest).cast(TIME), pa.array(step, mask=step < 0)], schema=WATERMARKS)
+
+
+def _decoded(lake: "Lake", blob: Blob) -> Watermarks | None:
+    try:
+        rows = pq.read_table(pa.BufferReader(blob.data), page_checksum_verification=True)
+        said = rows.schema.metadata or {}
+        if said.get(_SUM, _sum(said)) != _sum(said):
+            raise ValueError("what it says of itself has changed")  # noqa: TRY301 - one message for all of it
+        return Watermarks(
+            rows=rows.replace_schema_metadata(None).cast(WATERMARKS),
+            as_of=from_ms(int(said[_AS_OF])),
+            asked=_asked(said.get(_ASKED)),
+            loss=said.get(_LOSS, b"").decode(),
+            forgotten=_FORGOTTEN in said,
+        )
+    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
+        logger.error("%s/%s is damaged (%s): the day will be read again", lake.url, WATERMARKS_KEY, error)  # noqa: TRY400
+        return None
+
+
+def _encoded(watermarks: Watermarks) -> bytes:
+    sink = pa.BufferOutputStream()
+    asked = {
+        "polls": [to_ms(poll) for poll in watermarks.asked.polls],
+        "read": [[to_ms(window), to_ms(at)] for window, at in watermarks.asked.read.items()],
+        "behind": {measure: to_ms(shown) for measure, shown in watermarks.asked.behind.items()},
+    }
+    said = {
+        _AS_OF: str(to_ms(watermarks.as_of)).encode(),
+        _ASKED: json.dumps(asked).encode(),
+        _LOSS: watermarks.loss.encode(),
+    }
+    if watermarks.forgotten:
+        said[_FORGOTTEN] = b""
+    said[_SUM] = _sum(said)
+    # Damage that went unseen could put a watermark past readings that were never asked for.
+    pq.write_table(watermarks.rows.replace_schema_metadata(said), sink, compression="zstd", write_page_checksum=True)
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
+
+
+def _asked(said: bytes | None) -> Asked:
+    """What a lake of an older version does not say counts as not asked."""
+    if said is None:
+        return Asked()
+    asked = json.loads(said)
+    return Asked(
+        polls=tuple(from_ms(poll) for poll in asked["polls"]),
+        read={from_ms(window): from_ms(at) for window, at in asked["read"]},
+        behind={measure: from_ms(shown) for measure, shown in asked["behind"].items()},
+    )
+
+
+def _sum(said: Mapping[bytes, bytes]) -> bytes:
+    """A sum of what stands beside the rows: the pages have checksums, the footer has none."""
+    return f"{zlib.crc32(repr(sorted((k, said[k]) for k in _SAID if k in said)).encode()):08x}".encode()

@@ -1,0 +1,175 @@
+"""When what is asked for: the ticks of the schedules."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from flood_assets.definitions import defs
+from flood_assets.defs.jobs import whole_day
+from flood_assets.defs.schedules import housekeeping_every_hour, reconcile_every_6_hours, refresh_every_15_minutes
+from flood_assets.partitions import partition_key, window_of
+from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, StoppedClock
+
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def tick(
+    schedule: dg.ScheduleDefinition, moment: datetime, instance: dg.DagsterInstance, now: datetime | None = None
+) -> list[dg.RunRequest]:
+    """What a schedule asks for at a tick that is evaluated when it is due, or at `now`."""
+    with dg.build_schedule_context(
+        instance=instance,
+        resources={"clock": StoppedClock(moment=(now or moment).isoformat())},
+        scheduled_execution_time=moment,
+        repository_def=defs.get_repository_def(),
+    ) as context:
+        return schedule.evaluate_tick(context).run_requests
+
+
+def snapshot(place: Place, window: datetime) -> None:
+    for asset in ("stations", "measures"):
+        assert place.materialize(asset, window).success
+
+
+def gauges(requests: list[dg.RunRequest]) -> list[str]:
+    """The newest window for which a snapshot is asked for."""
+    return [r.tags[RANGE[1]] for r in requests if dg.AssetKey("measures") in (r.asset_selection or [])]
+
+
+@pytest.mark.parametrize(
+    ("moment", "first", "last"),
+    [
+        ("2026-11-21 00:00", "2026-11-20-00:00", "2026-11-21-00:00"),
+        ("2026-11-21 00:15", "2026-11-20-00:00", "2026-11-21-00:00"),
+        ("2026-11-21 23:45", "2026-11-20-23:00", "2026-11-21-23:00"),
+        ("2026-11-30 23:45", "2026-11-29-23:00", "2026-11-30-23:00"),
+        ("2026-12-01 00:00", "2026-11-30-00:00", "2026-12-01-00:00"),
+        ("2027-01-01 00:30", "2026-12-31-00:00", "2027-01-01-00:00"),
+        # Both days on which British clocks change: windows are UTC.
+        ("2027-03-28 01:15", "2027-03-27-01:00", "2027-03-28-01:00"),
+        ("2026-10-25 01:15", "2026-10-24-01:00", "2026-10-25-01:00"),
+    ],
+)
+def test_a_tick_asks_for_the_readings_of_the_25_windows_of_the_day(moment, first, last, instance):
+    *_, request = tick(refresh_every_15_minutes, utc(moment), instance)
+    assert request.asset_selection == [dg.AssetKey("readings"), dg.AssetKey("completeness")]
+    assert tuple(request.tags[name] for name in RANGE) == (first, last)
+    assert request.run_config == {"ops": {"readings": {"config": {"incremental": True}}}}
+    assert request.partition_key is None
+
+
+def test_a_tick_by_british_summer_time_is_the_same_moment(instance):
+    moment = datetime(2026, 10, 20, 1, 0, tzinfo=UTC)
+    summer = moment.astimezone(datetime.strptime("+0100", "%z").tzinfo)
+    assert tick(refresh_every_15_minutes, summer, instance) == tick(refresh_every_15_minutes, moment, instance)
+
+
+def test_the_first_tick_of_all_takes_a_snapshot_first_for_the_whole_day(instance):
+    snapshot, readings = tick(refresh_every_15_minutes, utc("2026-11-21 09:45"), instance)
+    assert [snapshot.tags[name] for name in RANGE] == ["2026-11-20-09:00", "2026-11-21-09:00"]
+    assert snapshot.asset_selection == [dg.AssetKey("stations"), dg.AssetKey("measures")]
+    assert snapshot.run_key != readings.run_key
+
+
+def test_a_snapshot_is_taken_once_an_hour(on_disk: Place):
+    place = on_disk
+    taken = []
+    for number in range(9):
+        moment = NOW.replace(minute=0, second=0) + number * QUARTER
+        due = gauges(tick(refresh_every_15_minutes, moment, place.instance))
+        taken.append(len(due))
+        if due:
+            snapshot(place.at(moment + timedelta(seconds=20)), window_of(moment))
+    assert taken == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+
+
+def test_a_snapshot_that_was_missed_or_failed_is_made_up_for_by_the_next_tick(on_disk):
+    snapshot(on_disk, window_of(NOW))
+    hour = window_of(NOW) + HOUR
+    for minutes in (0, 15, 30):
+        due = gauges(tick(refresh_every_15_minutes, hour + timedelta(minutes=minutes), on_disk.instance))
+        assert due == [partition_key(hour)]
+
+
+def test_a_cleanup_makes_no_further_snapshot_due(on_disk):
+    snapshot(on_disk, window_of(NOW))
+    moment = window_of(NOW) + 25 * HOUR
+    on_disk.at(moment + timedelta(seconds=20))
+    snapshot(on_disk, moment)
+    # Leaves tombstones of yesterday's snapshots, which are newer than today's snapshot.
+    assert on_disk.expire().success
+    assert gauges(tick(refresh_every_15_minutes, moment + QUARTER, on_disk.instance)) == []
+
+
+def test_a_snapshot_that_a_person_took_of_an_older_window_does_not_stand_for_this_hours(on_disk):
+    snapshot(on_disk, window_of(NOW))
+    older = window_of(NOW) - 3 * HOUR
+    snapshot(on_disk, older)
+    assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15), on_disk.instance)) == []
+    assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15) + HOUR, on_disk.instance)) != []
+
+
+def test_reconcile_asks_for_the_whole_day_and_leaves_the_reading_to_the_asset(instance):
+    moment = utc("2026-11-21 07:07")
+    (request,) = tick(reconcile_every_6_hours, moment, instance)
+    assert {name: request.tags[name] for name in RANGE} == whole_day(moment)
+    assert not request.run_config
+
+
+def test_a_reconcile_that_a_daemon_makes_up_for_hours_late_is_over_the_day_that_can_still_be_had(instance):
+    due, late = utc("2026-11-21 07:07"), utc("2026-11-21 12:50")
+    (request,) = tick(reconcile_every_6_hours, due, instance, now=late)
+    assert {name: request.tags[name] for name in RANGE} == whole_day(late)
+    assert request.run_key == tick(reconcile_every_6_hours, due, instance)[0].run_key
+
+
+def test_housekeeping_asks_for_one_run_without_settings(instance):
+    (request,) = tick(housekeeping_every_hour, utc("2026-11-21 07:41"), instance)
+    assert not request.run_config
+
+
+def test_each_tick_has_run_keys_of_its_own_so_that_a_repeated_tick_launches_nothing_twice(instance):
+    for schedule in (refresh_every_15_minutes, reconcile_every_6_hours, housekeeping_every_hour):
+        first, again, next_one = (
+            {request.run_key for request in tick(schedule, utc(f"2026-11-21 {time}"), instance)}
+            for time in ("07:00", "07:00", "07:15")
+        )
+        assert first == again
+        assert None not in first
+        assert not first & next_one
+
+
+def test_what_a_tick_asks_for_is_what_the_jobs_can_do(on_disk):
+    place = on_disk
+    for request in tick(refresh_every_15_minutes, NOW.replace(minute=0, second=0), place.instance):
+        result = place.run("refresh_job", request)
+        assert result.success
+    (request,) = tick(reconcile_every_6_hours, NOW.replace(second=0), place.instance)
+    assert place.run("reconcile_job", request).success
+    (request,) = tick(housekeeping_every_hour, NOW, place.instance)
+    assert place.run("housekeeping_job", request).success
+
+
+def test_all_start_by_themselves():
+    schedules = defs.schedules
+    assert len(schedules) == 3
+    assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in schedules)
+
+
+def test_reconcile_and_housekeeping_do_not_meet_a_tick():
+    minutes = {schedule.name: schedule.cron_schedule.split()[0] for schedule in defs.schedules}
+    assert minutes == {
+        "refresh_every_15_minutes": "*/15",
+        "reconcile_every_6_hours": "7",
+        "housekeeping_every_hour": "41",
+    }
+
+
+def test_a_snapshot_of_measures_without_stations_is_asked_for_again(on_disk):
+    assert on_disk.materialize("measures", window_of(NOW)).success
+    assert gauges(tick(refresh_every_15_minutes, NOW, on_disk.instance)) == [partition_key(window_of(NOW))]

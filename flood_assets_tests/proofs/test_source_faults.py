@@ -1,0 +1,400 @@
+"""The source in trouble, through the real jobs: what is stored, what is said, when it is given up, that it heals.
+
+`FAULTS` are answers that show by themselves that they are none: they end a run and change nothing. Below them stand
+answers that look whole and are not, then those that are too large, then all of them mixed.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.events import DagsterEventType
+
+from flood_assets.defs.assets.common import RETRIES
+from flood_assets.defs.jobs import refresh_requests
+from flood_assets.partitions import partition_key, window_of
+from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
+from flood_assets_tests.support.faulty import Trial, copied, country, full, waits
+
+__all__ = ["country", "full", "waits"]
+
+STATIONS_LIST, MEASURES_LIST, LATEST, SINCE = "/id/stations", "/id/measures", "?latest", "since="
+TODAY, YESTERDAY = "date=2026-10-15", "date=2026-10-14"
+LISTS = {STATIONS_LIST, MEASURES_LIST}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, what is said of it, and how long it is put up with.
+
+    Attributes:
+        fault: as the simulator takes it; None: nobody listens.
+        said: what is wrong, as the failure's message says it of readings.
+        said_of_lists: the same of stations and measures; empty where it is the same.
+        remedy: what to do about it.
+        asked: how often one answer is asked for.
+        waits: between that, in seconds.
+        settings: of the resource `source`.
+        spares: requests that it cannot befall.
+    """
+
+    fault: dict[str, Any] | None
+    said: str
+    said_of_lists: str = ""
+    remedy: str = r"Open the address in a browser: .* look at FLOOD_API_URL and at this machine's network and proxy"
+    asked: int = 5
+    waits: tuple[float, ...] = (1, 2, 4, 8)
+    settings: dict[str, float] = field(default_factory=dict)
+    spares: frozenset[str] = frozenset()
+
+
+# A silence is waited for in earnest, so the settings are short.
+TWICE = {"tries": 2}
+SHORT = {"tries": 2, "read_timeout_s": 0.15}
+JSON = r"not JSON, or cut short"
+FAULTS = {
+    "429": Case({"kind": "status", "status": 429}, r"HTTP 429 'Query timed out'"),
+    "429 with Retry-After": Case(
+        {"kind": "status", "status": 429, "retry_after": 7}, r"HTTP 429", waits=(7, 7, 7, 7)
+    ),
+    "429 with an hour in Retry-After": Case(
+        {"kind": "status", "status": 429, "retry_after": 3600}, r"HTTP 429", waits=(60, 60, 60, 60)
+    ),
+    "500": Case({"kind": "status", "status": 500}, r"HTTP 500 'Query timed out'"),
+    "502": Case({"kind": "status", "status": 502}, r"HTTP 502 'Query timed out'"),
+    "503": Case({"kind": "status", "status": 503}, r"HTTP 503 'Query timed out'"),
+    "400": Case(
+        {"kind": "status", "status": 400}, r"HTTP 400", remedy=r"Look at FLOOD_API_URL; .* the API has changed",
+        asked=1, waits=(),
+    ),
+    "403": Case(
+        {"kind": "status", "status": 403}, r"HTTP 403", remedy=r"from another network or through a proxy",
+        asked=1, waits=(),
+    ),
+    "404": Case(
+        {"kind": "status", "status": 404}, r"HTTP 404", remedy=r"Look at FLOOD_API_URL; .* the API has changed",
+        asked=1, waits=(), spares=frozenset({SINCE}),
+    ),
+    "connection refused": Case(None, r"Connection refused", spares=frozenset({YESTERDAY, SINCE})),
+    "connection closed without a word": Case(
+        {"kind": "stall", "seconds": 0}, r"Remote end closed connection without response"
+    ),
+    "reset in the body": Case(
+        {"kind": "reset"}, r"broke off after [\d,]+ bytes|Connection reset", asked=2, waits=(1,), settings=TWICE
+    ),
+    "silence": Case(
+        {"kind": "stall", "seconds": 9}, r"Read timed out|timed out", asked=2, waits=(1,), settings=SHORT,
+        spares=frozenset({SINCE}),
+    ),
+    "silence in the body": Case(
+        {"kind": "hang", "seconds": 9}, r"broke off after [\d,]+ bytes: .*timed out", asked=2, waits=(1,),
+        settings=SHORT, spares=frozenset({SINCE}),
+    ),
+    "drip": Case(
+        {"kind": "slow", "rate": 100}, r"the answer drips: [\d,]+ bytes when 0 s were over", asked=1, waits=(),
+        settings={"deadline_s": 0.3}, spares=frozenset({SINCE}),
+    ),
+    "cut inside a line": Case({"kind": "truncate", "framing": "length"}, r"broke off after|cut short: [\d,]+ of"),
+    "cut with a chunk missing": Case({"kind": "truncate", "framing": "chunked"}, r"broke off after [\d,]+ bytes"),
+    "gzip cut short": Case({"kind": "truncate"}, r"cut short: its gzip stream has no end"),
+    "a last line without its end": Case(
+        {"kind": "no_final_newline"}, r"cut short: its last line has no end: '", spares=frozenset(LISTS)
+    ),
+    "cut at a line end": Case(
+        {"kind": "cut_at_line"}, "", JSON, spares=frozenset({TODAY, YESTERDAY, LATEST, SINCE})
+    ),
+    "a web page": Case({"kind": "html"}, r"a page for people \(text/html\): '.*Service unavailable"),
+    "another header": Case(
+        {"kind": "header"}, r"expected the header 'dateTime,measure,value', found 'column0", spares=frozenset(LISTS)
+    ),
+    "no body": Case({"kind": "empty"}, r"the answer is empty: not even the header", JSON),
+    "a list of nothing": Case(
+        {"kind": "nothing"}, "", r"the list of \w+ is empty", spares=frozenset({TODAY, YESTERDAY, LATEST, SINCE})
+    ),
+    "garbled in the middle": Case({"kind": "garbage"}, r"corrupt: it holds a NUL byte", r"not JSON"),
+    "redirected in a circle": Case(
+        {"kind": "redirect_loop"}, r"redirected in a circle", remedy="Look at FLOOD_API_URL", asked=6, waits=()
+    ),
+    "without end": Case(
+        {"kind": "repeat", "rounds": 0}, r"the answer has no end: given up after 1 MB, of which a whole day has about",
+        remedy=r"raise `largest_answer_mb` of the resource `source`", asked=1, waits=(),
+        settings={"largest_answer_mb": 1},
+    ),
+}  # fmt: skip
+
+# Of refusals and of servers in trouble that are treated alike, one each is in the suite.
+ALIKE = {"500", "502", "403", "404", "429 with an hour in Retry-After"}
+EACH_FAULT = [pytest.param(name, marks=[pytest.mark.long] if name in ALIKE else []) for name in FAULTS]
+
+
+def befallen(place: Place, case: Case, match: str):
+    """The fault lasts as long as this does."""
+    if case.fault is None:
+        return place.server.away()
+    place.server.set_faults([{**case.fault, "match": match, "times": 0}])
+    return nullcontext()
+
+
+# A run over one window costs Dagster a twentieth of one over the day, and asks the same: a tick looks at the whole day
+# whatever its windows are, and two windows about midnight touch both days.
+
+
+def lean_tick(place: Place) -> dg.ExecuteInProcessResult:
+    *_, request = refresh_requests(place.now, [window_of(place.now)])
+    return place.run(
+        "refresh_job",
+        asset_selection=request.asset_selection,
+        run_config=request.run_config,
+        partition_key=partition_key(window_of(place.now)),
+    )
+
+
+def lean_reread(place: Place) -> dg.ExecuteInProcessResult:
+    midnight = place.now.replace(hour=0, minute=0, second=0)
+    return place.materialize("readings", midnight - HOUR, midnight)
+
+
+Run = Callable[[Place], dg.ExecuteInProcessResult]
+
+
+def attempts(result: dg.ExecuteInProcessResult) -> int:
+    return 1 + sum(event.event_type == DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
+
+
+def is_given_up(place: Place, case: Case, match: str, run: Run, waited: list[float], paused: list[float]) -> None:
+    """A run that meets the fault: it fails within its bounds, says why and what to do, and changes nothing."""
+    trial = Trial(place)
+    trial.observe()
+    before = trial.files()
+    place.source_settings = {"tries": 5, **case.settings}
+    place.server.reset()
+    waited.clear()
+    paused.clear()
+    with befallen(place, case, match):
+        result = place.materialize(match.removeprefix("/id/"), window_of(place.now)) if match in LISTS else run(place)
+    place.server.set_faults([])
+    place.source_settings = {"tries": 1}
+
+    assert not result.success
+    told = failure_of(result)
+    said = case.said_of_lists or case.said if match in LISTS else case.said
+    assert re.search(f"{re.escape(place.api_url)}.*{re.escape(match)}.*{said}", told, re.DOTALL), told
+    assert re.search(case.remedy, told), told
+    # The step is tried once more as a whole, after 20 seconds at most.
+    assert attempts(result) == 1 + RETRIES.max_retries == 2
+    assert 0 < sum(paused) <= 20
+    assert waited == [*case.waits] * 2
+    if case.fault is not None:
+        before_it = {YESTERDAY: 1}.get(match, 0)  # the newer day is asked for first, and answers
+        assert place.requests() == 2 * (case.asked + before_it)
+    assert trial.files() == before
+    trial.nothing_made_up_or_lost()
+
+
+def heals(place: Place) -> None:
+    """The next tick makes good what the fault kept back."""
+    trial = Trial(place)
+    trial.observe()
+    assert lean_tick(place).success
+    trial.nothing_made_up_or_lost()
+    trial.no_watermark_hides_anything()
+    trial.equals_truth()
+
+
+@pytest.mark.parametrize("name", EACH_FAULT)
+def test_an_answer_that_is_none_leaves_an_empty_lake_empty_and_the_next_tick_fills_it(name, place, waits, no_waiting):
+    case = FAULTS[name]
+    for match in (TODAY, YESTERDAY):
+        if match not in case.spares:
+            is_given_up(place, case, match, lean_tick, waits, no_waiting)
+            assert not place.lake.windows(READINGS)
+    heals(place)
+
+
+@pytest.mark.parametrize("name", EACH_FAULT)
+def test_an_answer_that_is_none_leaves_a_full_lake_as_it_is_and_the_next_tick_goes_on(
+    name, place, full, waits, no_waiting
+):
+    case = FAULTS[name]
+    copied(full, place).at(NOW + QUARTER)
+    befalls = {LATEST: lean_tick, TODAY: lean_reread, YESTERDAY: lean_reread, **dict.fromkeys(LISTS, lean_reread)}
+    for match, run in befalls.items():
+        if match not in case.spares:
+            is_given_up(place, case, match, run, waits, no_waiting)
+    if SINCE not in case.spares:
+        only_what_jumped_stays_behind(place, case, waits)
+    heals(place)
+
+
+def only_what_jumped_stays_behind(place: Place, case: Case, waited: list[float]) -> None:
+    """A fault of requests for single measures costs the other measures nothing."""
+    trial = Trial(place)
+    trial.observe()
+    place.source_settings = {"tries": 5, **case.settings}
+    waited.clear()
+    with befallen(place, case, SINCE):
+        result = lean_tick(place)
+    place.server.set_faults([])
+    place.source_settings = {"tries": 1}
+    assert result.success
+    told = place.materializations("readings", window_of(place.now))[0].metadata
+    behind = told["measures_left_for_the_next_tick"].value
+    assert behind >= 1
+    assert sorted(waited) == sorted([*case.waits] * behind)
+    trial.nothing_made_up_or_lost()
+    trial.no_watermark_hides_anything()
+    moved = [measure for measure, at in trial.watermarks().items() if at > trial.marked.get(measure, at)]
+    assert len(moved) > 5
+
+
+# Answers that look whole and are not: they end cleanly, with status 200, in rows that are right.
+
+SHORT_ANSWERS = {
+    "cut cleanly": {"kind": "cut_at_line"},
+    "cut cleanly, the connection closed": {"kind": "cut_at_line", "framing": "close"},
+    "each second row left out": {"kind": "lossy"},
+    "nothing": {"kind": "nothing"},
+}
+
+
+def meets(place: Place, fault: dict[str, Any], run: Run) -> tuple[dg.ExecuteInProcessResult, str]:
+    """A run that meets a fault from its beginning to its end, and what it says of its doubts."""
+    trial = Trial(place)
+    trial.observe()
+    place.server.reset()
+    place.server.set_faults([{**fault, "times": 0}])
+    result = run(place)
+    place.server.set_faults([])
+    trial.nothing_made_up_or_lost()
+    trial.no_watermark_hides_anything()
+    if not result.success:
+        return result, failure_of(result)
+    told = place.materializations("readings", window_of(place.now))[0].metadata
+    return result, told["suspect"].value if "suspect" in told else ""
+
+
+@pytest.mark.parametrize("name", SHORT_ANSWERS)
+@pytest.mark.parametrize("match", [YESTERDAY, TODAY, "date="])
+def test_a_day_that_ends_early_but_cleanly_fills_no_empty_lake_for_good(place, name, match):
+    result, told = meets(place, {**SHORT_ANSWERS[name], "match": match}, lean_tick)
+    if (name, match) == ("nothing", "date="):
+        assert not result.success
+        assert re.search(r"date=2026-10-14: the API has no reading of any measure of 2026-10-14 and 2026-10-15", told)
+        assert not place.lake.windows(READINGS)
+    else:
+        assert told
+        # Each day three times, and each time a few measures singly.
+        assert place.server.stats()["/data/readings date"]["requests"] == 6
+        assert Trial(place).watermarks() == {}
+    heals(place)
+
+
+@pytest.mark.parametrize("name", SHORT_ANSWERS)
+@pytest.mark.parametrize("match", [YESTERDAY, TODAY])
+def test_a_reconcile_doubts_a_day_that_lacks_what_the_lake_holds(place, full, name, match):
+    copied(full, place).at(NOW + 4 * QUARTER)
+    before = Trial(place).watermarks()
+    result, told = meets(place, {**SHORT_ANSWERS[name], "match": match}, Place.reconcile)
+    assert result.success
+    assert re.fullmatch(r"the answers for 2026-10-14 and 2026-10-15 lack [\d,]+ of [\d,]+ readings .* before", told)
+    assert Trial(place).watermarks() == before
+    heals(place)
+
+
+@pytest.mark.parametrize("name", SHORT_ANSWERS)
+def test_a_tick_asks_again_for_a_latest_that_lacks_measures(place, full, name):
+    copied(full, place).at(NOW + QUARTER)
+    result, told = meets(place, {**SHORT_ANSWERS[name], "match": LATEST}, lean_tick)
+    if name == "nothing":
+        assert not result.success
+        assert re.search(r"\?latest: the answer has no reading of any measure, .* the next run asks again", told)
+        assert place.server.stats()["/data/readings latest"]["requests"] == 6
+    else:
+        assert re.fullmatch(r"`latest` lacks \d+ of the \d+ measures that reported within a day, .*", told)
+        assert place.server.stats()["/data/readings latest"]["requests"] == 3
+    heals(place)
+
+
+@pytest.mark.parametrize("name", SHORT_ANSWERS)
+def test_a_tick_does_not_take_a_part_of_today_for_all_of_it(place, full, name):
+    """Two hours away: so many have jumped that the day is read, and `latest` tells what it must hold."""
+    copied(full, place).at(NOW + 8 * QUARTER)
+    result, told = meets(place, {**SHORT_ANSWERS[name], "match": TODAY}, lean_tick)
+    if name == "nothing":
+        assert not result.success
+        assert re.search(r"date=2026-10-15: the API has no reading of any measure of 2026-10-15", told)
+    else:
+        assert place.server.stats()["/data/readings date"]["requests"] == 3
+        assert re.match(r"the answers for 2026-10-15 lack the newest reading of \d+ of \d+ measures|.* readings", told)
+    heals(place)
+
+
+@pytest.mark.parametrize("name", SHORT_ANSWERS)
+def test_a_measure_that_was_asked_singly_stays_behind_when_its_newest_reading_is_not_in_the_answer(place, full, name):
+    copied(full, place).at(NOW + QUARTER)
+    before = Trial(place).watermarks()
+    meets(place, {**SHORT_ANSWERS[name], "match": SINCE}, lean_tick)
+    assert place.server.stats()["/id/measures/*/readings since"]["requests"] >= 1
+    heals(place)
+    assert Trial(place).watermarks() != before
+
+
+def test_an_answer_that_is_short_once_is_whole_when_it_is_asked_for_again(place, full):
+    copied(full, place).at(NOW + QUARTER)
+    for match, run in ((LATEST, lean_tick), (YESTERDAY, Place.reconcile)):
+        place.server.set_faults([{"kind": "nothing", "match": match}])
+        assert run(place).success
+        assert "suspect" not in place.materializations("readings", window_of(place.now))[0].metadata
+    Trial(place).equals_truth()
+
+
+@pytest.mark.parametrize("table", [STATIONS, MEASURES], ids=lambda table: table.name)
+def test_a_list_that_is_much_shorter_than_the_one_before_is_not_stored(place, full, table):
+    copied(full, place).at(NOW + QUARTER)
+    trial = Trial(place)
+    trial.observe()
+    place.server.set_faults([{"kind": "limit", "rows": 5, "match": f"/id/{table.name}", "times": 0}])
+    result = place.materialize(table.name, window_of(place.now))
+    told = failure_of(result)
+    assert re.search(rf"the list of {table.name} has \d rows, the one before it \d\d: it was cut short", told)
+    assert "believed a day after the last long one" in told
+    assert attempts(result) == 2
+    trial.nothing_made_up_or_lost()
+    place.server.set_faults([])
+    assert place.materialize(table.name, window_of(place.now)).success
+
+
+# Answers that say too much.
+
+
+def test_an_answer_ten_times_as_large_is_stored_once(place, full):
+    place.server.set_faults([{"kind": "repeat", "rounds": 10, "times": 0}])
+    assert lean_tick(place).success
+    for table in (STATIONS, MEASURES):
+        assert place.materialize(table.name, window_of(place.now)).success
+        assert len(place.lake.newest_snapshot(table, place.now)) == len(Trial(place).listed(table))
+    place.at(NOW + QUARTER)
+    for run in (lean_tick, Place.reconcile):
+        assert run(place).success
+        Trial(place).equals_truth()
+
+
+def test_measures_that_no_list_has_are_stored_as_they_are_shown(place, full):
+    copied(full, place).at(NOW + QUARTER)
+    trial = Trial(place)
+    trial.observe()
+    place.server.set_faults([{"kind": "strangers", "match": "readings.csv", "times": 0}])
+    for run in (lean_tick, Place.reconcile):
+        assert run(place).success
+        trial.nothing_made_up_or_lost()
+        trial.no_watermark_hides_anything()
+    assert any(measure.endswith("-stranger") for measure, _ in trial.rows())
+    told = place.materializations("readings", window_of(place.now))[0].metadata
+    assert told["unknown_measures"].value >= 1
+    place.server.set_faults([])
+    heals(place)

@@ -1,0 +1,178 @@
+"""What tests of a source in trouble share: a small country that can go away, and what must hold at each moment.
+
+`Trial` looks at the lake before and after a run. The oracle is the simulator's own truth: what the API would show now.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.lake import watermarks
+from flood_assets.partitions import cutoff
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
+from flood_assets.simulator import Server, Simulator
+from flood_assets.simulator.faults import STRANGER
+from flood_assets_tests.conftest import Place
+
+DAY = timedelta(hours=24)
+
+Key = tuple[str, datetime]
+Rows = dict[Key, str | float | None]
+
+
+@pytest.fixture
+def waits(monkeypatch) -> list[float]:
+    """How long the client waited between its tries: nothing is really slept."""
+    waited: list[float] = []
+    defaults = FloodMonitoringApi.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "sleep", waited.append)
+    monkeypatch.setitem(defaults, "jitter", lambda: 0.5)
+    return waited
+
+
+def same_value(held: str | float | None, shown: str) -> bool:
+    """Whether a stored value is the one that the API shows as text; of several the order says nothing."""
+    if "|" in shown:
+        numbers = sorted(map(float, shown.split("|")))
+        return held == numbers[0] == numbers[-1] or sorted(map(float, str(held).split("|"))) == numbers
+    return held is None if not shown else held == float(shown)
+
+
+@dataclass
+class Trial:
+    """One place, and what it is asked about.
+
+    Attributes:
+        shown: of each reading the values that the API has shown at any moment of this trial.
+    """
+
+    place: Place
+
+    def __post_init__(self) -> None:
+        self.shown: dict[Key, set[str]] = {}
+        self.before: Rows = {}
+        self.marked: dict[str, datetime] = {}
+
+    # -- the oracle
+
+    def truth(self) -> dict[Key, str]:
+        """What the API would show now of the retained day."""
+        rows = self.place.server.truth(self.place.now - DAY, self.place.now)
+        return {(row.measure, row.time): row.value for row in rows}
+
+    def observe(self) -> None:
+        """Take note of what there is before a run."""
+        for key, value in self.truth().items():
+            self.shown.setdefault(key, set()).add(value)
+        self.before, self.marked = self.rows(), self.watermarks()
+
+    # -- the lake
+
+    def rows(self) -> Rows:
+        """What a reader is given now; fails where a window cannot be read or holds a reading twice."""
+        table = self.place.lake.read(READINGS, now=self.place.now)
+        ids, times, values, raws = (
+            table[name].to_pylist() for name in ("measure_id", "date_time", "value", "raw_value")
+        )
+        held = {
+            (measure, at): value if raw is None else raw
+            for measure, at, value, raw in zip(ids, times, values, raws, strict=True)
+        }
+        assert len(held) == len(table), "a reading is there twice"
+        return held
+
+    def watermarks(self) -> dict[str, datetime]:
+        known = watermarks.load(self.place.lake)
+        return {row["measure_id"]: row["newest"] for row in known.rows.to_pylist()} if known else {}
+
+    def files(self) -> dict[str, bytes]:
+        """All that is stored, byte by byte, but for the note whose readings these are."""
+        folder = folder_of(self.place)
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.suffix in {".parquet", ""} and not path.name.startswith(".")
+        }
+
+    # -- what must hold
+
+    def nothing_made_up_or_lost(self) -> None:
+        """Each row is one that the API showed, with a value that it showed, and none that was there is gone."""
+        held = self.rows()
+        for (measure, at), value in held.items():
+            origin = measure.removesuffix(STRANGER.decode())
+            assert (origin, at) in self.shown, f"{measure} {at} was never shown"
+            assert any(same_value(value, text) for text in self.shown[origin, at])
+        edge = cutoff(self.place.now)
+        assert {key for key in self.before if key[1] > edge} <= held.keys()
+        for table in (STATIONS, MEASURES):
+            newest = self.place.lake.newest_snapshot(table, self.place.now)
+            assert newest is None or len(newest) == len(self.listed(table)), "a shorter list was believed"
+
+    def listed(self, table: Table) -> list[str]:
+        """The stations or measures that the API lists."""
+        blocks = list(self.place.server.simulator.blocks)
+        stations = [(block, station) for block in blocks for station in block.stations]
+        if table is STATIONS:
+            return [station.notation for _, station in stations]
+        return [measure.notation for block, station in stations for measure in block.listed(station)]
+
+    def no_watermark_hides_anything(self) -> None:
+        """Of a measure whose watermark has moved, all that the API shows between the old watermark and the new is
+        stored."""
+        held, now = self.rows(), self.watermarks()
+        hidden = [
+            (measure, at)
+            for measure, at in self.truth()
+            if measure in now and self.marked.get(measure, cutoff(self.place.now)) < at <= now[measure]
+            if (measure, at) not in held
+        ]
+        assert not hidden, f"watermarks say that {len(hidden)} readings are stored, such as {hidden[:3]}"
+        assert all(now[measure] >= at for measure, at in self.marked.items() if measure in now)
+
+    def equals_truth(self, *, values: bool = True) -> None:
+        """The lake holds what the API shows, and no more; strangers apart, which it showed in a fault."""
+        truth = self.truth()
+        held = {key: value for key, value in self.rows().items() if not key[0].endswith(STRANGER.decode())}
+        assert held.keys() == truth.keys(), (
+            f"{len(truth.keys() - held.keys())} missing, {len(held.keys() - truth.keys())} too many"
+        )
+        if values:
+            assert all(same_value(held[key], truth[key]) for key in truth)
+
+
+def folder_of(place: Place) -> Path:
+    """Where a local lake is."""
+    return Path(place.lake_url.removeprefix("file://"))
+
+
+def copied(lake: Path, place: Place) -> Place:
+    """The place with a copy of a lake that was filled once for many tests."""
+    shutil.copytree(lake, folder_of(place), dirs_exist_ok=True)
+    return place
+
+
+def small_country() -> Server:
+    """A dozen stations with some two dozen measures."""
+    return Server(Simulator(stations=12, seed=1))
+
+
+@pytest.fixture(scope="module")
+def country() -> Iterator[Server]:
+    with small_country() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def full(country, tmp_path_factory) -> Path:
+    """A lake after its first tick at NOW."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        place = Place(country, tmp_path_factory.mktemp("full").as_uri(), instance)
+        assert place.tick(snapshot=True).success
+        return folder_of(place)
