@@ -14,13 +14,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
-from flood_assets.cli.main.doctor import dagster_setup, report, versions
 
+from flood_assets.cli import doctor
+from flood_assets.cli.doctor import dagster_setup, report, versions
 from flood_assets.cli.doctor.api_answers import check_api
 from flood_assets.cli.doctor.finding import Finding, Level, look
 from flood_assets.cli.doctor.lake_access import check_lake
 from flood_assets.cli.doctor.variables import check_settings
-from flood_assets.cli.main import doctor
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import IDENTITY
 from flood_assets.lake.store import Store

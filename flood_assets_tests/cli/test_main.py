@@ -237,7 +237,7 @@ def test_the_table_of_a_whole_country_fits_into_80_columns():
 
     many = [told("readings", 24_000, 150_000) for _ in range(25)]
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(run._table([told("stations", 5_500, 900_000), *many]))
+    console.print(terminal._table([told("stations", 5_500, 900_000), *many]))
     text = console.export_text()
     console.file.close()
     assert fits(text)
