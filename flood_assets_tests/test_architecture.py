@@ -1,6 +1,7 @@
 """The rooms of the package and the one direction of imports between them: down. See docs/architecture.md.
 
-Each rule is a function from imports to the violations of it, tested with a planted example that it must find.
+Each rule is a function from imports to the violations of it. It is tested twice: with a planted example that it must
+find, and with the package, where it must find none.
 """
 
 import ast
@@ -8,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from flood_assets_tests.support.imports import Import, circles, imports_of, reads_at_import
+import benchmarks
+import flood_assets
+from flood_assets_tests.support.imports import Import, circles, files_of, imports_of, reads_at_import
+
+PACKAGE = Path(flood_assets.__file__).parent
+BENCHMARKS = Path(benchmarks.__file__).parent
+PAGE = PACKAGE.parent / "docs" / "architecture.md"
+
+LONGEST_FILE, LONGEST_LAKE = 450, 150
 
 # From the top down. A room may import itself and every room below it; rooms of one line do not know each other.
 ROOMS = (
@@ -317,3 +326,55 @@ def test_long_files_and_classes_are_measured(tmp_path):
     files = {"flood_assets.long": tmp_path / "long.py", "flood_assets.simulator.long": tmp_path / "long.py"}
     assert too_long(files, 10) == ["flood_assets.long: 11 lines"]
     assert lines_of_class("class Other: ...\nclass Lake:\n    a = 1\n\n    b = 2\n", "Lake") == 4
+
+
+# --- The package keeps the rules ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def imports() -> list[Import]:
+    return imports_of(PACKAGE)
+
+
+def test_every_file_is_in_a_room():
+    assert homeless(list(files_of(PACKAGE))) == []
+
+
+def test_every_room_is_on_the_page():
+    page = PAGE.read_text(encoding="utf-8")
+    rooms = [room for line in ROOMS for room in line if room] + ["simulator"]
+    assert [room for room in rooms if f"`{room}`" not in page] == []
+
+
+def test_no_import_points_up(imports):
+    assert list(map(str, pointing_up(imports))) == []
+
+
+def test_no_import_points_up_inside_the_lake(imports):
+    assert list(map(str, pointing_up_in_lake(imports))) == []
+
+
+def test_the_simulator_knows_nothing_of_the_package_and_only_commands_know_it(imports):
+    assert list(map(str, of_the_simulator(imports))) == []
+
+
+def test_dagster_is_imported_in_its_rooms_only(imports):
+    assert list(map(str, dagster_outside(imports))) == []
+
+
+@pytest.mark.parametrize("package", [PACKAGE, BENCHMARKS], ids=lambda path: path.name)
+def test_there_is_no_circle_of_imports(package):
+    assert circles(imports_of(package)) == []
+
+
+def test_nothing_reads_clock_environment_or_network_at_import():
+    read = {file: reads_at_import(path.read_text(encoding="utf-8")) for file, path in files_of(PACKAGE).items()}
+    assert {file: found for file, found in read.items() if found} == {}
+
+
+def test_no_file_is_long():
+    assert too_long(files_of(PACKAGE), LONGEST_FILE) == []
+
+
+def test_the_lake_is_a_facade():
+    assert lines_of_class((PACKAGE / "lake" / "lake.py").read_text(encoding="utf-8"), "Lake") <= LONGEST_LAKE

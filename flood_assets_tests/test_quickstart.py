@@ -5,6 +5,7 @@ import math
 import os
 import re
 import sys
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 from flood_assets.lake.lake import Lake
+from flood_assets.notebook import NothingFoundWarning
 from flood_assets.partitions import retained_windows
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets_tests.support.lake_rows import QUARTER, fetched, snapshot
@@ -135,17 +137,36 @@ def test_the_notebook_says_what_to_run_when_there_is_no_lake(home, tmp_path):
 PAGES = [ROOT / "README.md", ROOT / "docs" / "notebooks.md"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_sql_of_the_pages_gives_each_reading_once(tmp_path, monkeypatch, page):
-    queries = re.findall(r"^```sql\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert queries
+def examples(language: str) -> list:
+    """Return the examples of the pages in one language, each with the page that it is on."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for number, code in enumerate(re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL), 1):
+            found.append(pytest.param(code, id=f"{page.name}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize("code", examples("python"))
+def test_the_python_of_the_pages_runs(tmp_path, monkeypatch, code):
+    fill(tmp_path / "lake")
+    url = (tmp_path / "lake").as_uri()
+    monkeypatch.setenv("FLOOD_LAKE_URL", url)
+    monkeypatch.setenv("FLOOD_NOW", NOW.isoformat())
+    with warnings.catch_warnings():
+        # The names and times are those of real gauges, of which this lake has a few.
+        warnings.simplefilter("ignore", NothingFoundWarning)
+        exec(code.replace("file:///var/lib/flood", url), {})
+
+
+@pytest.mark.parametrize("query", examples("sql"))
+def test_the_sql_of_the_pages_gives_each_reading_once(tmp_path, monkeypatch, query):
     fill(tmp_path / "lake")
     monkeypatch.chdir(tmp_path)
     stored = len(Lake.open((tmp_path / "lake").as_uri()).read(READINGS, now=NOW))
-    for query in queries:
-        with duckdb.connect() as connection:
-            rows = connection.sql(query).to_arrow_table()
-        assert len(rows) == stored
-        assert len(rows.group_by(["measure_id", "date_time"]).aggregate([])) == stored
-        if "unit" in rows.column_names:
-            assert set(rows["unit"].to_pylist()) == {"mASD", "mAOD", "mm"}
+    with duckdb.connect() as connection:
+        rows = connection.sql(query).to_arrow_table()
+    assert len(rows) == stored
+    assert len(rows.group_by(["measure_id", "date_time"]).aggregate([])) == stored
+    if "unit" in rows.column_names:
+        assert set(rows["unit"].to_pylist()) == {"mASD", "mAOD", "mm"}
