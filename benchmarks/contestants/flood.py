@@ -35,7 +35,7 @@ def fill(task: Task) -> dict[str, Any]:
         case "ticks":
             from benchmarks.contestants import tick  # noqa: PLC0415 - only ticks need it
 
-            return tick.several(task)
+            return tick.several(task, run_once)
         case _:
             return _whole_day(task)
 
