@@ -146,16 +146,18 @@ def reread(
     watermarks: pa.Table | None,
     measures: pa.Table,
     now: datetime,
+    reason: str = "",
 ) -> Batch:
     """Read the days that the windows touch, and keep the readings of the windows.
 
     Args:
         api: the source.
-        windows: without gaps, oldest first.
+        windows: retained ones, oldest first.
         held: stored readings of each window.
         watermarks: the lake's, schema `WATERMARKS`; None when it has none.
         measures: the newest snapshot, the columns `OF_MEASURES`; may be empty.
         now: when the run began.
+        reason: empty when a person asked for it.
 
     Raises:
         SourceError: the API did not give a day, or has no reading of any.
@@ -163,15 +165,14 @@ def reread(
     chosen = plan.reread(windows)
     known = watermarks if watermarks is not None else WATERMARKS.empty_table()
     read = source.days(api, chosen.days, held=held, watermarks=known, measures=measures, now=now)
-    rows = [answer.rows for answer in read.answers]
-    whole = set(windows).issuperset(retained_windows(now))
-    if not whole:
-        rows = [_between(part, windows[0], windows[-1] + WINDOW) for part in rows]
-        # A part of the day says nothing of earlier readings: only the whole day advances the watermarks.
+    if not set(windows).issuperset(read.covered):
+        # Only whole days advance the watermarks: a part of a day tells nothing of earlier readings.
         read = read._replace(
             watermarks=WATERMARKS.empty_table(), covered=[window for window in windows if window in read.covered]
         )
-    return _batch(now, chosen.reason, measures, read.answers, rows, read, polled=whole and not read.suspect)
+    rows = [_between(answer.rows, windows[0], windows[-1] + WINDOW) for answer in read.answers]
+    polled = set(read.covered).issuperset(retained_windows(now))
+    return _batch(now, reason or chosen.reason, measures, read.answers, rows, read, polled=polled)
 
 
 def catch_up(
@@ -185,29 +186,21 @@ def catch_up(
 ) -> Batch:
     """Fetch all new readings with the fewest requests.
 
-    Args:
-        api: the source.
-        held: stored readings of each window.
-        watermarks: the lake's, schema `WATERMARKS`; None when it has none.
-        measures: the newest snapshot, the columns `OF_MEASURES`; may be empty.
-        now: when the run began.
-        latest: the answer to `latest`, if it was asked for already, after the watermarks were read.
+    `latest` is the API's answer, if it was asked for already, after the watermarks were read; the other arguments are
+    those of `reread`.
 
     Raises:
         SourceError: the API did not give `latest` or a day, or has no reading of it.
     """
-    known = watermarks if watermarks is not None else WATERMARKS.empty_table()
     first = plan.before_latest(list(held), marked=watermarks is not None, now=now)
     log.info(first.reason)
-    if not first.latest:
-        read = source.days(api, first.days, held=held, watermarks=known, measures=measures, now=now)
-        polled = set(read.covered).issuperset(retained_windows(now))
-        rows = [answer.rows for answer in read.answers]
-        return _batch(now, first.reason, measures, read.answers, rows, read, polled=polled)
+    if watermarks is None or not first.latest:
+        windows = [window for window in retained_windows(now) if window.date() in first.days]
+        return reread(api, windows, held=held, watermarks=watermarks, measures=measures, now=now, reason=first.reason)
 
-    shown, suspect = source.latest(api, known, now, latest)
+    shown, suspect = source.latest(api, watermarks, now, latest)
     newest = shown[-1].rows
-    second = plan.after_latest(newest, known, measures, now)
+    second = plan.after_latest(newest, watermarks, measures, now)
     log.info(second.reason)
     singles, refused, unanswered = source.each(api, second.since, now)
     taken = newest.filter(pa.array(second.take))
@@ -220,7 +213,7 @@ def catch_up(
     read = source.Days()
     if second.days:
         stand = by_window(newest)
-        read = source.days(api, second.days, held=held, watermarks=known, measures=measures, now=now, latest=stand)
+        read = source.days(api, second.days, held=held, watermarks=watermarks, measures=measures, now=now, latest=stand)
         newer.append(read.watermarks)
     left = source.only(newest, [*refused, *unanswered])
     batch = _batch(
@@ -253,18 +246,7 @@ def _batch(
     polled: bool,
     behind: Mapping[str, datetime] | None = None,
 ) -> Batch:
-    """Combine the answers.
-
-    Args:
-        now: when the run began.
-        reason: why this was asked for.
-        measures: the columns `OF_MEASURES`.
-        answers: all answers.
-        rows: the rows of them to store.
-        read: the days that were read, with the watermarks of the whole batch.
-        polled: True if all new readings of every measure were asked for.
-        behind: measures of which newer readings were shown than could be had, and the newest time shown.
-    """
+    """Return a batch of all answers, with the chosen rows, and the watermarks of `read`."""
     observed_at = min(answer.observed_at for answer in answers)
     return Batch(
         now=now,

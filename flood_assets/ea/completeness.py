@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 
 from flood_assets.grouping import HOUR_MS, Windowed, keys
 from flood_assets.partitions import WINDOW, cutoff, midnight, to_ms, windows_between
-from flood_assets.schemas import TIME
 
 # The API is not known to remove readings. One in a hundred, or a few, may be missing.
 REMOVED = 0.01
@@ -51,15 +50,16 @@ def of_latest(latest: pa.Table, watermarks: pa.Table, now: datetime) -> str:
         watermarks: schema `WATERMARKS`; those older than a day do not count, as the API may have dropped them.
         now: when it was asked.
     """
-    known = watermarks.filter(pc.greater(watermarks["newest"], pa.scalar(cutoff(now), TIME)))
-    # The first of several readings of a measure is found, which is the newest.
-    shown = latest.take(pc.sort_indices(latest, sort_keys=[("date_time", "descending")]))
-    ids = shown["measure_id"].cast(pa.string()).combine_chunks()
-    newest = shown["date_time"].take(pc.index_in(known["measure_id"], value_set=ids))
-    lacking = len(known) - (pc.sum(pc.greater_equal(newest, known["newest"])).as_py() or 0)
-    if lacking <= _tolerated(len(known), REMOVED):
+    ids = latest["measure_id"].cast(pa.string()).combine_chunks()
+    place = pc.index_in(ids, value_set=watermarks["measure_id"].combine_chunks()).fill_null(-1)
+    newest = np.zeros(len(watermarks) + 1, np.int64)
+    np.maximum.at(newest, place.to_numpy(zero_copy_only=False), latest["date_time"].cast(pa.int64()).to_numpy())
+    watermark = watermarks["newest"].cast(pa.int64()).to_numpy()
+    retained = watermark > to_ms(cutoff(now))
+    known, lacking = int(retained.sum()), int((retained & (newest[:-1] < watermark)).sum())
+    if lacking <= _tolerated(known, REMOVED):
         return ""
-    return f"`latest` lacks the newest readings of {lacking} of the {len(known)} measures that reported within a day"
+    return f"`latest` lacks the newest readings of {lacking} of the {known} measures that reported within a day"
 
 
 def of_days(

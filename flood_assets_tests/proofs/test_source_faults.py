@@ -46,7 +46,7 @@ class Case:
     fault: dict[str, Any] | None
     said: str
     said_of_lists: str = ""
-    remedy: str = r"Open the address in a browser: .* look at FLOOD_API_URL and at this machine's network and proxy"
+    remedy: str = r"Open the address in a browser: .* check FLOOD_API_URL and this machine's network and proxy"
     asked: int = 5
     waits: tuple[float, ...] = (1, 2, 4, 8)
     settings: dict[str, float] = field(default_factory=dict)
