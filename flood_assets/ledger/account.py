@@ -15,7 +15,7 @@ from flood_assets.lake import watermarks as marking
 from flood_assets.lake.lake import READERS, Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger import delays as lateness
-from flood_assets.ledger.counts import Evidence, counts_of
+from flood_assets.ledger.counts import counts_of
 from flood_assets.ledger.day import LISTED, READ, Day, day_piece
 from flood_assets.ledger.delays import delays_of
 from flood_assets.ledger.intervals import reporting_intervals
@@ -107,7 +107,7 @@ def take(
         intervals = reporting_intervals(day)
         delays = delays_of(day, asked.polls, before[here])
         marked = None if watermarks is None else replace(watermarks, rows=watermarks.rows[here])
-        counts.append(counts_of(day, intervals, delays, Evidence(marked, lost), now))
+        counts.append(counts_of(day, intervals, delays, marked, lost, now))
         timeliness.append(lateness.table(day, intervals, delays, now))
     nobody = COMPLETENESS.schema.empty_table()
     by_window = {window: pa.concat_tables([nobody, *(each[window] for each in counts)]) for window in windows}

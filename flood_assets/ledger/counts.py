@@ -12,8 +12,8 @@ such a moment takes its place. A place that nothing takes is missing, for one of
 A reading that the API shows later than a newer one of the same measure counts as silent until a reconcile finds it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -42,21 +42,8 @@ AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Record of when the API was asked for what.
-
-    Attributes:
-        watermarks: those of the lake; None when it has none.
-        lost: windows whose object is damaged.
-    """
-
-    watermarks: Watermarks | None
-    lost: frozenset[datetime] = field(default_factory=frozenset)
-
-
-@dataclass(frozen=True)
 class _Known:
-    """Evidence by measure (`watermark`, `behind`, `due_after`) and by window (`asked`, `lost`); ms, `NEVER` if none."""
+    """Record of asking, by measure (`watermark`, `behind`, `due_after`) and window (`asked`, `lost`); ms or `NEVER`."""
 
     watermark: Ints
     behind: Ints
@@ -65,9 +52,11 @@ class _Known:
     lost: Flags
 
     @classmethod
-    def of(cls, evidence: Evidence, day: Day, delays: Delays, windows: Sequence[datetime]) -> "_Known":
+    def of(
+        cls, watermarks: Watermarks | None, lost: Container[datetime], day: Day, delays: Delays, windows: list[datetime]
+    ) -> "_Known":
         watermark = np.full(len(day.measures), NEVER)
-        asked = watermarks.asked if (watermarks := evidence.watermarks) else Asked()
+        asked = watermarks.asked if watermarks else Asked()
         if watermarks is not None:
             watermark = _by_measure(day, watermarks.rows["measure_id"], milliseconds(watermarks.rows["newest"]))
         shown = np.array([to_ms(moment) for moment in asked.behind.values()], np.int64)
@@ -80,7 +69,7 @@ class _Known:
             behind=_by_measure(day, pa.chunked_array([pa.array(list(asked.behind), pa.string())]), shown),
             due_after=np.where(np.isnan(delays.due_after), unknown, delays.due_after),
             asked=np.maximum(np.array(read, np.int64), polled),
-            lost=np.array([window in evidence.lost for window in windows], np.bool_),
+            lost=np.array([window in lost for window in windows], np.bool_),
         )
 
 
@@ -93,20 +82,33 @@ def _by_measure(day: Day, ids: pa.ChunkedArray, at: Ints) -> Ints:
 
 
 def counts_of(
-    day: Day, intervals: ReportingIntervals, delays: Delays, evidence: Evidence, now: datetime
+    day: Day,
+    intervals: ReportingIntervals,
+    delays: Delays,
+    watermarks: Watermarks | None,
+    lost: Container[datetime],
+    now: datetime,
 ) -> Mapping[datetime, pa.Table]:
     """Return for each retained window, oldest first, a table of schema `schemas.COMPLETENESS`: one row a measure.
 
     Only moments after the cutoff and up to now count, so the first and the last window expect less than others.
+
+    Args:
+        day: the retained readings.
+        intervals: reporting intervals of its measures.
+        delays: delays of its measures.
+        watermarks: the lake's, which say when the API was asked for what; None when it has none.
+        lost: windows whose object is damaged.
+        now: decides which readings are retained and which are due.
     """
     windows = retained_windows(now)
     size, width = len(day.measures), len(windows)
     origin, cut, end = to_ms(windows[0]), to_ms(cutoff(now)), to_ms(now)
-    known = _Known.of(evidence, day, delays, windows)
+    known = _Known.of(watermarks, lost, day, delays, windows)
 
     kept = (day.at > cut) & (day.at <= end)
     cell = (day.measure * width + (day.at - origin) // HOUR_MS)[kept]
-    overdue = polled_before(watermarks.asked.polls if (watermarks := evidence.watermarks) else (), day.seen)
+    overdue = polled_before(watermarks.asked.polls if watermarks else (), day.seen)
     late = overdue >= day.at + known.due_after[day.measure]
     found = {
         "received": np.bincount(cell, minlength=size * width),
