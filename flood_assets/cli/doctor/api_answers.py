@@ -270,11 +270,11 @@ def _ask_unknown_readings(api: Api, now: datetime) -> Findings:
 
 def _ask_list(api: Api, what: str, path: str) -> Findings:
     """A list of metadata, which must come whole without a limit."""
-    from flood_assets.ea import parse
+    from flood_assets.ea import lists
 
     answer = api.ask(path)
     cost = f"{len(answer.body) / 1e6:.1f} MB in {answer.seconds:.2f} s"
-    read = parse.parse_stations if what == "stations" else parse.parse_measures
+    read = lists.parse_stations if what == "stations" else lists.parse_measures
     try:
         answer.require()
         count = len(read(answer.body, answer.asked_at))

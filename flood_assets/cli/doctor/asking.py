@@ -54,7 +54,7 @@ class Api:
     def __enter__(self) -> Self:
         import requests
 
-        from flood_assets.ea.client import USER_AGENT
+        from flood_assets.ea.http import USER_AGENT
 
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"})
