@@ -116,12 +116,10 @@ def flag(measure: Ints, time: Ints, value: Floats, gauges: Gauges) -> QcFlags:
 
 def _gross_range(measure: Ints, value: Floats, limits: Limits, medians: Floats) -> QcFlags:
     """Return the flags of test 4, by the limits of `quality.limits`."""
-    shown = (medians >= limits.scale_low) & (medians <= limits.scale_high)
-    scaled = np.isfinite(limits.scale_low) & (limits.scale_is_sure | shown)
-    low = np.where(scaled, limits.scale_low, limits.suspect_low)[measure]
-    high = np.where(scaled, limits.scale_high, limits.suspect_high)[measure]
+    shown = (medians >= limits.scale[0]) & (medians <= limits.scale[1])
+    scaled = np.isfinite(limits.scale[0]) & (limits.scale_is_sure | shown)
     flagged = np.full(value.size, PASS, np.int8)
-    flagged[(value < low) | (value > high)] = SUSPECT
-    flagged[(value < limits.fail_low[measure]) | (value > limits.fail_high[measure])] = FAIL
+    for (low, high), outside in ((np.where(scaled, limits.scale, limits.suspect), SUSPECT), (limits.fail, FAIL)):
+        flagged[(value < low[measure]) | (value > high[measure])] = outside
     flagged[np.isnan(limits.factor[measure])] = NOT_EVALUATED
     return flagged

@@ -103,43 +103,38 @@ class Limits:
 
     Attributes:
         factor: multiplies a value into the base unit; NaN where the unit is not known.
-        suspect_low, suspect_high, fail_low, fail_high: values outside are flagged.
-        scale_low, scale_high: the stage scale with its margin.
+        suspect, fail: lower and upper limits, shape (2, measures): values outside are flagged.
+        scale: the stage scale with its margin, shape (2, measures).
         scale_is_sure: True if the scale needs no confirmation by the gauge's readings.
     """
 
     factor: Floats
-    suspect_low: Floats
-    suspect_high: Floats
-    fail_low: Floats
-    fail_high: Floats
-    scale_low: Floats
-    scale_high: Floats
+    suspect: Floats
+    fail: Floats
+    scale: Floats
     scale_is_sure: Flags
 
     def some(self, rows: Ints) -> "Limits":
         """Return the limits of the measures in some rows."""
-        return Limits(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return Limits(**{field.name: getattr(self, field.name)[..., rows] for field in fields(self)})
 
 
 def limits_of(measures: pa.Table, stations: pa.Table, kinds: npt.NDArray[np.int8]) -> Limits:
     """Return the limits of each measure of a snapshot, given their kinds."""
     units = np.array(measures["unit"].to_pylist(), dtype=object)
-    factor, suspect_low, suspect_high, fail_low, fail_high = np.full((5, len(measures)), np.nan)
+    factor, suspect, fail = (np.full((*ends, len(measures)), np.nan) for ends in ((), (2,), (2,)))
     for (kind, unit), limit in _RANGES.items():
         here = (kinds == kind) & (units == unit)
         factor[here] = limit.factor
-        suspect_low[here], suspect_high[here] = limit.suspect
-        fail_low[here], fail_high[here] = limit.fail
+        suspect[:, here], fail[:, here] = np.vstack(limit.suspect), np.vstack(limit.fail)
 
     raining = np.isfinite(factor) & np.isin(kinds, (Kind.RAIN, Kind.RAIN_EVENT))
     # Without a period, an amount may have come together in any time up to a day.
     period = measures["period_s"].cast(pa.float64()).fill_null(86400).to_numpy()[raining]
-    suspect_high[raining] = _on_logarithmic_axes(period, _UK_RAIN)
-    fail_high[raining] = _on_logarithmic_axes(period, _WORLD_RAIN)
+    suspect[1, raining] = _on_logarithmic_axes(period, _UK_RAIN)
+    fail[1, raining] = _on_logarithmic_axes(period, _WORLD_RAIN)
 
-    scale_low, scale_high, sure = _scales(measures, stations, units, kinds)
-    return Limits(factor, suspect_low, suspect_high, fail_low, fail_high, scale_low, scale_high, sure)
+    return Limits(factor, suspect, fail, *_scales(measures, stations, units, kinds))
 
 
 def _on_logarithmic_axes(x: Floats, points: tuple[tuple[float, float], ...]) -> Floats:
@@ -149,8 +144,8 @@ def _on_logarithmic_axes(x: Floats, points: tuple[tuple[float, float], ...]) -> 
 
 def _scales(
     measures: pa.Table, stations: pa.Table, units: npt.NDArray[np.object_], kinds: npt.NDArray[np.int8]
-) -> tuple[Floats, Floats, Flags]:
-    """Return the scale of each measure that has one, with its margin, and True where it is surely this measure's."""
+) -> tuple[Floats, Flags]:
+    """Return each measure's scale with its margin, NaN for none, and True where it is surely this measure's."""
     station = pc.index_in(measures["station_id"], value_set=stations["station_id"].combine_chunks(), skip_nulls=True)
     at = station.cast(pa.float64()).fill_null(-1).to_numpy().astype(np.intp)
     stage = (kinds == Kind.RIVER) & (at >= 0) & pc.equal(measures["qualifier"], "Stage").fill_null(False).to_numpy()
@@ -167,10 +162,10 @@ def _scales(
     span = np.where(top > bottom, top - bottom, np.nan)
     margin = np.maximum(_MARGIN_SHARE * span, _LEAST_MARGIN)
 
-    low, high = np.full((2, len(measures)), np.nan)
+    scale = np.full((2, len(measures)), np.nan)
     judged = sure | likely
-    low[judged], high[judged] = (bottom - margin)[at[judged]], (top + margin)[at[judged]]
-    return low, high, sure
+    scale[:, judged] = np.stack([bottom - margin, top + margin])[:, at[judged]]
+    return scale, sure
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
