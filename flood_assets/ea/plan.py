@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import Windowed
+from flood_assets.grouping import MeasureBlock, Windowed, begins, ordered
 from flood_assets.partitions import WINDOW, cutoff, days_of, midnight, retained_windows, to_ms, utc
 from flood_assets.schemas import TIME, WATERMARKS
 
@@ -26,12 +26,6 @@ ROWS_PER_S = 35_000
 
 # A reading up to this many intervals after the last is the next one: seconds vary, gauges do not skip readings.
 INTERVAL_TOLERANCE = 1.1
-
-# Readings that are worked on at once, for the sake of memory and of the processor's cache; a national day is five such.
-AT_ONCE = 100_000
-
-# Milliseconds since 1970, for some hundred years.
-_TIME_BITS = 42
 
 
 @dataclass(frozen=True)
@@ -151,32 +145,29 @@ def watermarks_of(readings: Windowed, now: datetime) -> pa.Table:
         gaps: a gauge that reports every five minutes in a flood counts as a five-minute gauge for that day.
     """
     retained = readings.between(to_ms(cutoff(now)), to_ms(now))
-    found = [_watermarks_of(block) for block in retained.blocks(AT_ONCE)]
+    found = [_watermarks_of(retained.ids, block) for block in retained.by_measure().each()]
     return pa.concat_tables([WATERMARKS.empty_table(), *found]).combine_chunks()
 
 
-def _watermarks_of(readings: Windowed) -> pa.Table:
-    if not readings.windows:
+def _watermarks_of(ids: pa.Array, block: MeasureBlock) -> pa.Table:
+    if not len(block.measure):
         return WATERMARKS.empty_table()
-    # One number a reading: sorted, the readings of a measure follow each other.
-    key = np.concatenate([w.measure.astype(np.int64) << _TIME_BITS | w.time for w in readings.windows])
-    key.sort()
-    code, at = key >> _TIME_BITS, key & ((1 << _TIME_BITS) - 1)
-    last = np.flatnonzero(np.diff(code, append=-1))
-    first = np.concatenate([[0], last[:-1] + 1])
-    inside = code[1:] == code[:-1]
-    gaps = (code[1:] << _TIME_BITS | np.diff(at))[inside]
-    gaps.sort()
+    measure, at = block.measure, block.columns["at"]
+    first = np.flatnonzero(begins(measure))
+    last = np.append(first[1:], len(measure)) - 1
+    inside = measure[1:] == measure[:-1]
+    # Sorted by size inside each measure.
+    gaps = ordered(measure[1:][inside], np.diff(at)[inside])[1]
     count = last - first  # gaps of each measure
     start = np.cumsum(count) - count
     known = count >= 2
-    step = np.zeros(len(last), dtype=np.int64)
-    step[known] = gaps[(start + (count - 1) // 10)[known]] & ((1 << _TIME_BITS) - 1)
+    interval = np.zeros(len(last), dtype=np.int64)
+    interval[known] = gaps[(start + (count - 1) // 10)[known]]
     return pa.table(
         [
-            readings.ids.take(pa.array(code[last])),
+            ids.take(pa.array(block.first + measure[last])),
             pa.array(at[last]).cast(TIME),
-            pa.array((step // 1000).astype(np.int32), mask=~known),
+            pa.array((interval // 1000).astype(np.int32), mask=~known),
         ],
         schema=WATERMARKS,
     )

@@ -28,9 +28,10 @@ from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY, key_of, window_of_key, window_of_quarantined
 from flood_assets.lake.store import Meta, Patience, Store
 from flood_assets.ledger.account import take
-from flood_assets.partitions import cutoff, from_ms, is_expired, is_retained, retained_windows, to_ms, window_of
+from flood_assets.partitions import cutoff, from_ms, is_expired, retained_windows, to_ms, window_of
 from flood_assets.schemas import MEASURES, READINGS, TABLES
 from flood_assets_tests.support.model import FORGOTTEN, HOUR, MINUTE, QUIET, Api, Key, Source, Trouble, station_of
+from flood_assets_tests.support.retained import is_retained
 
 # -- what the lake must hold
 
