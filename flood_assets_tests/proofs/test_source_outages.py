@@ -20,7 +20,9 @@ from flood_assets_tests.support.faulty import Trial, copied, country, full, wait
 
 __all__ = ["country", "full", "waits"]
 
-AWAY = r"1 tries and \d+ s, the last problem: ConnectionError: .*Connection refused.* a later run fetches what is missing"
+AWAY = (
+    r"1 tries and \d+ s, the last problem: ConnectionError: .*Connection refused.* a later run fetches what is missing"
+)
 
 
 def in_vain(place: Place, moments: list[datetime]) -> None:
