@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,7 +22,7 @@ from flood_assets.ea import completeness, plan
 from flood_assets.ea import fetch as source
 from flood_assets.ea.client import Answer, FloodMonitoringApi
 from flood_assets.errors import ClockError
-from flood_assets.grouping import by_window
+from flood_assets.grouping import Floats, by_window
 from flood_assets.lake import watermarks as lake_watermarks
 from flood_assets.lake.lake import Lake, Upserted
 from flood_assets.partitions import WINDOW, retained_windows
@@ -87,7 +85,7 @@ class Batch:
     asked: lake_watermarks.Asked
     loss: str = ""
     unanswered: Sequence[str] = ()
-    ages_minutes: npt.NDArray[np.float64] | None = None
+    ages_minutes: Floats | None = None
     suspect: str = ""
     damaged: Mapping[datetime, str] = field(default_factory=dict)
 

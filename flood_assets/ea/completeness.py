@@ -13,11 +13,10 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import HOUR_MS, Windowed, keys
+from flood_assets.grouping import HOUR_MS, Flags, Ints, Windowed, keys
 from flood_assets.partitions import WINDOW, cutoff, midnight, to_ms, windows_between
 
 # The API is not known to remove readings. One in a hundred, or a few, may be missing.
@@ -106,7 +105,7 @@ def of_days(
     )
 
 
-def _of_hours(windows: Sequence[datetime], counts: npt.NDArray[np.int64], now: datetime) -> str:
+def _of_hours(windows: Sequence[datetime], counts: Ints, now: datetime) -> str:
     """Return a text if hours have far fewer readings than usual: a country does not fall silent for an hour."""
     usual = float(np.median(counts[counts > 0]))
     settled = np.array([window + WINDOW <= now - SETTLED for window in windows])
@@ -195,7 +194,7 @@ def _without(readings: Windowed, others: Windowed) -> Windowed:
     return Windowed(readings.ids, [window for window in left if len(window)])
 
 
-def _present(readings: Windowed) -> npt.NDArray[np.bool_]:
+def _present(readings: Windowed) -> Flags:
     """Flag the ids that have a reading."""
     present = np.zeros(len(readings.ids), np.bool_)
     for window in readings.windows:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import MeasureBlock, Windowed, begins, ordered
+from flood_assets.grouping import Flags, Floats, Ints, MeasureBlock, Windowed, begins, ordered
 from flood_assets.partitions import WINDOW, cutoff, days_of, midnight, retained_windows, to_ms, utc
 from flood_assets.schemas import TIME, WATERMARKS
 
@@ -44,7 +43,7 @@ class Plan:
     days: tuple[date, ...] = ()
     latest: bool = False
     since: tuple[str, ...] = ()
-    take: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    take: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
 def reread(windows: Sequence[datetime]) -> Plan:
@@ -101,10 +100,10 @@ def after_latest(latest: pa.Table, watermarks: pa.Table, measures: pa.Table, now
 
 def _cheapest(
     ids: pa.Array,
-    within_today: npt.NDArray[np.bool_],
-    earlier: npt.NDArray[np.bool_],
-    take: npt.NDArray[np.bool_],
-    interval: npt.NDArray[np.float64],
+    within_today: Flags,
+    earlier: Flags,
+    take: Flags,
+    interval: Floats,
     now: datetime,
 ) -> Plan:
     """Choose the cheapest of three ways to fetch the measures with several new readings."""
@@ -193,9 +192,7 @@ def credible(newer: pa.Table, watermarks: pa.Table, measures: pa.Table, first_da
     return newer.filter(pa.array(_due(watermark, interval) >= to_ms(start)))
 
 
-def _stand(
-    ids: pa.Array, watermarks: pa.Table, measures: pa.Table
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _stand(ids: pa.Array, watermarks: pa.Table, measures: pa.Table) -> tuple[Ints, Floats]:
     """Return each measure's watermark, long ago without one, and reporting interval, both in milliseconds.
 
     The interval is the shorter of the listed period and the observed interval. It is NaN while the latter is unknown:
@@ -210,25 +207,25 @@ def _stand(
     return watermark, np.minimum(listed, observed) * 1000
 
 
-def _due(watermark: npt.NDArray[np.int64], interval: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _due(watermark: Ints, interval: Floats) -> Floats:
     """Return the earliest possible time of the reading after the watermark: any, if the interval is not known."""
-    earliest: npt.NDArray[np.float64] = watermark.astype(np.float64) + np.where(np.isnan(interval), 0, interval)
+    earliest: Floats = watermark.astype(np.float64) + np.where(np.isnan(interval), 0, interval)
     return earliest
 
 
-def _index_in(ids: pa.Array, known: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _index_in(ids: pa.Array, known: pa.ChunkedArray) -> Ints:
     """Return the place of each id among the known ones; -1 for others."""
     found = pc.index_in(ids, value_set=known.combine_chunks())
     return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _at(column: pa.ChunkedArray, index: npt.NDArray[np.int64], absent: float) -> npt.NDArray[np.float64]:
+def _at(column: pa.ChunkedArray, index: Ints, absent: float) -> Floats:
     """Return the column's numbers at the indices: NaN for null, `absent` where the index is -1."""
     values = np.append(column.cast(pa.float64()).to_numpy(), absent)
     return values[index]
 
 
-def _milliseconds(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _milliseconds(times: pa.ChunkedArray) -> Ints:
     return times.cast(TIME).cast(pa.int64()).to_numpy()
 
 
