@@ -95,7 +95,7 @@ FAULTS = {
         {"kind": "hang", "seconds": 9}, r"broke off after [\d,]+ bytes: .*timed out", asked=2, waits=(1,),
         settings=SHORT, spares=frozenset({SINCE}),
     ),
-    "drip": Case(
+    "slow": Case(
         {"kind": "slow", "rate": 100}, r"response too slow: [\d,]+ bytes in 0 s", asked=1, waits=(),
         settings={"deadline_s": 0.3}, spares=frozenset({SINCE}),
     ),
@@ -263,7 +263,7 @@ SHORT_ANSWERS = {
 
 
 def meets(place: Place, fault: dict[str, Any], run: Run) -> tuple[dg.ExecuteInProcessResult, str]:
-    """A run that meets a fault from its beginning to its end, and what it says of its doubts."""
+    """A run that meets a fault from its beginning to its end, and why it treated answers as suspect."""
     trial = Trial(place)
     trial.observe()
     place.server.reset()
@@ -296,7 +296,7 @@ def test_a_day_that_ends_early_but_cleanly_fills_no_empty_lake_for_good(place, n
 
 @pytest.mark.parametrize("name", SHORT_ANSWERS)
 @pytest.mark.parametrize("match", [YESTERDAY, TODAY])
-def test_a_reconcile_doubts_a_day_that_lacks_what_the_lake_holds(place, full, name, match):
+def test_a_reconcile_treats_a_day_as_suspect_that_lacks_what_the_lake_holds(place, full, name, match):
     copied(full, place).at(NOW + 4 * QUARTER)
     before = Trial(place).watermarks()
     result, told = meets(place, {**SHORT_ANSWERS[name], "match": match}, Place.reconcile)
