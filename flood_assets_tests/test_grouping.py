@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -86,12 +87,14 @@ def test_readings_between_two_moments(rows, after, until):
 
 @given(ROWS, st.integers(1, 9))
 @settings(deadline=None)
-def test_blocks_of_measures_have_all_readings_of_each(rows, size):
-    whole = by_window(table(rows))
-    blocks = [taken(block) for block in whole.blocks(size)]
-    assert sorted(row for block in blocks for row in block) == sorted(in_order(rows))
-    names = [{row[0] for row in block} for block in blocks]
-    assert sum(map(len, names)) == len(set().union(*names))
+def test_blocks_of_measures_have_all_times_of_each_in_order(rows, size):
+    found = by_window(table(rows))
+    times: dict[str, list[int]] = {name: [] for name in found.ids.to_pylist()}
+    for block in found.by_measure().each(size):
+        for code, at in zip(block.measure.tolist(), block.columns.get("at", np.zeros(0)).tolist(), strict=True):
+            times[found.ids[block.first + code].as_py()].append(at)
+    for name, found_times in times.items():
+        assert found_times == sorted({(at - EPOCH) // MS for other, at, *_ in rows if other == name})
 
 
 @given(ROWS)

@@ -61,9 +61,8 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
     """
     import time  # noqa: PLC0415
 
-    import flood_assets.ea.fetch  # noqa: F401, PLC0415 - `fetch` imports it when it is called
     from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415 - imports are part of what is measured
-    from flood_assets.ingest import fetch, store  # noqa: PLC0415
+    from flood_assets.ingest import fetch  # noqa: PLC0415
     from flood_assets.lake.lake import Lake  # noqa: PLC0415
 
     import_what_pyarrow_imports_late()
@@ -71,9 +70,9 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
     with closing(FloodMonitoringApi(task.api, now=lambda: now, **_patience(task))) as api:
         started = time.perf_counter()
         lake.claim(task.api)
-        fetched, batch, _ = fetch(api, lake, windows, now)
+        fetched = fetch(api, lake, windows, now)
         asked = time.perf_counter()
-        merge, _ = store(lake, batch, now)
+        merge, _ = fetched.store(lake)
         ended = time.perf_counter()
     waited = _waited(fetched.answers)
     return {

@@ -23,7 +23,8 @@ import requests
 
 from benchmarks.contestant import MEASURES, Task
 from benchmarks.contestants import raw
-from flood_assets.ea import fetch, plan
+from flood_assets import ingest
+from flood_assets.ea import plan
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
@@ -64,7 +65,7 @@ def _one(
     # A window that was merged already is as much work as one that was not.
     one_window = _timed(lambda: _merged([newest], _stored(task.out, [filling]), task.out))
     same_work = _timed(lambda: _merged(answers, _stored(task.out, map(_moment, did["windows"])), task.out))
-    found = re.search(r"(\d+) measures moved by one step, (\d+) jumped", did["reason"])
+    found = re.search(r"(\d+) measures have one new reading, (\d+) have several", did["reason"])
     return {
         "reason": did["reason"],
         "requests": did["requests"],
@@ -97,7 +98,9 @@ def _take_in_what_jumped(task: Task, moment: datetime) -> int:
         latest = api.latest().rows
         chosen = plan.after_latest(latest, complete.rows, snapshot, moment)
         moved = latest.filter(pa.array(chosen.take))["measure_id"].cast(pa.string()).combine_chunks()
-        whole = fetch.reread(api, retained_windows(moment), moment)
+        whole = ingest.reread(
+            api, retained_windows(moment), held={}, watermarks=complete.rows, measures=snapshot, now=moment
+        )
 
     def others(rows: pa.Table) -> pa.Table:
         return rows.filter(pc.invert(pc.is_in(rows["measure_id"].cast(pa.string()), value_set=moved)))

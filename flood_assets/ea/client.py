@@ -62,9 +62,8 @@ class FloodMonitoringApi:
         now: Callable[[], datetime],
         retry: RetryPolicy | None = None,
         largest: int = LARGEST_ANSWER,
-        connections: int = 8,
     ) -> None:
-        self.http = Http(base_url, now=now, retry=retry, largest=largest, connections=connections)
+        self.http = Http(base_url, now=now, retry=retry, largest=largest)
         self.base_url = self.http.base_url
 
     def close(self) -> None:
@@ -122,7 +121,8 @@ class FloodMonitoringApi:
         """Return readings, with the missing pages where the answer was limited."""
         cost = Cost(what)
         whole = self._page(path, cost)
-        if _limited(whole):
+        # The limit counts values, and two values of one moment are one line.
+        if whole.lines in LIMITS or whole.values in LIMITS:
             logger.warning("%s: %d rows look like a limit: asking for more", what, whole.lines)
             self._add_pages(path, cost, whole)
         started = self.http.retry.clock()
@@ -162,8 +162,3 @@ class FloodMonitoringApi:
             offset, head = offset + page.lines, page.head
             whole.add(page.take())
         raise SourceError(f"{self.base_url}/{path}: no end after {MOST_PAGES} pages and {offset} rows")
-
-
-def _limited(page: Gatherer) -> bool:
-    """Return True if the answer ends at a limit of the API, which folds two values of one moment into one line."""
-    return page.lines in LIMITS or page.values in LIMITS

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.ea.parse import FETCHED, Parsed
-from flood_assets.grouping import HOUR_MS, Codes, Floats, Ints, hours_of, keys, order_of, ranks
+from flood_assets.grouping import HOUR_MS, Codes, Floats, Ints, hours_of, keys, order_of
 from flood_assets.schemas import REJECTS, TIME
 
 # The fewest texts that wait for a common code: each time, all known ones are looked up again.
@@ -99,8 +99,8 @@ class Gatherer:
         """Give all rows codes into one array of texts."""
         texts = pa.concat_arrays([self._ids, *(texts.cast(pa.string()) for texts, _ in self._waiting)])
         at = len(self._ids)
-        self._ids = pc.unique(texts)
-        code = pc.index_in(texts, value_set=self._ids).to_numpy()
+        coded = texts.dictionary_encode()
+        self._ids, code = coded.dictionary, coded.indices.to_numpy()
         for dictionary, places in self._waiting:
             to = code[at : at + len(dictionary)]
             for hour, here in places:
@@ -117,7 +117,9 @@ class Gatherer:
             in all. Rejects in the order of the answer.
         """
         self._unify()
-        ids, rank = ranks(self._ids)
+        order = pc.sort_indices(self._ids)
+        ids, rank = self._ids.take(order), np.empty(len(order), np.int32)
+        rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
         longest = max((columns.size for columns in self._hours.values()), default=0)
         # One array for all windows, each of which uses as much as it needs.
         nothing = pa.nulls(longest, pa.string())
@@ -125,7 +127,7 @@ class Gatherer:
         batches = []
         for hour in sorted(self._hours):
             measure, offset, value, raw, texts = self._hours.pop(hour).taken()
-            measure = measure.copy() if rank is None else rank[measure]
+            measure = rank[measure]
             order = order_of(keys(measure, offset.astype(np.int64)))
             if order is None:
                 value = value.copy()

@@ -33,6 +33,8 @@ LARGEST_ANSWER = 1_000_000_000
 # A clock that is off by more is not wrong but set on purpose: a recording is replayed.
 WRONG_CLOCK = timedelta(hours=1)
 READ_BYTES = 1 << 16
+# Connections that are kept open, for as many threads.
+CONNECTIONS = 8
 PROGRESS_BYTES = 1 << 20
 
 
@@ -62,11 +64,6 @@ class RetryPolicy:
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
-
-    @property
-    def timeout(self) -> tuple[float, float]:
-        """The timeouts as `requests` takes them."""
-        return self.connect_timeout, self.read_timeout
 
     def wait(self, failures: int, retry_after: float | None) -> float:
         """Return the seconds to wait after so many failures."""
@@ -148,7 +145,6 @@ class Http:
         now: the time in UTC; put back by the server's clock where it is fast.
         retry: when to try again; None for the defaults.
         largest: most bytes of an answer, decompressed: a faulty server may never end.
-        connections: size of the pool, for as many threads.
     """
 
     def __init__(
@@ -158,13 +154,13 @@ class Http:
         now: Callable[[], datetime],
         retry: RetryPolicy | None = None,
         largest: int = LARGEST_ANSWER,
-        connections: int = 8,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.retry = retry or RetryPolicy()
         self._now = now
         self._largest = largest
-        self._session = _session(connections)
+        self._timeout = (self.retry.connect_timeout, self.retry.read_timeout)
+        self._session = _session()
 
     def close(self) -> None:
         """Close the connections; the instance can still be used."""
@@ -186,7 +182,7 @@ class Http:
 
         started = self.retry.clock()
         try:
-            response = self._session.get(f"{self.base_url}/{path}", timeout=self.retry.timeout)
+            response = self._session.get(f"{self.base_url}/{path}", timeout=self._timeout)
         except requests.RequestException as error:
             raise SourceError(f"{path}: no answer: {type(error).__name__}: {_root(error)}") from error
         seconds = self.retry.clock() - started
@@ -235,7 +231,7 @@ class Http:
         cost.requests += 1
         started, sent_at = clock(), self._now()
         try:
-            response = self._session.get(url, stream=True, timeout=self.retry.timeout)
+            response = self._session.get(url, stream=True, timeout=self._timeout)
         except requests.TooManyRedirects as loop:
             raise SourceError(f"{url}: redirected in a circle ({loop}). Check FLOOD_API_URL") from loop
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as failed:
@@ -310,7 +306,7 @@ class Http:
             raise SourceError(f"the answer is cut short: {received:,} of {expected:,} bytes")
 
 
-def _session(connections: int) -> "requests.Session":
+def _session() -> "requests.Session":
     import requests  # noqa: PLC0415 - see the imports above
 
     session = requests.Session()
@@ -320,7 +316,7 @@ def _session(connections: int) -> "requests.Session":
     # Cookies would be the only state that threads share.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # urllib3's own retries end at the head of an answer; here a bad body counts like a bad status.
-    adapter = requests.adapters.HTTPAdapter(pool_connections=connections, pool_maxsize=connections, max_retries=0)
+    adapter = requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

@@ -77,15 +77,18 @@ def read_readings(chunks: Iterable[bytes], seen_at: datetime, block_bytes: int =
         SourceError: the answer is empty, cut short, corrupt or another table. Blocks that were
             given before this was found must be discarded.
     """
-    # Arrow needs no lock of Python's: one block is parsed while the next arrives and is unpacked.
+    # Arrow releases Python's lock: one block is parsed while the next arrives and is decompressed.
     with ThreadPoolExecutor(1, thread_name_prefix="parse") as beside:
         ahead: Future[Parsed] | None = None
-        for block in _blocks(chunks, block_bytes):
-            before, ahead = ahead, beside.submit(_parse_block, block, seen_at)
+        for block, last in _blocks(chunks, block_bytes):
+            before = ahead
+            # Nothing arrives after the last block, so a small answer needs no other thread.
+            parsed = _parse_block(block, seen_at) if last else None
+            ahead = None if last else beside.submit(_parse_block, block, seen_at)
             if before is not None:
                 yield before.result()
-        if ahead is not None:
-            yield ahead.result()
+            if parsed is not None:
+                yield parsed
 
 
 def parse_readings(chunks: Iterable[bytes] | bytes, seen_at: datetime, block_bytes: int = BLOCK_BYTES) -> Parsed:
@@ -95,8 +98,8 @@ def parse_readings(chunks: Iterable[bytes] | bytes, seen_at: datetime, block_byt
     return Parsed(rows.unify_dictionaries().combine_chunks(), pa.concat_tables([part.rejects for part in parts]))
 
 
-def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield whole lines below the header, about `size` bytes at a time; at least one block, perhaps empty."""
+def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
+    """Yield whole lines below the header, about `size` bytes at a time; and True with the last, perhaps empty block."""
     held: list[bytes] = []
     # Bytes held, and those after the last line end.
     waiting = unended = 0
@@ -114,7 +117,7 @@ def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
             continue
         if header_seen and end:
             held[-1], rest = held[-1][:end], held[-1][end:]
-            yield b"".join(held)
+            yield b"".join(held), False
             held, waiting = [rest], unended
         elif unended > LONGEST_LINE_BYTES:
             first = b"".join(held)
@@ -126,7 +129,7 @@ def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
         _check_header(last)
     if unended:
         raise SourceError(f"the answer is cut short: its last line has no end: {shown(last[-unended:])}")
-    yield last
+    yield last, True
 
 
 def _below_header(held: bytes) -> bytes:
@@ -247,9 +250,10 @@ def _measure_ids(uris: pa.DictionaryArray) -> pa.DictionaryArray:
     texts = uris.dictionary
     first = re.search(MEASURE_URI, texts[0].as_py()) if len(texts) else None
     if first:
-        # Practically always all URIs have one root; cutting that off takes a fifth of the time.
+        # Practically always all URIs have one root; cutting that off takes a tenth of the time.
         root = first.string[: first.start("id")]
-        if pc.all(pc.match_substring_regex(texts, f"^{re.escape(root)}.+$")).as_py():
+        longer = pc.greater(pc.binary_length(texts), len(root.encode()))
+        if pc.all(pc.and_(longer, pc.starts_with(texts, root))).as_py():
             return pa.DictionaryArray.from_arrays(uris.indices, pc.utf8_slice_codeunits(texts, len(root)))
     ids = pc.struct_field(pc.extract_regex(texts, MEASURE_URI), "id")
     # Encoded again, as two URIs (http and https) may hold the same notation.

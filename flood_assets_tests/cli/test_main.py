@@ -87,7 +87,7 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     assert rows[2].split()[2:] == [
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
-    assert rows[4] == "nothing to compare `latest` with: read the whole day"
+    assert rows[4] == "first fill: downloading the whole day"
     parts = ["seconds", "gauges", "download", "parse", "store", "ledger", "checks", "telling", "Dagster"]
     assert rows[5].split() == parts
     spent = [float(part) for part in rows[7].split()]
@@ -112,7 +112,7 @@ def test_reconcile_says_what_was_the_same(place, run):
     assert run("refresh").exit_code == 0
     result = run("reconcile")
     assert result.exit_code == 0
-    assert "re-read 2026-10-14 and 2026-10-15: asked for" in result.output
+    assert "reading 2026-10-14 and 2026-10-15 again, as requested" in result.output
     held = f"{len(place.lake.read(READINGS, now=NOW)):,}"
     (row,) = [line.split() for line in result.output.splitlines() if line.strip().startswith("readings ")]
     assert row[2:7] == [held, "0", "0", held, "0"]

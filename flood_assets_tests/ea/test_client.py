@@ -168,7 +168,7 @@ def test_the_time_of_asking_is_from_before_the_request_that_was_answered(server)
     ],
 )
 def test_a_fast_clock_is_put_back_by_the_servers(server, shown, asked):
-    """Seconds after the request was sent by our clock: what the answer's `Date` says, and what is believed."""
+    """Seconds after the request was sent by our clock: what the answer's `Date` says, and the time that counts."""
     server.answer(whole(THREE, Date=format_datetime(SEEN + timedelta(seconds=shown), usegmt=True)))
     with closing(FloodMonitoringApi(server.url, now=lambda: SEEN)) as api:
         rows = api.latest().rows
@@ -176,7 +176,7 @@ def test_a_fast_clock_is_put_back_by_the_servers(server, shown, asked):
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 01 Mar 2024 12:00:00 -0000"])
-def test_without_a_date_in_the_answer_our_own_clock_is_believed(api, server, date):
+def test_without_a_date_in_the_answer_our_own_clock_counts(api, server, date):
     server.answer(whole(THREE, Date=date))
     assert api.latest().observed_at == SEEN
 
@@ -202,7 +202,7 @@ def test_gzip_in_several_members_is_one_body(api, server):
     assert len(values(api.latest())) == 3
 
 
-def test_a_body_that_nothing_shows_to_be_whole_is_not_believed(api, server):
+def test_a_body_that_nothing_shows_to_be_whole_is_not_accepted(api, server):
     server.answer(whole(THREE, packed=False, framing="close"))
     with pytest.raises(SourceError, match="nothing would show that it is cut short"):
         api.latest()
@@ -352,7 +352,7 @@ def test_a_server_that_falls_silent_is_given_up(server, waits, begun):
     api.close()
 
 
-def test_a_drip_is_given_up_when_the_deadline_is_over(server, waits):
+def test_a_slow_response_is_given_up_when_the_deadline_is_over(server, waits):
     """Each look at the clock is 50 s later: the body is far larger than what is read between two looks."""
     seconds = iter(range(0, 1_000_000, 50))
     api = FloodMonitoringApi(
@@ -501,7 +501,7 @@ def test_an_answer_that_is_that_long_costs_one_request_more(api, server):
 
 
 @pytest.mark.parametrize("rows", [499, 501, 9_999, 10_001])
-def test_other_answers_are_believed(api, server, rows):
+def test_other_answers_are_accepted(api, server, rows):
     server.answer(limited(rows, 100_000))
     assert (api.latest().rows.num_rows, len(server.asked)) == (rows, 1)
 

@@ -203,7 +203,7 @@ def test_twin_stations_with_one_reference_are_two_measures():
     assert {row["measure_id"] for row in rows} == {"E70139-level", "E70139-anglian-level"}
 
 
-# Readings: answers that cannot be believed
+# Readings: answers that are not accepted
 
 
 def test_a_header_alone_is_an_answer_without_rows():

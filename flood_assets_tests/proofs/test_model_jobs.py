@@ -16,10 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from flood_assets.ea import plan
 from flood_assets.errors import LakeError
 from flood_assets.lake.store import Store
-from flood_assets.partitions import cutoff, is_retained, retained_windows, window_of
+from flood_assets.partitions import cutoff, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW, Place
 from flood_assets_tests.proofs.test_refresh_day import same
+from flood_assets_tests.support.retained import is_retained
 
 EXAMPLES = int(os.environ.get("FLOOD_MODEL_JOB_EXAMPLES", "4"))
 STEPS = int(os.environ.get("FLOOD_MODEL_JOB_STEPS", "12"))

@@ -24,9 +24,10 @@ from flood_assets.definitions import build_defs
 from flood_assets.defs.jobs import refresh_requests, whole_day
 from flood_assets.defs.resources import LakeResource, Source
 from flood_assets.lake.lake import Lake
-from flood_assets.partitions import cutoff, is_retained
+from flood_assets.partitions import cutoff
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.simulator import Simulator, serve
+from flood_assets_tests.support.retained import is_retained
 from flood_assets_tests.support.s3 import BUCKET, s3_server
 
 __all__ = ["s3_server"]

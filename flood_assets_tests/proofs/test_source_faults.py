@@ -46,7 +46,7 @@ class Case:
     fault: dict[str, Any] | None
     said: str
     said_of_lists: str = ""
-    remedy: str = r"Open the address in a browser: .* look at FLOOD_API_URL and at this machine's network and proxy"
+    remedy: str = r"Open the address in a browser: .* check FLOOD_API_URL and this machine's network and proxy"
     asked: int = 5
     waits: tuple[float, ...] = (1, 2, 4, 8)
     settings: dict[str, float] = field(default_factory=dict)
@@ -69,7 +69,7 @@ FAULTS = {
     "502": Case({"kind": "status", "status": 502}, r"HTTP 502 'Query timed out'"),
     "503": Case({"kind": "status", "status": 503}, r"HTTP 503 'Query timed out'"),
     "400": Case(
-        {"kind": "status", "status": 400}, r"HTTP 400", remedy=r"Look at FLOOD_API_URL; .* the API has changed",
+        {"kind": "status", "status": 400}, r"HTTP 400", remedy=r"Check FLOOD_API_URL; .* the API has changed",
         asked=1, waits=(),
     ),
     "403": Case(
@@ -77,7 +77,7 @@ FAULTS = {
         asked=1, waits=(),
     ),
     "404": Case(
-        {"kind": "status", "status": 404}, r"HTTP 404", remedy=r"Look at FLOOD_API_URL; .* the API has changed",
+        {"kind": "status", "status": 404}, r"HTTP 404", remedy=r"Check FLOOD_API_URL; .* the API has changed",
         asked=1, waits=(), spares=frozenset({SINCE}),
     ),
     "connection refused": Case(None, r"Connection refused", spares=frozenset({YESTERDAY, SINCE})),
@@ -95,8 +95,8 @@ FAULTS = {
         {"kind": "hang", "seconds": 9}, r"broke off after [\d,]+ bytes: .*timed out", asked=2, waits=(1,),
         settings=SHORT, spares=frozenset({SINCE}),
     ),
-    "drip": Case(
-        {"kind": "slow", "rate": 100}, r"the answer drips: [\d,]+ bytes when 0 s were over", asked=1, waits=(),
+    "slow": Case(
+        {"kind": "slow", "rate": 100}, r"response too slow: [\d,]+ bytes in 0 s", asked=1, waits=(),
         settings={"deadline_s": 0.3}, spares=frozenset({SINCE}),
     ),
     "cut inside a line": Case({"kind": "truncate", "framing": "length"}, r"broke off after|cut short: [\d,]+ of"),
@@ -108,7 +108,7 @@ FAULTS = {
     "cut at a line end": Case(
         {"kind": "cut_at_line"}, "", JSON, spares=frozenset({TODAY, YESTERDAY, LATEST, SINCE})
     ),
-    "a web page": Case({"kind": "html"}, r"a page for people \(text/html\): '.*Service unavailable"),
+    "a web page": Case({"kind": "html"}, r"a web page \(text/html\): '.*Service unavailable"),
     "another header": Case(
         {"kind": "header"}, r"expected the header 'dateTime,measure,value', found 'column0", spares=frozenset(LISTS)
     ),
@@ -118,10 +118,10 @@ FAULTS = {
     ),
     "garbled in the middle": Case({"kind": "garbage"}, r"corrupt: it holds a NUL byte", r"not JSON"),
     "redirected in a circle": Case(
-        {"kind": "redirect_loop"}, r"redirected in a circle", remedy="Look at FLOOD_API_URL", asked=6, waits=()
+        {"kind": "redirect_loop"}, r"redirected in a circle", remedy="Check FLOOD_API_URL", asked=6, waits=()
     ),
     "without end": Case(
-        {"kind": "repeat", "rounds": 0}, r"the answer has no end: given up after 1 MB, of which a whole day has about",
+        {"kind": "repeat", "rounds": 0}, r"answer too large: stopped after 1 MB, a whole day has about",
         remedy=r"raise `largest_answer_mb` of the resource `source`", asked=1, waits=(),
         settings={"largest_answer_mb": 1},
     ),
@@ -263,7 +263,7 @@ SHORT_ANSWERS = {
 
 
 def meets(place: Place, fault: dict[str, Any], run: Run) -> tuple[dg.ExecuteInProcessResult, str]:
-    """A run that meets a fault from its beginning to its end, and what it says of its doubts."""
+    """A run that meets a fault from its beginning to its end, and why it treated answers as suspect."""
     trial = Trial(place)
     trial.observe()
     place.server.reset()
@@ -296,7 +296,7 @@ def test_a_day_that_ends_early_but_cleanly_fills_no_empty_lake_for_good(place, n
 
 @pytest.mark.parametrize("name", SHORT_ANSWERS)
 @pytest.mark.parametrize("match", [YESTERDAY, TODAY])
-def test_a_reconcile_doubts_a_day_that_lacks_what_the_lake_holds(place, full, name, match):
+def test_a_reconcile_treats_a_day_as_suspect_that_lacks_what_the_lake_holds(place, full, name, match):
     copied(full, place).at(NOW + 4 * QUARTER)
     before = Trial(place).watermarks()
     result, told = meets(place, {**SHORT_ANSWERS[name], "match": match}, Place.reconcile)
@@ -315,7 +315,9 @@ def test_a_tick_asks_again_for_a_latest_that_lacks_measures(place, full, name):
         assert re.search(r"\?latest: the answer has no reading of any measure, .* the next run asks again", told)
         assert place.server.stats()["/data/readings latest"]["requests"] == 6
     else:
-        assert re.fullmatch(r"`latest` lacks \d+ of the \d+ measures that reported within a day, .*", told)
+        assert re.fullmatch(
+            r"`latest` lacks the newest readings of \d+ of the \d+ measures that reported within a day", told
+        )
         assert place.server.stats()["/data/readings latest"]["requests"] == 3
     heals(place)
 

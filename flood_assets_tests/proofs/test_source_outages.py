@@ -20,7 +20,9 @@ from flood_assets_tests.support.faulty import Trial, copied, country, full, wait
 
 __all__ = ["country", "full", "waits"]
 
-AWAY = r"1 tries and \d+ s, at last: ConnectionError: .*Connection refused.* a later run fetches what is missing"
+AWAY = (
+    r"1 tries and \d+ s, the last problem: ConnectionError: .*Connection refused.* a later run fetches what is missing"
+)
 
 
 def in_vain(place: Place, moments: list[datetime]) -> None:
@@ -107,7 +109,7 @@ def test_after_thirty_hours_away_the_lake_is_empty_and_one_tick_fills_it_again(p
 
 
 @pytest.mark.parametrize("lake", ["full", "empty"])
-def test_a_hole_of_the_apis_own_is_believed_once_it_is_proved_and_filled_when_the_api_fills_it(place, full, lake):
+def test_a_hole_of_the_apis_own_is_accepted_once_it_is_proved_and_filled_when_the_api_fills_it(place, full, lake):
     if lake == "full":
         copied(full, place)
     start, end = NOW - 2 * HOUR, NOW + 3 * HOUR

@@ -22,15 +22,16 @@ from obstore.store import MemoryStore
 from flood_assets.defs import checks
 from flood_assets.ea import fetch as fetching
 from flood_assets.errors import LakeError, SourceError
-from flood_assets.ingest import Batch, fetch, store
+from flood_assets.ingest import Batch, fetch
 from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY, key_of, window_of_key, window_of_quarantined
 from flood_assets.lake.store import Meta, Patience, Store
 from flood_assets.ledger.account import take
-from flood_assets.partitions import cutoff, from_ms, is_expired, is_retained, retained_windows, to_ms, window_of
+from flood_assets.partitions import cutoff, from_ms, is_expired, retained_windows, to_ms, window_of
 from flood_assets.schemas import MEASURES, READINGS, TABLES
 from flood_assets_tests.support.model import FORGOTTEN, HOUR, MINUTE, QUIET, Api, Key, Source, Trouble, station_of
+from flood_assets_tests.support.retained import is_retained
 
 # -- what the lake must hold
 
@@ -487,7 +488,7 @@ class Keeper:
         alone = trouble.write is None or trouble.what in {"killed", "killed after", "refused", "lost", "twice"}
         with may_end(trouble) as ended:
             try:
-                fetched, batch, damaged = fetch(api, lake, windows, now)
+                batch = fetch(api, lake, windows, now)
             except SourceError:
                 # An API that has nothing to show of any gauge is not believed.
                 assert trouble.failing & {"latest", "today", "yesterday"} or not api.given
@@ -496,8 +497,8 @@ class Keeper:
             self.wait(max(api.end - self.now, timedelta()))
             self.asked_at |= {to_ms(moment) for moment in pc.unique(batch.rows["observed_at"]).to_pylist()}
             self._was_given(api, batch)
-            writer.brings(batch, self.now)
-            store(lake, batch, self.now)
+            writer.brings(batch, batch.now)
+            batch.store(lake)
         if ended:
             return api
         for window in writer.rows:
@@ -508,7 +509,7 @@ class Keeper:
             if windows is None:
                 inside = {w for w in retained_windows(now)[1:-1] if not is_expired(w, self.now)}
                 assert inside <= self.held.keys(), "a tick leaves no hole"
-            self._is_complete(api, fetched, writer, windows, spoilt - set(damaged))
+            self._is_complete(api, batch, writer, windows, spoilt - set(batch.damaged))
             self._asked(api, stored, spoilt, marked=marked, chosen=windows)
         return api
 
@@ -522,7 +523,7 @@ class Keeper:
     def _is_complete(
         self,
         api: Api,
-        fetched: fetching.Fetched,
+        fetched: Batch,
         writer: Writer,
         windows: Sequence[datetime] | None,
         spoilt: set[datetime],
