@@ -1,4 +1,4 @@
-"""Days to judge: readings, listed gauges and evidence, told in a few words."""
+"""Make days for the ledger: readings, listed gauges and evidence."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -21,14 +21,14 @@ Row = tuple[datetime, datetime, str | None]
 
 
 def every(step: timedelta, *, phase: timedelta = timedelta(), now: datetime = NOW) -> list[datetime]:
-    """The moments of a day's rhythm that are retained at `now`."""
+    """Return the retained moments of a regular reporting interval at `now`."""
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) - DAY
     moments = (midnight + phase + i * step for i in range(2 * DAY // step))
     return [moment for moment in moments if now - DAY < moment <= now]
 
 
 def a_day(readings: Mapping[str, Iterable[datetime | Row]], listed: Mapping[str, int | None]) -> Day:
-    """A day of readings by measure (a moment alone was seen at once) and periods of the listed measures in seconds."""
+    """Make a day of readings by measure (a bare moment was seen at once) and periods of the listed measures in s."""
     rows = [
         (measure, *(row if isinstance(row, tuple) else (row, row, None)))
         for measure, given in readings.items()
