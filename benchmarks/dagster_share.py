@@ -142,7 +142,7 @@ def _counted(wanted: bool) -> Iterator[Counter[str]]:
             calls[kinds[name]] += 1
             if name == "put":
                 calls["put_bytes"] += len(args[1])
-                # In a folder a replacing put reads the file first; on S3 that is a condition of the request.
+                # In a folder a PUT that replaces looks at the file first; on S3 it is the condition of the request.
                 calls["GET"] -= self.local and more.get("replaces") is not None
             return original(self, *args, **more)
 

@@ -42,7 +42,7 @@ accidents = st.sampled_from(_accidents)
 
 @contextmanager
 def full_after(writes: int | None):
-    """Make the store refuse writes after a given number."""
+    """A store that takes so many writes and no more."""
     put, left = Store.put, writes
 
     def may_be_full(self, key, data, *, replaces):

@@ -51,7 +51,8 @@ def bucket(place: Place, proxy: Proxy, monkeypatch) -> Place:
 
 
 def is_sound(place: Place) -> bool:
-    """Return True if every window equals the API's readings and the watermarks claim no more than is stored."""
+    """Whether the lake holds exactly what the API shows, in all windows, and the watermarks say no more than is
+    true."""
     lake, there, known = place.lake, stored(place), watermarks.load(place.lake)
     newest: dict[str, datetime] = {}
     for measure, at in truth(place):

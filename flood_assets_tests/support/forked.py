@@ -26,7 +26,7 @@ from typing import Any, Literal, NoReturn
 
 When = Literal["before", "during", "after"]
 
-# Checks that may fail in a successful run: silent gauges, an earlier killed run, a missing cleanup.
+# What a run that went well may say of others: gauges are silent, a run before it was killed, nobody has cleaned up.
 _JUDGING = {"fresh_measures", "source_moves", "everything_fetched", "nothing_past_its_day"}
 
 # A run ends within a second, and on a busy machine within a minute or two. Whoever needs longer hangs.
@@ -349,7 +349,7 @@ def _read_lake(over: Path) -> int:
 
 
 def _read_notebook(over: Path) -> int:
-    """Read as a person in a notebook does."""
+    """What a person in a notebook does."""
     from flood_assets.notebook import load_readings  # noqa: PLC0415
 
     return _reading(over, lambda now: _by_window(load_readings(joined=True, arrow=True, now=now)))

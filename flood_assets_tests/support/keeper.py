@@ -120,7 +120,7 @@ class Witness:
 
     @contextmanager
     def guard(self, key: str, **more) -> Iterator[None]:
-        # The holder of a lock is not overtaken by those who wait for it.
+        # Who holds a lock is not overtaken by those who wait for it.
         if not self._ends and not self._locks:
             self._at_its_turn()
         with self._store.guard(key, **more):
@@ -438,7 +438,8 @@ class Keeper:
         self._kept, self._excused = there, spoilt
 
     def no_watermark_runs_ahead(self) -> None:
-        """Check that all in-order readings up to a watermark are stored, except in undetected damage."""
+        """Up to its watermark, everything of a measure that came in order is there, but for damage nobody has seen
+        yet."""
         known = watermarks.load(self.lake)
         newest = {row["measure_id"]: row["newest"] for row in known.rows.to_pylist()} if known else {}
         hidden = {

@@ -21,7 +21,7 @@ def at(hour: int, minute: int = 0, *, days_ago: int = 0) -> datetime:
 
 
 def fetched(*rows: tuple) -> pa.Table:
-    """Make fetched rows from tuples (measure_id, date_time[, value[, raw_value[, station_id]]])."""
+    """(measure_id, date_time[, value[, raw_value[, station_id]]])."""
     full = [(*row, *[None] * (5 - len(row))) for row in rows]
     columns = list(zip(*full, strict=True)) if full else [()] * 5
     table = pa.table({f.name: pa.array(columns[i], f.type) for i, f in enumerate(INPUT)})

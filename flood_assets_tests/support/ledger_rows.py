@@ -21,14 +21,14 @@ Row = tuple[datetime, datetime, str | None]
 
 
 def every(step: timedelta, *, phase: timedelta = timedelta(), now: datetime = NOW) -> list[datetime]:
-    """Return the retained moments of a regular reporting interval at `now`."""
+    """The moments of a day's rhythm that are retained at `now`."""
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) - DAY
     moments = (midnight + phase + i * step for i in range(2 * DAY // step))
     return [moment for moment in moments if now - DAY < moment <= now]
 
 
 def a_day(readings: Mapping[str, Iterable[datetime | Row]], listed: Mapping[str, int | None]) -> Day:
-    """Make a day of readings by measure (a bare moment was seen at once) and periods of the listed measures in s."""
+    """A day of readings by measure (a moment alone was seen at once) and periods of the listed measures in seconds."""
     rows = [
         (measure, *(row if isinstance(row, tuple) else (row, row, None)))
         for measure, given in readings.items()
