@@ -67,8 +67,8 @@ def _gauges(task: Task) -> dict[str, Any]:
     with closing(FloodMonitoringApi(task.api, now=lambda: task.now, **limits(task))) as api:
         lake.claim(task.api)
         stations, measures = api.stations(), api.measures()
-    lake.put_snapshot(STATIONS, window_of(task.now), stations)
-    lake.put_snapshot(MEASURES, window_of(task.now), measures)
+    lake.put_snapshots(STATIONS, [window_of(task.now)], stations)
+    lake.put_snapshots(MEASURES, [window_of(task.now)], measures)
     return {"stations": len(stations), "measures": len(measures)}
 
 
