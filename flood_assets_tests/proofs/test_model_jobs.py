@@ -1,4 +1,4 @@
-"""The same stories through the real Dagster jobs and HTTP: a simulated country, whose truth decides.
+"""Test random histories through the real Dagster jobs and HTTP, against a simulated country's truth.
 
 Fewer and shorter than in `test_model`, and with less to compare: what the API shows at each moment.
 """
@@ -61,7 +61,7 @@ def full_after(writes: int | None):
 
 
 class AnyStory(RuleBasedStateMachine):
-    """A `Place`, and all that can be asked of Dagster."""
+    """State machine over a `Place` and Dagster's jobs."""
 
     def __init__(self, made) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class AnyStory(RuleBasedStateMachine):
         self.held = set(rows)
 
     def _run(self, run, fault, writes) -> bool:
-        """Whether it ended well; it must when nothing was in its way."""
+        """Run a job and return True on success; it must succeed without trouble."""
         self.truth()
         self.place.server.set_faults([fault] if fault else [])
         with full_after(writes):
@@ -135,7 +135,7 @@ class AnyStory(RuleBasedStateMachine):
         return result.success and not fault
 
     def truth(self) -> dict:
-        """What is shown now of the retained day; remembered as something that was shown."""
+        """Return the retained day as shown now, and record it."""
         now = self.place.now
         shown = {(row.measure, row.time): row.value for row in self.place.server.truth(cutoff(now), now)}
         for key, value in shown.items():

@@ -1,6 +1,6 @@
-"""The source in trouble, through the real jobs: what is stored, what is said, when it is given up, that it heals.
+"""Test source faults through the real jobs: stored data, messages, retries and healing.
 
-`FAULTS` are answers that show by themselves that they are none: they end a run and change nothing. Below them stand
+`FAULTS` are answers that are recognisably broken: they fail a run and change nothing. Below them are
 answers that look whole and are not, then those that are too large, then all of them mixed.
 """
 
@@ -30,17 +30,17 @@ LISTS = {STATIONS_LIST, MEASURES_LIST}
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, what is said of it, and how long it is put up with.
+    """Fault with its expected message and retries.
 
     Attributes:
         fault: as the simulator takes it; None: nobody listens.
-        said: what is wrong, as the failure's message says it of readings.
-        said_of_lists: the same of stations and measures; empty where it is the same.
+        said: failure message for readings.
+        said_of_lists: failure message for stations and measures; empty if it is the same.
         remedy: what to do about it.
-        asked: how often one answer is asked for.
-        waits: between that, in seconds.
+        asked: number of requests for one answer.
+        waits: seconds between them.
         settings: of the resource `source`.
-        spares: requests that it cannot befall.
+        spares: requests that it cannot affect.
     """
 
     fault: dict[str, Any] | None
@@ -133,7 +133,7 @@ EACH_FAULT = [pytest.param(name, marks=[pytest.mark.long] if name in ALIKE else 
 
 
 def befallen(place: Place, case: Case, match: str):
-    """The fault lasts as long as this does."""
+    """Apply the fault inside the context."""
     if case.fault is None:
         return place.server.away()
     place.server.set_faults([{**case.fault, "match": match, "times": 0}])
@@ -167,7 +167,7 @@ def attempts(result: dg.ExecuteInProcessResult) -> int:
 
 
 def is_given_up(place: Place, case: Case, match: str, run: Run, waited: list[float], paused: list[float]) -> None:
-    """A run that meets the fault: it fails within its bounds, says why and what to do, and changes nothing."""
+    """Run with the fault: it fails in time, says why and what to do, and changes nothing."""
     trial = Trial(place)
     trial.observe()
     before = trial.files()
@@ -197,7 +197,7 @@ def is_given_up(place: Place, case: Case, match: str, run: Run, waited: list[flo
 
 
 def heals(place: Place) -> None:
-    """The next tick makes good what the fault kept back."""
+    """Run the next tick; it fetches what the fault kept back."""
     trial = Trial(place)
     trial.observe()
     assert lean_tick(place).success
@@ -232,7 +232,7 @@ def test_an_answer_that_is_none_leaves_a_full_lake_as_it_is_and_the_next_tick_go
 
 
 def only_what_jumped_stays_behind(place: Place, case: Case, waited: list[float]) -> None:
-    """A fault of requests for single measures costs the other measures nothing."""
+    """Check that a fault of single-measure requests does not affect other measures."""
     trial = Trial(place)
     trial.observe()
     place.source_settings = {"tries": 5, **case.settings}
@@ -263,7 +263,7 @@ SHORT_ANSWERS = {
 
 
 def meets(place: Place, fault: dict[str, Any], run: Run) -> tuple[dg.ExecuteInProcessResult, str]:
-    """A run that meets a fault from its beginning to its end, and why it treated answers as suspect."""
+    """Run with a fault throughout; return its messages about suspect answers."""
     trial = Trial(place)
     trial.observe()
     place.server.reset()

@@ -1,4 +1,4 @@
-"""The API away for hours, back with a hole of its own, and all faults mixed: through the real jobs, over many ticks."""
+"""Test API outages of hours, gaps in its data and mixed faults, through the real jobs over many ticks."""
 
 import os
 import re
@@ -26,7 +26,7 @@ AWAY = (
 
 
 def in_vain(place: Place, moments: list[datetime]) -> None:
-    """Ticks while nobody listens: each says why it failed and changes nothing."""
+    """Run ticks while the API is down: each says why it failed and changes nothing."""
     trial = Trial(place)
     before = trial.files()
     with place.server.away():
@@ -43,7 +43,7 @@ def every(step: timedelta, start: datetime, end: datetime) -> list[datetime]:
 
 
 def asked_for(place: Place) -> list[dg.RunRequest]:
-    """What the schedule asks for at this moment."""
+    """Return what the schedule requests at this moment."""
     context = dg.build_schedule_context(
         instance=place.instance,
         scheduled_execution_time=place.now,
@@ -195,7 +195,7 @@ RUNS = {"tick": lean_tick, "reconcile": Place.reconcile, "expire": Place.expire,
 
 
 def play(place: Place, story: list) -> None:
-    """Each step meets its faults; then one healthy reconcile makes the lake equal to the truth."""
+    """Run each step with its faults; then one healthy reconcile makes the lake equal to the truth."""
     trial = Trial(place)
     for run, minutes, waiting in story:
         place.at(place.now + timedelta(minutes=minutes))

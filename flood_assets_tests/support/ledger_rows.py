@@ -1,4 +1,4 @@
-"""Days to judge: readings, listed gauges and evidence, told in a few words."""
+"""Make days for the ledger: readings, listed gauges and evidence."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
