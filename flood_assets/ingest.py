@@ -82,7 +82,7 @@ def fetch(
     from flood_assets.ea.fetch import catch_up, reread  # noqa: PLC0415
     from flood_assets.ea.plan import before_latest  # noqa: PLC0415
 
-    complete = watermarks.load(lake)
+    complete = watermarks.load(lake.store)
     _require_clock(complete, now)
     listed = [stored.window for stored in lake.windows(READINGS)]
     # The API takes longer to say what is newest than a look at the lake takes.
@@ -90,7 +90,7 @@ def fetch(
     latest = _beside(api.latest) if early else None
     stored, damaged = lake.inspect(READINGS, listed)
     if damaged:
-        complete = watermarks.load(lake)
+        complete = watermarks.load(lake.store)
     known = lake.newest_snapshot(MEASURES, now, columns=OF_MEASURES)
     snapshot = known if known is not None else MEASURES.schema.empty_table().select(OF_MEASURES)
     marked, held = _marked(complete), {window: content.rows for window, content in stored.items()}
@@ -126,7 +126,7 @@ def store(lake: Lake, batch: Batch, now: datetime) -> tuple[Upserted, bool]:
     lake.ensure_windows(READINGS, batch.covered)
     if len(batch.rejects):
         lake.add_rejects(batch.rejects)
-    return merge, watermarks.advance(lake, batch.watermarks, batch.observed_at, batch.asked, loss=batch.loss)
+    return merge, watermarks.advance(lake.store, batch.watermarks, batch.observed_at, batch.asked, loss=batch.loss)
 
 
 def _marked(complete: watermarks.Watermarks | None) -> pa.Table | None:

@@ -91,7 +91,7 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
             "parse": sum(answer.seconds_parse for answer in fetched.answers),
             "store": ended - asked,
             "read": sum(change.seconds_read for change in merge.windows),
-            "merge": sum(change.seconds_merge for change in merge.windows),
+            "merge": sum(change.seconds_upsert for change in merge.windows),
             "write": sum(change.seconds_write for change in merge.windows),
         },
     }

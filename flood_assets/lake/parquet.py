@@ -1,6 +1,6 @@
-"""One window as bytes: how a table is encoded, read back in part, and told apart from something damaged.
+"""Encode a window as Parquet; decode it, whole or in part, and detect damage.
 
-Where the bytes lie is in `layout`, how they are stored in `store`.
+The names of the objects are in `layout`, reading and writing their bytes in `store`.
 """
 
 import io
@@ -37,7 +37,7 @@ _LEVEL, _LEVELS = 3, {"measure_id": 6}
 # By these a reader leaves out row groups; of the other columns the least and the greatest say nothing.
 _STATISTICS = ("measure_id", "date_time", "station_id")
 
-# Text that repeats; kept as codes into a dictionary where a merge or a watermark works with it.
+# Text that repeats; it may be read as codes into a dictionary.
 _CODED = ("measure_id", "station_id", "raw_value")
 
 
@@ -46,11 +46,11 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 class DamagedWindowError(LakeError):
-    """An object that should hold a window and does not."""
+    """An object in a window's place is damaged, or is no window of its table."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(
-            f"{place} cannot be read: {reason}. The next refreshes set it aside below _quarantine/ and fill the window "
+            f"{place} cannot be read: {reason}. The next refreshes move it below _quarantine/ and fill the window "
             "again, as long as the API has it; `flood-assets reconcile` does so now for readings"
         )
 
@@ -137,25 +137,25 @@ class WindowFile:
 
     @property
     def rows(self) -> int:
-        """How many rows it holds."""
+        """The number of its rows."""
         return int(self._metadata.num_rows)
 
     def oldest(self) -> datetime | None:
-        """The oldest time in it, from the statistics alone; None without rows or for a snapshot."""
+        """Return the oldest time in it, from the statistics alone; None without rows or for a snapshot."""
         return min((found.min for found in self._times()), default=None)
 
     def newest(self) -> datetime | None:
-        """The newest time in it, likewise."""
+        """Return the newest time in it, likewise."""
         return max((found.max for found in self._times()), default=None)
 
     def _times(self) -> list[_Span]:
-        """What the footer says of the times, where it does."""
+        """Return the footer's statistics of the times, where it has any."""
         if not self.table.time:
             return []
         return [found for found in self._statistics(self.table.time) if found is not None]
 
     def _statistics(self, name: str) -> list[_Span | None]:
-        """The least and the greatest of a column by the footer, one a row group; None where it does not say."""
+        """Return the least and the greatest of a column in each row group, by the footer; None where it has none."""
         column = self._metadata.schema.names.index(name)
         try:
             groups = [self._metadata.row_group(group).column(column) for group in range(self._metadata.num_row_groups)]
@@ -168,7 +168,7 @@ class WindowFile:
             raise DamagedWindowError(self.place, _one_line(error)) from error
 
     def read(self, columns: Sequence[str] | None = None, *, coded: bool = False, strict: bool = False) -> pa.Table:
-        """Its rows.
+        """Return its rows.
 
         Args:
             columns: only these, in this order.
@@ -188,7 +188,7 @@ class WindowFile:
         coded: bool = False,
         strict: bool = False,
     ) -> pa.Table:
-        """Its rows as they come most quickly, for `joined` to make one table of those of several windows.
+        """Return its rows as they are decoded, for `joined` to make one table of those of several windows.
 
         Args:
             names: only these columns, in this order.
@@ -221,7 +221,7 @@ class WindowFile:
         return rows.select(list(names))
 
     def _require_honest_footer(self, rows: pa.Table) -> None:
-        """Unlike the pages, the footer has no checksum, and by what it says of them row groups are left out."""
+        """Compare rows with their footer: it has no checksum, and decides which row groups are read."""
         for name in {self.table.time, "measure_id"} & set(rows.column_names):
             start = 0
             for group, said in enumerate(self._statistics(name)):
@@ -261,7 +261,7 @@ class RangedFile(io.RawIOBase):
 
 
 def schema_of(table: Table, columns: Sequence[str], *, coded: bool = False) -> pa.Schema:
-    """The schema of some columns of a table, as `WindowFile.read` gives them."""
+    """Return the schema of some columns of a table, as `WindowFile.read` gives them."""
     fields = [table.schema.field(name) for name in columns]
     if coded:
         fields = [f.with_type(pa.dictionary(pa.int32(), pa.string())) if f.name in _CODED else f for f in fields]
@@ -269,7 +269,7 @@ def schema_of(table: Table, columns: Sequence[str], *, coded: bool = False) -> p
 
 
 def joined(pieces: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table of what `WindowFile.decoded` gave of some windows, at least one; its text is cast once for all."""
+    """Join the `WindowFile.decoded` rows of some windows, at least one; their text is cast once for all."""
     rows = pa.concat_tables(pieces, promote_options="permissive")
     pairs = zip(rows.columns, schema.types, strict=True)
     columns = [column if column.type == type_ else column.cast(type_) for column, type_ in pairs]
@@ -277,7 +277,7 @@ def joined(pieces: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
 
 
 def conform(table: Table, rows: pa.Table) -> pa.Table:
-    """The rows with exactly the table's columns and types, sorted by its key, the last of several with one key kept.
+    """Return the rows with exactly the table's columns and types, sorted by its key; of several with one key, the last.
 
     NaN becomes null: a number that is not one is no value.
 
@@ -306,7 +306,7 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
 
 
 def _may_hold(span: _Span | None, measure_ids: Sequence[str]) -> bool:
-    """Whether one of some sorted ids may be among rows from the least to the greatest of a span."""
+    """Return whether one of some sorted ids may be among rows from the least to the greatest of a span."""
     if span is None:
         return True
     at = bisect_left(measure_ids, span.min)
@@ -314,7 +314,7 @@ def _may_hold(span: _Span | None, measure_ids: Sequence[str]) -> bool:
 
 
 def _is_among(column: pa.ChunkedArray, measure_ids: Sequence[str]) -> pa.ChunkedArray:
-    """Whether each row's measure is one of some."""
+    """Return whether each row's measure is one of some."""
     if len(measure_ids) == 1:
         # One comparison a row where a set would have to be hashed: a twentieth of one gauge's day.
         return pc.equal(column, measure_ids[0])
@@ -322,7 +322,7 @@ def _is_among(column: pa.ChunkedArray, measure_ids: Sequence[str]) -> pa.Chunked
 
 
 def _differences(expected: pa.Schema, found: pa.Schema) -> str:
-    """What makes a stored schema unusable; empty when it can be read."""
+    """Explain why a stored schema is unusable; empty when it can be read."""
     wanted = {field.name: field for field in expected}
     stored = {field.name: field.type for field in found}
     missing = [name for name, field in wanted.items() if name not in stored and not field.nullable]

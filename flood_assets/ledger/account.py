@@ -80,7 +80,7 @@ def take(
     ids = None if measure_ids is None else sorted(set(measure_ids))
     # Before the readings: a run that ends meanwhile stores readings first and watermarks last, and what it adds to the
     # readings only is no harm, while watermarks without their readings would say that gauges were silent.
-    watermarks = marking.load(lake)
+    watermarks = marking.load(lake.store)
     listed, before = _only(lake.newest_snapshot(MEASURES, now), ids), lake.newest_snapshot(TIMELINESS, now)
     windows = retained_windows(now)
     if read is None:
