@@ -7,6 +7,7 @@ import io
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -109,14 +110,15 @@ class WindowFile:
 
     def oldest(self) -> datetime | None:
         """Return the oldest time in it, from the statistics alone; None without rows or for a snapshot."""
-        return min((found.min for found in self._times()), default=None)
+        return min((found.min for found in self._times), default=None)
 
     def newest(self) -> datetime | None:
         """Return the newest time in it, likewise."""
-        return max((found.max for found in self._times()), default=None)
+        return max((found.max for found in self._times), default=None)
 
+    @cached_property
     def _times(self) -> list[_Span]:
-        """Return the footer's statistics of the times, where it has any."""
+        """The footer's statistics of the times, where it has any."""
         if not self.table.time:
             return []
         return [found for found in self._statistics(self.table.time) if found is not None]

@@ -202,7 +202,8 @@ def _encoded(watermarks: Watermarks) -> bytes:
         said[_FORGOTTEN] = b""
     said[_SUM] = _sum(said)
     # Damage that went unseen could put a watermark past readings that were never asked for.
-    pq.write_table(watermarks.rows.replace_schema_metadata(said), sink, compression="zstd", write_page_checksum=True)
+    rows = watermarks.rows.replace_schema_metadata(said)
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
 
