@@ -19,42 +19,23 @@ from flood_assets.schemas import READINGS, TIME
 
 
 @dataclass(frozen=True)
-class Arrivals:
-    """Fetched rows of one window, sorted by measure and time, each key once.
+class Block:
+    """A window of readings, sorted by measure and time, each key once.
 
     Attributes:
-        window: its start, ms.
         measures: distinct ids, sorted; may hold some that no row has.
         measure: code into `measures` of each row.
         time: ms.
         stations: distinct ids.
-        station_of: code into `stations` of each of `measures`, -1 where it is not known.
+        station: code into `stations`, -1 where it is not known.
         value: NaN where there is none.
         raws: distinct raw values.
         raw: code into `raws`, -1 where there is none.
-        seen: when the API was asked for each row, ms.
+        first_seen: ms, as all times.
+        changed: as in `schemas.READINGS`.
+        previous: NaN where there is none.
+        revision: as in `schemas.READINGS`.
     """
-
-    window: int
-    measures: pa.Array
-    measure: Codes
-    time: Ints
-    stations: pa.Array
-    station_of: Codes
-    value: Floats
-    raws: pa.Array
-    raw: Codes
-    seen: Ints
-
-    @property
-    def station(self) -> Codes:
-        """Code into `stations` of each row, -1 where it is not known."""
-        return self.station_of[self.measure]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A stored window of readings; the columns as in `Arrivals` and `schemas.READINGS`."""
 
     measures: pa.Array
     measure: Codes
@@ -139,25 +120,28 @@ class Fetch:
     repeated: int
     _code: Codes
 
-    def arrivals(self, window: Window) -> Arrivals:
+    def block(self, window: Window) -> Block:
         """Return one of the windows, ready to be upserted; called for one after the other, which halves the memory."""
         rows = window.rows
+        measure = self._code[window.measure]
         raws, raw = _codes(rows.column("raw_value"))
         if "observed_at" in rows.column_names:
             seen = _ms(rows.column("observed_at"))
         else:
             seen = np.full(len(rows), self.asked, np.int64)
-        return Arrivals(
-            window=window.start,
+        return Block(
             measures=self.measures,
-            measure=self._code[window.measure],
+            measure=measure,
             time=window.time,
             stations=self.stations,
-            station_of=self.station_of,
+            station=self.station_of[measure],
             value=_floats(rows.column("value")),
             raws=raws,
             raw=raw,
-            seen=seen,
+            first_seen=seen,
+            changed=seen,
+            previous=np.full(len(seen), np.nan),
+            revision=np.zeros(len(seen), np.int32),
         )
 
 
@@ -241,7 +225,7 @@ def _with_all(known: pa.Array, ids: pa.Array) -> tuple[pa.Array, Codes]:
     return measures, (np.arange(len(ids), dtype=np.int32) if code is None else code[: len(ids)])
 
 
-def repeats(stored: pa.Table, new: Arrivals) -> bool:
+def repeats(stored: pa.Table, new: Block) -> bool:
     """Return whether a fetch holds exactly the stored rows, so that `upsert` would change nothing.
 
     This is true of nearly all of a day that is read again, and text is compared in a third of the time of coding it.
@@ -261,14 +245,18 @@ def repeats(stored: pa.Table, new: Arrivals) -> bool:
     return all(stored.column(name).equals(pa.chunked_array([text])) for name, text in texts.items())
 
 
-def upsert(stored: Block | None, new: Arrivals) -> UpsertedBlock:
+def upsert(stored: Block | None, fresh: Block, station_of: Codes) -> UpsertedBlock:
     """Return one window after a fetch.
 
     A new key is added. The same key with the same value changes nothing; with another value it is a revision, unless
     the API was asked for the stored value later than for this one. Rows without a station are given it when it is
     known. No row is ever removed.
+
+    Args:
+        stored: the window; None where it does not exist.
+        fresh: fetched rows of the same window.
+        station_of: code into the fresh `stations` of each of its `measures`, -1 where it is not known.
     """
-    fresh = _fresh(new)
     if stored is None:
         return UpsertedBlock(fresh, len(fresh.time), 0, 0, 0)
     stored, fresh, of_new = _common(stored, fresh)
@@ -284,7 +272,7 @@ def upsert(stored: Block | None, new: Arrivals) -> UpsertedBlock:
     revised = ~_same(stored, at, fresh, known) & (stored.changed[at] <= fresh.changed[known])
     added = ~known
     listed = np.zeros(len(stored.measures), np.bool_)
-    listed[of_new] = new.station_of >= 0
+    listed[of_new] = station_of >= 0
     unknown = stored.station < 0
     fillable = listed[stored.measure[unknown]].any()
     if not added.any() and not revised.any() and not fillable:
@@ -306,9 +294,9 @@ def upsert(stored: Block | None, new: Arrivals) -> UpsertedBlock:
 
     station = stored.station
     if (station < 0).any():
-        station_of = np.full(len(stored.measures), -1, np.int32)
-        station_of[of_new] = _recode(new.station_of, new_station)
-        station = np.where(station < 0, station_of[stored.measure], station)
+        known_of = np.full(len(stored.measures), -1, np.int32)
+        known_of[of_new] = _recode(station_of, new_station)
+        station = np.where(station < 0, known_of[stored.measure], station)
     filled = int((station != stored.station).sum())
     stored = replace(stored, station=station)
 
@@ -318,23 +306,6 @@ def upsert(stored: Block | None, new: Arrivals) -> UpsertedBlock:
         stored = _joined(stored, fresh, added, order)
     count = int(revised.sum())
     return UpsertedBlock(stored, int(added.sum()), count, int(known.sum()) - count, filled)
-
-
-def _fresh(new: Arrivals) -> Block:
-    return Block(
-        measures=new.measures,
-        measure=new.measure,
-        time=new.time,
-        stations=new.stations,
-        station=new.station,
-        value=new.value,
-        raws=new.raws,
-        raw=new.raw,
-        first_seen=new.seen,
-        changed=new.seen,
-        previous=np.full(len(new.seen), np.nan),
-        revision=np.zeros(len(new.seen), np.int32),
-    )
 
 
 def _common(stored: Block, fresh: Block) -> tuple[Block, Block, Codes]:

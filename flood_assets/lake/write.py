@@ -270,14 +270,14 @@ class _Update:
 
 
 def _upserted(stored: pa.Table | None, *, fetch: upsert.Fetch, window: Window, place: str) -> _Outcome:
-    new = fetch.arrivals(window)
+    new = fetch.block(window)
     if stored is not None and upsert.repeats(stored, new):
         return _Outcome(None, len(stored), 0, 0, len(stored), 0, *_span(new.time))
     try:
         block = None if stored is None else upsert.Block.of(stored)
     except ValueError as error:
         raise DamagedWindowError(place, str(error)) from error
-    done = upsert.upsert(block, new)
+    done = upsert.upsert(block, new, fetch.station_of)
     rows = done.block.table() if done.news else None
     time = done.block.time
     return _Outcome(rows, len(time), done.added, done.revised, done.unchanged, done.filled, *_span(time))

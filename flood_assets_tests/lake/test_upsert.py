@@ -279,14 +279,14 @@ def test_what_is_taken_for_a_repetition_would_change_nothing(old, new, known):
     first, *others = (
         upsert.split(fetched(*rows), NOW, NOW, measures(**of)) for rows, of in ((old, {}), (old, known), (new, known))
     )
-    tables = {w.start: upsert.upsert(None, first.arrivals(w)).block.table() for w in first.windows}
+    tables = {w.start: upsert.upsert(None, first.block(w), first.station_of).block.table() for w in first.windows}
     for fetch in (first, *others):
         for window in fetch.windows:
             if (table := tables.get(window.start)) is None:
                 continue
-            arrivals = fetch.arrivals(window)
-            upserted = upsert.upsert(upsert.Block.of(table), arrivals)
-            repeated = upsert.repeats(table, arrivals)
+            fresh = fetch.block(window)
+            upserted = upsert.upsert(upsert.Block.of(table), fresh, fetch.station_of)
+            repeated = upsert.repeats(table, fresh)
             assert not (repeated and upserted.news)
             assert repeated or fetch is not first
 
