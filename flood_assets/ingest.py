@@ -99,7 +99,7 @@ class Batch:
         lake.ensure_windows(READINGS, self.covered)
         if len(self.rejects):
             lake.add_rejects(self.rejects)
-        advanced = lake_watermarks.advance(lake, self.watermarks, self.observed_at, self.asked, loss=self.loss)
+        advanced = lake_watermarks.advance(lake.store, self.watermarks, self.observed_at, self.asked, loss=self.loss)
         return Ingested(upserted, advanced)
 
 
@@ -117,7 +117,7 @@ def fetch(api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | Non
         SourceError: a day or `latest` could not be read, or has no reading at all.
         LakeError: the lake could not be read or written.
     """
-    complete = lake_watermarks.load(lake)
+    complete = lake_watermarks.load(lake.store)
     _require_clock(complete, now)
     listed = [stored.window for stored in lake.windows(READINGS)]
     # The API takes longer to answer `latest` than it takes to inspect the lake.
@@ -125,7 +125,7 @@ def fetch(api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | Non
     latest = _beside(api.latest) if early else None
     stored, damaged = lake.inspect(READINGS, listed)
     if damaged:
-        complete = lake_watermarks.load(lake)
+        complete = lake_watermarks.load(lake.store)
     known = lake.newest_snapshot(MEASURES, now, columns=OF_MEASURES)
     measures = known if known is not None else MEASURES.schema.empty_table().select(OF_MEASURES)
     marked, held = _marked(complete), {window: content.rows for window, content in stored.items()}

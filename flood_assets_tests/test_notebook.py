@@ -82,7 +82,7 @@ def fill(lake: Lake) -> None:
     lake.put_snapshot(MEASURES, window_of(observed), snapshot(MEASURES, observed, *measure_rows()))
     newest = NOW.replace(minute=0, second=0)
     rows = [(measure, newest - i * QUARTER, float(i)) for measure in MEASURE_IDS for i in range(96)]
-    station_of = {measure: station for measure, station, *_ in MEASURE_ROWS}
+    station_of = pa.table({"measure_id": MEASURE_IDS, "station_id": [station for _, station, *_ in MEASURE_ROWS]})
     lake.upsert_readings(fetched(*rows), NOW, NOW, stations=station_of)
 
 
@@ -553,7 +553,7 @@ def changing(tmp_path: Path) -> Path:
     lake = Lake.open(tmp_path.as_uri())
     lake.put_snapshot(STATIONS, window_of(READ_AT), snapshot(STATIONS, READ_AT, *STATION_ROWS))
     lake.put_snapshot(MEASURES, window_of(READ_AT), snapshot(MEASURES, READ_AT, *measure_rows()))
-    station_of = {measure: station for measure, station, *_ in MEASURE_ROWS}
+    station_of = pa.table({"measure_id": MEASURE_IDS, "station_id": [station for _, station, *_ in MEASURE_ROWS]})
 
     def fetch(ago: timedelta, **values: float | None) -> None:
         rows = [(measure.replace("_", "-"), READ_AT, value) for measure, value in values.items()]
@@ -607,7 +607,9 @@ def test_what_came_again_with_the_same_value_did_not_change(changing):
 def test_a_station_that_becomes_known_is_no_change(tmp_path):
     lake = Lake.open(tmp_path.as_uri())
     lake.upsert_readings(fetched(("m", READ_AT, 1.0)), NOW - HOUR, NOW)
-    lake.upsert_readings(fetched(("m", READ_AT, 1.0)), NOW, NOW, stations={"m": "S"})
+    lake.upsert_readings(
+        fetched(("m", READ_AT, 1.0)), NOW, NOW, stations=pa.table({"measure_id": ["m"], "station_id": ["S"]})
+    )
     assert load_readings(lake=tmp_path).station_id.tolist() == ["S"]
     assert load_changes(lake=tmp_path, since=QUARTER).empty
 

@@ -53,7 +53,7 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
             "parse": sum(answer.seconds_parse for answer in batch.answers),
             "store": ended - asked,
             "read": sum(change.seconds_read for change in upserted.windows),
-            "merge": sum(change.seconds_merge for change in upserted.windows),
+            "merge": sum(change.seconds_upsert for change in upserted.windows),
             "write": sum(change.seconds_write for change in upserted.windows),
         },
     }

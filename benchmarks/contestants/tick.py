@@ -88,7 +88,7 @@ def _store_batches(task: Task, moment: datetime) -> int:
         Number of gauges and days that a tick would still have to request.
     """
     lake = Lake.open(task.out.resolve().as_uri())
-    complete = watermarks.load(lake)
+    complete = watermarks.load(lake.store)
     snapshot = lake.newest_snapshot(MEASURES_TABLE, moment)
     if complete is None or snapshot is None:
         raise RuntimeError("a calm tick needs a full lake")
@@ -104,8 +104,8 @@ def _store_batches(task: Task, moment: datetime) -> int:
         return rows.filter(pc.invert(pc.is_in(rows["measure_id"].cast(pa.string()), value_set=moved)))
 
     lake.upsert_readings(others(whole.rows), whole.observed_at, moment, stations=snapshot)
-    watermarks.advance(lake, others(whole.watermarks), whole.observed_at, loss=complete.loss)
-    after = watermarks.load(lake)
+    watermarks.advance(lake.store, others(whole.watermarks), whole.observed_at, loss=complete.loss)
+    after = watermarks.load(lake.store)
     left = plan.after_latest(latest, after.rows if after else complete.rows, snapshot, moment)
     return len(left.since) + len(left.days)
 

@@ -202,7 +202,7 @@ def look(lake: Lake, now: datetime) -> Status:
     except LakeError as error:
         api = None
         problems.append(str(error))
-    watermarks = marking.load(lake)
+    watermarks = marking.load(lake.store)
     if watermarks is None and lake.store.head(WATERMARKS_KEY) is not None:
         problems.append(
             f"{lake.url}/{WATERMARKS_KEY} is damaged: the next refresh reads the day whole and writes it anew"

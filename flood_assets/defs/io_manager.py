@@ -127,7 +127,7 @@ def _put_snapshots(
     damaged = lake.damaged(table)
     retained = [window for window in sorted({*windows, *damaged}) if not is_expired(window, now)]
     changes = lake.put_snapshots(table, retained, rows)
-    kept = [change.quarantined for change in changes if change.quarantined]
+    kept = [change.quarantined_as for change in changes if change.quarantined_as]
     if kept:
         context.log.warning("%d windows of %s were damaged and hold this snapshot now", len(kept), table.name)
         context.add_output_metadata({QUARANTINED_AS: ", ".join(kept)})
@@ -160,10 +160,10 @@ def _record(
             metadata["oldest"] = dg.MetadataValue.timestamp(content.oldest)
             metadata["newest"] = dg.MetadataValue.timestamp(content.newest)
         if change:
-            metadata["merge_seconds"] = round(change.seconds_read + change.seconds_merge, 4)
+            metadata["merge_seconds"] = round(change.seconds_read + change.seconds_upsert, 4)
             metadata["write_seconds"] = round(change.seconds_write, 4)
-            if change.quarantined:
-                metadata[QUARANTINED_AS] = change.quarantined
+            if change.quarantined_as:
+                metadata[QUARANTINED_AS] = change.quarantined_as
         context.step_context.add_asset_metadata(metadata, partition_key=partition_key(window))
 
 
@@ -177,9 +177,9 @@ def _together(changes: Sequence[WindowChange]) -> dict[str, Any]:
         "revised": sum(change.revised for change in changes),
         "unchanged": sum(change.unchanged for change in changes),
         "written": sum(change.written for change in changes),
-        "merge_seconds": round(sum(change.seconds_read + change.seconds_merge for change in changes), 4),
+        "merge_seconds": round(sum(change.seconds_read + change.seconds_upsert for change in changes), 4),
         "write_seconds": round(sum(change.seconds_write for change in changes), 4),
     }
-    if kept := [change.quarantined for change in changes if change.quarantined]:
+    if kept := [change.quarantined_as for change in changes if change.quarantined_as]:
         metadata[QUARANTINED_AS] = ", ".join(kept)
     return metadata

@@ -1,6 +1,6 @@
-"""The lake: hourly windows of Parquet in a folder or a bucket, that two writers never break and readers never see half.
+"""Keep hourly Parquet windows in a folder or a bucket: writers never lose each other's rows, readers see whole windows.
 
-`lake` is the way in. `layout` says where a window lies, `parquet` what its bytes are, `merge` what is stored when
-new rows meet old ones, `watermarks` how far it is complete, `retention` what goes after a day, and `store`
-and `s3` how bytes reach a folder or a bucket. Nothing here knows Dagster's runs or the API.
+`lake` is the way in. Below it `read`, `write`, `quarantine` and `retention` work on windows, `upsert` on their rows,
+and `watermarks` says how far the lake is complete. `parquet` knows the bytes, `layout` the names, and `store` how
+objects are read and replaced in a `folder` or a `bucket`. Nothing here knows Dagster's runs or the API.
 """

@@ -1,76 +1,139 @@
-"""A folder as an obstore store, but for how it writes and reads.
+"""Keep objects as files of a folder: compare and swap under a lock file, and write so that readers see whole files.
 
-It writes under a name that no reader looks at, and renames: obstore writes `readings.parquet#1` beside
+A file is written under a name that no reader looks at, and renamed: obstore writes `readings.parquet#1` beside
 `readings.parquet`, and whoever reads the folder as a whole, as pyarrow's datasets and Spark do, takes that for a
 window: half of one while it is written, none when it has been renamed, and for ever when the writer was killed. A name
 that starts with a dot they all pass over.
 """
 
+# ruff: noqa: PLC0415 - obstore is imported when a lake is opened
+
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
 
 import pyarrow as pa
-from obstore.exceptions import AlreadyExistsError
-from obstore.store import LocalStore
 
-from flood_assets.lake.store import Blob, Meta
+from flood_assets.errors import LakeError
+from flood_assets.lake.layout import LOCKS, lock_of
+from flood_assets.lake.objects import Blob, ConflictError, Meta
+from flood_assets.lake.store import Store
 from flood_assets.partitions import EPOCH
 
-# What is being written, and what obstore leaves behind where it writes by itself: a copy.
+# A lock is held while one file is compared and replaced: milliseconds. A minute means that its holder is stuck.
+LOCK_TIMEOUT_S = 60
+
+# A file that is being written, and one that obstore leaves behind where it writes by itself: a copy.
 _UNFINISHED = re.compile(r"\.(?P<ours>.+)\.part|(?P<copied>.+)#\d+")
 
 
-class FolderStore(LocalStore):
+class Folder(Store):
     """A folder whose files are whole at each moment for everybody."""
 
-    def put(self, path: str, file: bytes, *, mode: Literal["create", "overwrite"], **_: Any) -> None:  # type: ignore[override]
-        """Write a file whole; whoever does so holds its lock, so that there is one unfinished file for each at most.
+    local = True
+
+    def __init__(self, url: str, folder: Path) -> None:
+        from obstore.store import LocalStore
+
+        super().__init__(url, LocalStore(folder, automatic_cleanup=True))
+        self._folder = folder
+
+    def get(self, key: str, *, whole_up_to: int | None = None) -> Blob | Meta | None:
+        """Return a file's bytes, not by obstore: it reads in another thread, which takes several times as long."""
+        with self._explained(key, "read"):
+            try:
+                file = open(f"{self._folder}/{key}", "rb", buffering=0)  # noqa: PTH123, SIM115 - a Path is slow
+            except (FileNotFoundError, IsADirectoryError):
+                return None
+            with file:
+                meta = _meta(key, os.fstat(file.fileno()))
+                if whole_up_to is not None and meta.size > whole_up_to:
+                    return meta
+                return Blob(meta, pa.py_buffer(file.read()))
+
+    def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
+        """Write a file whole, if it is still the version that was read (None: if there is still none).
+
+        It is compared and renamed under its lock, so that there is one unfinished file for each at most.
 
         Raises:
-            AlreadyExistsError: it was to be created and is there.
+            ConflictError: another writer replaced it meanwhile; nothing has been written.
+            LakeError: it could not be written, or its lock was not free within a minute.
         """
-        place = Path(self.prefix or ".") / path
-        if mode == "create" and place.exists():
-            raise AlreadyExistsError(f"{place} exists")
+        place = self._folder / key
         unfinished = place.with_name(f".{place.name}.part")
+        with self.locked(key), self._explained(key, "written"):
+            now = None
+            with suppress(FileNotFoundError):
+                now = _meta(key, place.stat())
+            if (now and now.e_tag) != (replaces and replaces.e_tag):
+                raise ConflictError(key)
+            try:
+                _write(unfinished, data)
+                unfinished.replace(place)
+            except BaseException:
+                with suppress(OSError):
+                    unfinished.unlink()
+                raise
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete files and the folders that this leaves empty; those that are gone already are no error."""
+        for key in keys:
+            with self._explained(key, "deleted"), suppress(FileNotFoundError):
+                self._objects.delete(key)
+
+    def sweep(self) -> int:
+        """Delete unfinished files of killed writers; return their number. A file that is being written stays."""
+        swept = 0
+        for path in [path for pattern in (".*.part", "*#*") for path in self._folder.rglob(pattern)]:
+            if not (match := _UNFINISHED.fullmatch(path.name)):
+                continue
+            place = path.with_name(match["ours"] or match["copied"]).relative_to(self._folder)
+            try:
+                with self.locked(place.as_posix(), timeout=0):
+                    path.unlink(missing_ok=True)
+                    swept += 1
+            except LakeError:
+                continue
+            except OSError as error:
+                raise LakeError(f"{path}: a killed run's file could not be deleted: {error.strerror}") from error
+        return swept
+
+    @contextmanager
+    def locked(self, key: str, *, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+        """Hold the lock of a file; the operating system releases it when its holder dies.
+
+        Raises:
+            LakeError: it was not free within `timeout` seconds, or cannot be made.
+        """
+        import filelock
+
+        path = self._folder / lock_of(key)
         try:
-            _write(unfinished, file)
-            unfinished.replace(place)
-        except BaseException:
-            with suppress(OSError):
-                unfinished.unlink()
-            raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A soft lock outlives a killed process, so there is no falling back to one.
+            lock = filelock.FileLock(path, timeout=timeout, poll_interval=0.005, fallback_to_soft=False)
+            lock.acquire()
+        except filelock.Timeout:
+            raise LakeError(
+                f"{path}: another process has held this lock for {timeout:.0f} s: end it, and the lock is free"
+            ) from None
+        except OSError as error:
+            raise self._error(LOCKS, "locked", f"{error} (os error {error.errno})") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
-def read(folder: Path, key: str, whole_up_to: int | None) -> Blob | Meta:
-    """A file's bytes, as `Store.get` gives them: obstore reads it in another thread, which takes several times as long.
-
-    Raises:
-        OSError: it cannot be read; FileNotFoundError when there is none.
-    """
-    try:
-        file = open(f"{folder}/{key}", "rb", buffering=0)  # noqa: PTH123, SIM115 - a Path takes as long as the reading
-    except IsADirectoryError as error:
-        raise FileNotFoundError(str(error)) from error
-    with file:
-        stat = os.fstat(file.fileno())
-        changed_us = stat.st_mtime_ns // 1000
-        # The tag is obstore's, by which `Store.put` and `Store.get_range` tell whether a file was replaced.
-        e_tag = f'"{stat.st_ino:x}-{changed_us:x}-{stat.st_size:x}"'
-        meta = Meta(key, stat.st_size, e_tag, EPOCH + timedelta(microseconds=changed_us))
-        if whole_up_to is not None and meta.size > whole_up_to:
-            return meta
-        return Blob(meta, pa.py_buffer(file.read()))
-
-
-def finished(path: Path) -> Path | None:
-    """The file that an unfinished one was to become; None when it is none."""
-    match = _UNFINISHED.fullmatch(path.name)
-    return path.with_name(match["ours"] or match["copied"]) if match else None
+def _meta(key: str, stat: os.stat_result) -> Meta:
+    """Return a file's metadata with obstore's e-tag, by which `get_range` recognises the version."""
+    changed_us = stat.st_mtime_ns // 1000
+    e_tag = f'"{stat.st_ino:x}-{changed_us:x}-{stat.st_size:x}"'
+    return Meta(key, stat.st_size, e_tag, EPOCH + timedelta(microseconds=changed_us))
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -79,7 +142,7 @@ def _write(path: Path, data: bytes) -> None:
         try:
             path.write_bytes(data)
         except FileNotFoundError:
-            # Whoever deleted the last file of the folder has taken it along.
+            # Whoever deleted the last file of the folder has deleted the folder too.
             continue
         return
     raise FileNotFoundError(f"{path.parent} is deleted as fast as it is made")

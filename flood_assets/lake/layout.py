@@ -1,4 +1,4 @@
-"""Where a window lies: `{table}/date=YYYY-MM-DD/hour=HH/{table}.parquet`, and nothing else about it.
+"""Name the lake's objects: a window is `{table}/date=YYYY-MM-DD/hour=HH/{table}.parquet`.
 
 Hive-style names, so that DuckDB, Athena, Spark, Polars and pandas find the date and hour columns themselves. Whatever
 is not data starts with `_` or `.`, which all of them skip.
@@ -21,35 +21,35 @@ _WINDOW_KEY = re.compile(r"(?P<table>\w+)/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?
 
 
 def key_of(table: Table, window: datetime) -> str:
-    """The object's name below the lake."""
+    """Return the name of a window's object below the lake."""
     return f"{table.name}/{window:date=%Y-%m-%d/hour=%H}/{table.name}.parquet"
 
 
 def window_of_key(table: Table, key: str) -> datetime | None:
-    """The window of an object's name; None for a stranger's file."""
+    """Return the window of an object's name; None for a stranger's file."""
     return _window(_WINDOW_KEY.fullmatch(key), table)
 
 
 def window_of_quarantined(table: Table, key: str) -> datetime | None:
-    """The window that an object below `_quarantine/` once was; None for a stranger's file."""
+    """Return the window that an object below `_quarantine/` once was; None for a stranger's file."""
     match = _WINDOW_KEY.match(key, len(QUARANTINE) + 1) if key.startswith(f"{QUARANTINE}/") else None
     return _window(match, table)
 
 
 def quarantine_key(key: str, modified: datetime, data: Buffer) -> str:
-    """Where a damaged object is kept: its name, the moment it was written and a sum of its bytes.
+    """Name the copy of a damaged object: its name, the moment it was written and a sum of its bytes.
 
-    The same object has the same name, whoever keeps it, and another one never has.
+    The same object always gets the same name, and another object never does.
     """
     return f"{QUARANTINE}/{key}.{modified:%Y%m%dT%H%M%S}-{zlib.crc32(data):08x}"
 
 
 def lock_of(key: str) -> str:
-    """The lock file of an object's window.
+    """Return the lock file of an object's window.
 
     Windows that lie two days apart share one, so that there are 48 for each table and none needs to be deleted:
     unlinking a lock file that another process waits for is how two come to hold "the same" lock. No two of the windows
-    that a run works on at once share one.
+    of a day share one.
     """
     match = _WINDOW_KEY.search(key)
     window = _window(match, TABLES[match["table"]]) if match and match["table"] in TABLES else None

@@ -1,13 +1,13 @@
-"""One window as bytes: how a table is encoded, read back in part, and told apart from something damaged.
+"""Encode a window as Parquet; decode it, whole or in part, and detect damage.
 
-Where the bytes lie is in `layout`, how they are stored in `store`.
+The names of the objects are in `layout`, reading and writing their bytes in `store`.
 """
 
 import io
-import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -18,26 +18,15 @@ from flood_assets.errors import LakeError
 from flood_assets.grouping import ranks
 from flood_assets.schemas import Table
 
-# At most so many: three row groups in a national hour of 20,000 readings, so that one gauge costs a third of the
-# decoding. Measured on such an hour: 4,096 rows need 6 % more bytes than 8,192, and 16,384 only 2 % fewer.
-ROW_GROUP_ROWS = 8192
-
-# Rows are sorted by measure, so each id comes four times in a row: zstd packs that in PLAIN pages better than codes
-# into a dictionary, whose runs are too short for RLE. Hardly a value occurs often enough to be worth a dictionary, and
-# what is the same in nearly all rows is packed as well and more quickly without one. Measured on the national day after
-# a day of ticks, every column: 6.3 bytes a reading, 6.7 without any dictionary, 7.3 with dictionaries everywhere.
-_PLAIN = (
-    "measure_id", "date_time", "station_id", "value", "raw_value", "previous_value", "revision", "line",
-)  # fmt: skip
-
-# Ids are two fifths of the bytes, and the only column that more effort makes much smaller: by a sixth, which takes an
-# hour from 6.3 to 5.9 bytes a reading for a millisecond and a half more.
-_LEVEL, _LEVELS = 3, {"measure_id": 6}
+# One gauge costs the decoding of one row group. Measured on the national day after a day of ticks, one gauge's and one
+# river's day and the whole day: of 8,192 rows the gauge took 1.6 times as long; 2,048 rows need a tenth more bytes, and
+# the river took a quarter longer.
+ROW_GROUP_ROWS = 4096
 
 # By these a reader leaves out row groups; of the other columns the least and the greatest say nothing.
 _STATISTICS = ("measure_id", "date_time", "station_id")
 
-# Text that repeats; kept as codes into a dictionary where a merge or a watermark works with it.
+# Text that repeats; it may be read as codes into a dictionary.
 _CODED = ("measure_id", "station_id", "raw_value")
 
 
@@ -46,31 +35,29 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 class DamagedWindowError(LakeError):
-    """An object that should hold a window and does not."""
+    """An object in a window's place is damaged, or is no window of its table."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(
-            f"{place} cannot be read: {reason}. The next refreshes set it aside below _quarantine/ and fill the window "
+            f"{place} cannot be read: {reason}. The next refreshes move it below _quarantine/ and fill the window "
             "again, as long as the API has it; `flood-assets reconcile` does so now for readings"
         )
 
 
 def encode(table: Table, rows: pa.Table) -> bytes:
-    """The rows as Parquet bytes: the same rows give the same bytes. They must have the table's schema and order."""
-    names = rows.column_names
-    # As one entry of a dictionary it is a few bytes, and to set zstd up for them costs each reader a tenth of its time.
-    single = [name for name in names if _is_single(rows.column(name))]
-    plain = [name for name in _PLAIN if name in names and name not in single]
+    """Encode rows as Parquet; the same rows give the same bytes. They must have the table's schema and order."""
     sink = pa.BufferOutputStream()
     pq.write_table(
         rows,
         sink,
-        row_group_size=_evenly(len(rows)),
-        compression={name: "none" if name in single else "zstd" for name in names},
-        compression_level={name: _LEVELS.get(name, _LEVEL) for name in names if name not in single},
-        use_dictionary=[name for name in names if name not in plain],
-        column_encoding=dict.fromkeys(plain, "PLAIN"),
-        write_statistics=[name for name in names if name in {*_STATISTICS, table.time}],
+        row_group_size=ROW_GROUP_ROWS,
+        # Rows are sorted by measure, so equal text lies side by side: zstd packs that better than a dictionary, whose
+        # codes have too short runs. Measured on the national day after a day of ticks: 7.1 bytes a reading, 8.7 with
+        # dictionaries, 7.8 at zstd's level 1.
+        use_dictionary=False,
+        compression="zstd",
+        compression_level=3,
+        write_statistics=[name for name in rows.column_names if name in {*_STATISTICS, table.time}],
         # The Parquet types say all there is to say, and the Arrow schema would be 2 % more bytes.
         store_schema=False,
         write_page_checksum=True,
@@ -78,25 +65,6 @@ def encode(table: Table, rows: pa.Table) -> bytes:
     )
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
-
-
-def _evenly(rows: int) -> int:
-    """How many rows a row group has, for as few of them as may be, and none much smaller than the others."""
-    groups = max(math.ceil(rows / ROW_GROUP_ROWS), 1)
-    return max(math.ceil(rows / groups), 1)
-
-
-def _is_single(column: pa.ChunkedArray) -> bool:
-    """Whether a column has the same number in all rows, or nothing in any; text that is always the same is not sought.
-
-    As a rule nothing of a window was corrected, and in a lake that was filled at once all was seen at one moment.
-    """
-    if column.null_count == len(column):
-        return True
-    if column.null_count or pa.types.is_string(column.type):
-        return False
-    span = pc.min_max(column)
-    return bool(span["min"] == span["max"])
 
 
 class _Span(NamedTuple):
@@ -137,25 +105,26 @@ class WindowFile:
 
     @property
     def rows(self) -> int:
-        """How many rows it holds."""
+        """The number of its rows."""
         return int(self._metadata.num_rows)
 
     def oldest(self) -> datetime | None:
-        """The oldest time in it, from the statistics alone; None without rows or for a snapshot."""
-        return min((found.min for found in self._times()), default=None)
+        """Return the oldest time in it, from the statistics alone; None without rows or for a snapshot."""
+        return min((found.min for found in self._times), default=None)
 
     def newest(self) -> datetime | None:
-        """The newest time in it, likewise."""
-        return max((found.max for found in self._times()), default=None)
+        """Return the newest time in it, likewise."""
+        return max((found.max for found in self._times), default=None)
 
+    @cached_property
     def _times(self) -> list[_Span]:
-        """What the footer says of the times, where it does."""
+        """The footer's statistics of the times, where it has any."""
         if not self.table.time:
             return []
         return [found for found in self._statistics(self.table.time) if found is not None]
 
     def _statistics(self, name: str) -> list[_Span | None]:
-        """The least and the greatest of a column by the footer, one a row group; None where it does not say."""
+        """Return the least and the greatest of a column in each row group, by the footer; None where it has none."""
         column = self._metadata.schema.names.index(name)
         try:
             groups = [self._metadata.row_group(group).column(column) for group in range(self._metadata.num_row_groups)]
@@ -168,7 +137,7 @@ class WindowFile:
             raise DamagedWindowError(self.place, _one_line(error)) from error
 
     def read(self, columns: Sequence[str] | None = None, *, coded: bool = False, strict: bool = False) -> pa.Table:
-        """Its rows.
+        """Return its rows.
 
         Args:
             columns: only these, in this order.
@@ -188,7 +157,7 @@ class WindowFile:
         coded: bool = False,
         strict: bool = False,
     ) -> pa.Table:
-        """Its rows as they come most quickly, for `joined` to make one table of those of several windows.
+        """Return its rows as they are decoded, for `joined` to make one table of those of several windows.
 
         Args:
             names: only these columns, in this order.
@@ -221,7 +190,7 @@ class WindowFile:
         return rows.select(list(names))
 
     def _require_honest_footer(self, rows: pa.Table) -> None:
-        """Unlike the pages, the footer has no checksum, and by what it says of them row groups are left out."""
+        """Compare rows with their footer: it has no checksum, and decides which row groups are read."""
         for name in {self.table.time, "measure_id"} & set(rows.column_names):
             start = 0
             for group, said in enumerate(self._statistics(name)):
@@ -261,7 +230,7 @@ class RangedFile(io.RawIOBase):
 
 
 def schema_of(table: Table, columns: Sequence[str], *, coded: bool = False) -> pa.Schema:
-    """The schema of some columns of a table, as `WindowFile.read` gives them."""
+    """Return the schema of some columns of a table, as `WindowFile.read` gives them."""
     fields = [table.schema.field(name) for name in columns]
     if coded:
         fields = [f.with_type(pa.dictionary(pa.int32(), pa.string())) if f.name in _CODED else f for f in fields]
@@ -269,7 +238,7 @@ def schema_of(table: Table, columns: Sequence[str], *, coded: bool = False) -> p
 
 
 def joined(pieces: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table of what `WindowFile.decoded` gave of some windows, at least one; its text is cast once for all."""
+    """Join the `WindowFile.decoded` rows of some windows, at least one; their text is cast once for all."""
     rows = pa.concat_tables(pieces, promote_options="permissive")
     pairs = zip(rows.columns, schema.types, strict=True)
     columns = [column if column.type == type_ else column.cast(type_) for column, type_ in pairs]
@@ -277,7 +246,7 @@ def joined(pieces: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
 
 
 def conform(table: Table, rows: pa.Table) -> pa.Table:
-    """The rows with exactly the table's columns and types, sorted by its key, the last of several with one key kept.
+    """Return the rows with exactly the table's columns and types, sorted by its key; of several with one key, the last.
 
     NaN becomes null: a number that is not one is no value.
 
@@ -306,7 +275,7 @@ def conform(table: Table, rows: pa.Table) -> pa.Table:
 
 
 def _may_hold(span: _Span | None, measure_ids: Sequence[str]) -> bool:
-    """Whether one of some sorted ids may be among rows from the least to the greatest of a span."""
+    """Return whether one of some sorted ids may be among rows from the least to the greatest of a span."""
     if span is None:
         return True
     at = bisect_left(measure_ids, span.min)
@@ -314,7 +283,7 @@ def _may_hold(span: _Span | None, measure_ids: Sequence[str]) -> bool:
 
 
 def _is_among(column: pa.ChunkedArray, measure_ids: Sequence[str]) -> pa.ChunkedArray:
-    """Whether each row's measure is one of some."""
+    """Return whether each row's measure is one of some."""
     if len(measure_ids) == 1:
         # One comparison a row where a set would have to be hashed: a twentieth of one gauge's day.
         return pc.equal(column, measure_ids[0])
@@ -322,7 +291,7 @@ def _is_among(column: pa.ChunkedArray, measure_ids: Sequence[str]) -> pa.Chunked
 
 
 def _differences(expected: pa.Schema, found: pa.Schema) -> str:
-    """What makes a stored schema unusable; empty when it can be read."""
+    """Explain why a stored schema is unusable; empty when it can be read."""
     wanted = {field.name: field for field in expected}
     stored = {field.name: field.type for field in found}
     missing = [name for name, field in wanted.items() if name not in stored and not field.nullable]

@@ -1,4 +1,4 @@
-"""An S3 bucket as an obstore store: whose credentials, which endpoint, how patient. What is done with it: `store`."""
+"""Open an S3 bucket with boto3's credentials, region and endpoint. It is used by `bucket`."""
 
 # ruff: noqa: PLC0415 - boto3 takes a fifth of a second to import, and a lake in a folder never needs it
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class S3Settings(Protocol):
-    """What is needed of `dagster_aws.s3.S3Resource`, without importing it."""
+    """The used attributes of `dagster_aws.s3.S3Resource`, without importing it."""
 
     region_name: str | None
     endpoint_url: str | None
@@ -26,7 +26,7 @@ class S3Settings(Protocol):
 
 
 def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConfig", retry: "RetryConfig") -> "S3Store":
-    """The store of `s3://bucket/prefix`.
+    """Open `s3://bucket/prefix`.
 
     Credentials, region and endpoint come from `s3` where it says them, else from where boto3 finds them: the AWS
     variables, the shared configuration, the container or the instance.
@@ -88,7 +88,7 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
 
 
 def _configured_endpoint(session: Any) -> str | None:
-    """AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or what the profile says, in boto3's own order."""
+    """Return AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's endpoint, in boto3's own order."""
     from botocore.configprovider import ConfiguredEndpointProvider
 
     core = session._session  # boto3 shows neither the profile nor the endpoint without building a client
@@ -101,7 +101,7 @@ def _configured_endpoint(session: Any) -> str | None:
 
 
 def _trust(client: "ClientConfig", verify: bool | str | None) -> None:
-    """`verify` as boto3 means it: False, or the path of a bundle of certificates."""
+    """Apply boto3's `verify`: False, or the path of a bundle of certificates."""
     bundle = verify if isinstance(verify, str) else os.environ.get("AWS_CA_BUNDLE")
     if verify is False:
         client["allow_invalid_certificates"] = True

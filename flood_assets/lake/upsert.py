@@ -1,10 +1,10 @@
-"""What is stored when fetched readings meet a window's stored ones: pure, and without a loop over rows.
+"""Upsert fetched readings into a stored window. Pure and vectorised.
 
 A window is worked on as numpy columns (`Block`): ids are codes into an array of distinct text, times are milliseconds,
-and an absent number is NaN. One int64 orders the rows (`windowed.keys`).
+and an absent number is NaN. One int64 orders the rows (`grouping.keys`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -19,39 +19,23 @@ from flood_assets.schemas import READINGS, TIME
 
 
 @dataclass(frozen=True)
-class Arrivals:
-    """Fetched rows of one window, sorted by measure and time, each key once.
+class Block:
+    """A window of readings, sorted by measure and time, each key once.
 
     Attributes:
-        window: its start, ms.
         measures: distinct ids, sorted; may hold some that no row has.
         measure: code into `measures` of each row.
         time: ms.
         stations: distinct ids.
         station: code into `stations`, -1 where it is not known.
-        station_of: code into `stations` of each of `measures`, -1 where it is not known.
         value: NaN where there is none.
         raws: distinct raw values.
         raw: code into `raws`, -1 where there is none.
-        seen: when the API was asked for each row, ms.
+        first_seen: ms, as all times.
+        changed: as in `schemas.READINGS`.
+        previous: NaN where there is none.
+        revision: as in `schemas.READINGS`.
     """
-
-    window: int
-    measures: pa.Array
-    measure: Codes
-    time: Ints
-    stations: pa.Array
-    station: Codes
-    station_of: Codes
-    value: Floats
-    raws: pa.Array
-    raw: Codes
-    seen: Ints
-
-
-@dataclass(frozen=True)
-class Block:
-    """A stored window of readings; the columns as in `Arrivals` and `schemas.READINGS`."""
 
     measures: pa.Array
     measure: Codes
@@ -68,10 +52,10 @@ class Block:
 
     @classmethod
     def of(cls, rows: pa.Table) -> "Block":
-        """A stored table.
+        """Make a block of a stored table.
 
         Raises:
-            ValueError: its rows are not sorted, or a key is there twice: it is unfit to be merged with others.
+            ValueError: its rows are not sorted, or a key is there twice: nothing can be upserted into it.
         """
         measures, measure = _codes(rows.column("measure_id"))
         time = _ms(rows.column("date_time"))
@@ -96,7 +80,7 @@ class Block:
         )
 
     def table(self) -> pa.Table:
-        """The rows as they are stored."""
+        """Return the rows as they are stored."""
         columns = {
             "measure_id": self.measures.take(pa.array(self.measure)),
             "date_time": _time(self.time),
@@ -136,45 +120,40 @@ class Fetch:
     repeated: int
     _code: Codes
 
-    def arrivals(self, window: WindowRows) -> Arrivals:
-        """One of the windows, ready to be merged. Made when its turn comes: all at once would take twice the memory."""
+    def block(self, window: WindowRows) -> Block:
+        """Return one of the windows, ready to be upserted; called for one after the other, which halves the memory."""
         rows = window.rows
         measure = self._code[window.measure]
-        stations, station, station_of = self.stations, self.station_of[measure], self.station_of
-        if "station_id" in rows.column_names:
-            own_ids, own = _codes(rows.column("station_id"))
-            stations, to, own_to = _union(stations, own_ids)
-            station_of, own = _recode(station_of, to), _recode(own, own_to)
-            station = np.where(own >= 0, own, station_of[measure])
         raws, raw = _codes(rows.column("raw_value"))
         if "observed_at" in rows.column_names:
             seen = _ms(rows.column("observed_at"))
         else:
             seen = np.full(len(rows), self.asked, np.int64)
-        return Arrivals(
-            window=window.start,
+        return Block(
             measures=self.measures,
             measure=measure,
             time=window.time,
-            stations=stations,
-            station=station,
-            station_of=station_of,
+            stations=self.stations,
+            station=self.station_of[measure],
             value=_floats(rows.column("value")),
             raws=raws,
             raw=raw,
-            seen=seen,
+            first_seen=seen,
+            changed=seen,
+            previous=np.full(len(seen), np.nan),
+            revision=np.zeros(len(seen), np.int32),
         )
 
 
 @dataclass(frozen=True)
-class Merged:
-    """What became of one window.
+class UpsertedBlock:
+    """One window after an upsert.
 
     Attributes:
         block: all its rows.
         added: fetched rows with a new key.
         revised: fetched rows that replaced another value.
-        unchanged: fetched rows that told nothing new, or less than is known.
+        unchanged: fetched rows whose value is stored already, or was replaced by a later one.
         filled: stored rows that were given their station.
     """
 
@@ -186,35 +165,35 @@ class Merged:
 
     @property
     def news(self) -> bool:
-        """Whether the window has to be written."""
+        """Return whether the window has to be written."""
         return bool(self.added or self.revised or self.filled)
 
 
-def split(
-    rows: pa.Table, observed_at: datetime, now: datetime, stations: pa.Table | Mapping[str, str] | None = None
-) -> Fetch:
-    """The retained rows of a fetch by window.
+def split(rows: pa.Table, observed_at: datetime, now: datetime, stations: pa.Table | None = None) -> Fetch:
+    """Split the retained rows of a fetch by window.
 
     Args:
-        rows: measure_id (string, coded or not), date_time, value, raw_value, and perhaps station_id and observed_at.
+        rows: measure_id (string, coded or not), date_time, value, raw_value, and perhaps observed_at.
         observed_at: when the API was asked; a row's own observed_at goes before it.
         now: decides what is retained.
-        stations: the station of each measure: a mapping, or a table with measure_id and station_id such as a
-            snapshot of `measures`. A row's own station_id goes before it.
+        stations: the station of each measure: a table with measure_id and station_id such as a snapshot of `measures`.
 
     Raises:
         ValueError: a column is missing or unknown, or a key is null.
     """
     known = {"measure_id", "date_time", "value", "raw_value"}
-    if odd := (set(rows.column_names) - {"station_id", "observed_at"}) ^ known:
-        raise ValueError(f"readings to merge: columns missing or unknown: {', '.join(sorted(odd))}")
+    if odd := (set(rows.column_names) - {"observed_at"}) ^ known:
+        raise ValueError(f"readings to upsert: columns missing or unknown: {', '.join(sorted(odd))}")
     for name in READINGS.key:
         if rows.column(name).null_count:
-            raise ValueError(f"readings to merge: {name} is null in {rows.column(name).null_count} rows")
+            raise ValueError(f"readings to upsert: {name} is null in {rows.column(name).null_count} rows")
 
     found = by_window(rows)
     after, until = to_ms(cutoff(now)), to_ms(now)
-    known_ids, known_stations = _lookup(stations)
+    known_ids, known_stations = (
+        pa.concat_arrays([pa.array([], pa.string())] if stations is None else stations[name].cast(pa.string()).chunks)
+        for name in ("measure_id", "station_id")
+    )
     measures, code = _with_all(known_ids, found.ids)
     station_ids, station_of = _codes(
         pa.chunked_array([known_stations.take(pc.index_in(measures, value_set=known_ids))])
@@ -233,7 +212,7 @@ def split(
 
 
 def _with_all(known: pa.Array, ids: pa.Array) -> tuple[pa.Array, Codes]:
-    """The distinct texts of both in order, and the code in them of each of the ids.
+    """Return the distinct texts of both in order, and the code in them of each of the ids.
 
     With every measure whose station is known, stored rows that the fetch does not mention can be given it.
     """
@@ -246,10 +225,10 @@ def _with_all(known: pa.Array, ids: pa.Array) -> tuple[pa.Array, Codes]:
     return measures, (np.arange(len(ids), dtype=np.int32) if code is None else code[: len(ids)])
 
 
-def repeats(stored: pa.Table, new: Arrivals) -> bool:
-    """Whether a fetch says of each stored row what is stored, and nothing else: then `merge` would change nothing.
+def repeats(stored: pa.Table, new: Block) -> bool:
+    """Return whether a fetch holds exactly the stored rows, so that `upsert` would change nothing.
 
-    So it is with nearly all of a day that is read again, and text is compared in a third of the time that coding takes.
+    This is true of nearly all of a day that is read again, and text is compared in a third of the time of coding it.
 
     Args:
         stored: schema `READINGS`.
@@ -266,16 +245,20 @@ def repeats(stored: pa.Table, new: Arrivals) -> bool:
     return all(stored.column(name).equals(pa.chunked_array([text])) for name, text in texts.items())
 
 
-def merge(stored: Block | None, new: Arrivals) -> Merged:
-    """One window after a fetch.
+def upsert(stored: Block | None, fresh: Block, station_of: Codes) -> UpsertedBlock:
+    """Return one window after a fetch.
 
     A new key is added. The same key with the same value changes nothing; with another value it is a revision, unless
     the API was asked for the stored value later than for this one. Rows without a station are given it when it is
     known. No row is ever removed.
+
+    Args:
+        stored: the window; None where it does not exist.
+        fresh: fetched rows of the same window.
+        station_of: code into the fresh `stations` of each of its `measures`, -1 where it is not known.
     """
-    fresh = _fresh(new)
     if stored is None:
-        return Merged(fresh, len(fresh.time), 0, 0, 0)
+        return UpsertedBlock(fresh, len(fresh.time), 0, 0, 0)
     stored, fresh, of_new = _common(stored, fresh)
     old_key, new_key = keys(stored.measure, stored.time), keys(fresh.measure, fresh.time)
     if np.array_equal(old_key, new_key):  # a day that is read again and has not changed
@@ -289,11 +272,11 @@ def merge(stored: Block | None, new: Arrivals) -> Merged:
     revised = ~_same(stored, at, fresh, known) & (stored.changed[at] <= fresh.changed[known])
     added = ~known
     listed = np.zeros(len(stored.measures), np.bool_)
-    listed[of_new] = new.station_of >= 0
+    listed[of_new] = station_of >= 0
     unknown = stored.station < 0
-    fillable = listed[stored.measure[unknown]].any() or (fresh.station[known][unknown[at]] >= 0).any()
+    fillable = listed[stored.measure[unknown]].any()
     if not added.any() and not revised.any() and not fillable:
-        return Merged(stored, 0, 0, len(known), 0)
+        return UpsertedBlock(stored, 0, 0, len(known), 0)
 
     stations, old_station, new_station = _union(stored.stations, fresh.stations)
     stored = replace(stored, stations=stations, station=_recode(stored.station, old_station))
@@ -311,11 +294,9 @@ def merge(stored: Block | None, new: Arrivals) -> Merged:
 
     station = stored.station
     if (station < 0).any():
-        station_of = np.full(len(stored.measures), -1, np.int32)
-        station_of[of_new] = _recode(new.station_of, new_station)
-        station = np.where(station < 0, station_of[stored.measure], station)
-        own = station[at] < 0
-        station[at[own]] = fresh.station[known][own]
+        known_of = np.full(len(stored.measures), -1, np.int32)
+        known_of[of_new] = _recode(station_of, new_station)
+        station = np.where(station < 0, known_of[stored.measure], station)
     filled = int((station != stored.station).sum())
     stored = replace(stored, station=station)
 
@@ -324,28 +305,11 @@ def merge(stored: Block | None, new: Arrivals) -> Merged:
         order = np.argsort(np.concatenate([old_key, new_key[added]]), kind="stable")
         stored = _joined(stored, fresh, added, order)
     count = int(revised.sum())
-    return Merged(stored, int(added.sum()), count, int(known.sum()) - count, filled)
-
-
-def _fresh(new: Arrivals) -> Block:
-    return Block(
-        measures=new.measures,
-        measure=new.measure,
-        time=new.time,
-        stations=new.stations,
-        station=new.station,
-        value=new.value,
-        raws=new.raws,
-        raw=new.raw,
-        first_seen=new.seen,
-        changed=new.seen,
-        previous=np.full(len(new.seen), np.nan),
-        revision=np.zeros(len(new.seen), np.int32),
-    )
+    return UpsertedBlock(stored, int(added.sum()), count, int(known.sum()) - count, filled)
 
 
 def _common(stored: Block, fresh: Block) -> tuple[Block, Block, Codes]:
-    """Both with the same measures and raw values, and the code that each measure of the fetch has now."""
+    """Return both with the same measures and raw values, and the code that each measure of the fetch has now."""
     measures = fresh.measures
     of_new = np.arange(len(measures), dtype=np.int32)
     of_old = _numpy(pc.index_in(stored.measures, value_set=measures).fill_null(-1))
@@ -363,7 +327,7 @@ def _common(stored: Block, fresh: Block) -> tuple[Block, Block, Codes]:
 
 
 def _same(stored: Block, at: Ints, fresh: Block, known: Flags) -> Flags:
-    """Whether the value is what was stored; of several values their order says nothing."""
+    """Return whether each value is the stored one; the order of several values says nothing."""
     old, new = stored.value[at], fresh.value[known]
     same: Flags = (old == new) | (np.isnan(old) & np.isnan(new))
     old_raw, new_raw = stored.raw[at], fresh.raw[known]
@@ -375,7 +339,7 @@ def _same(stored: Block, at: Ints, fresh: Block, known: Flags) -> Flags:
 
 
 def _canonical(raws: pa.Array) -> Codes:
-    """A code for each raw value, the same for those that differ only in the order of their parts."""
+    """Return a code for each raw value, the same for those that differ only in the order of their parts."""
     parts = pc.split_pattern(raws, "|")
     flat = pa.table({"of": pc.list_parent_indices(parts), "part": pc.list_flatten(parts)})
     flat = flat.take(pc.sort_indices(flat, sort_keys=[("of", "ascending"), ("part", "ascending")]))
@@ -392,18 +356,8 @@ def _joined(stored: Block, fresh: Block, added: Flags, order: Ints) -> Block:
     return replace(stored, **{name: both(name) for name in numbers})
 
 
-def _lookup(stations: pa.Table | Mapping[str, str] | None) -> tuple[pa.Array, pa.Array]:
-    """Measures, and the station of each."""
-    if isinstance(stations, pa.Table):
-        columns = [stations.column(name).cast(pa.string()) for name in ("measure_id", "station_id")]
-        keys, values = (pa.concat_arrays([*column.chunks, pa.array([], pa.string())]) for column in columns)
-        return keys, values
-    known = stations or {}
-    return pa.array(list(known), pa.string()), pa.array(list(known.values()), pa.string())
-
-
 def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
-    """The distinct text of a column in order of appearance, and a code for each row: -1 for null."""
+    """Return the distinct text of a column in order of appearance, and a code for each row: -1 for null."""
     if column.null_count > len(column) // 2:  # as most raw values are
         texts, found = _codes(column.drop_null())
         codes = np.full(len(column), -1, np.int32)
@@ -424,7 +378,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
 
 
 def _union(one: pa.Array, other: pa.Array) -> tuple[pa.Array, Codes, Codes]:
-    """The distinct text of both, and the code in it of each text of the one and of the other."""
+    """Return the distinct text of both, and the code in it of each text of the one and of the other."""
     if one.equals(other):
         same = np.arange(len(one), dtype=np.int32)
         return one, same, same
@@ -433,7 +387,7 @@ def _union(one: pa.Array, other: pa.Array) -> tuple[pa.Array, Codes, Codes]:
 
 
 def _recode(codes: Codes, to: Codes) -> Codes:
-    """Codes into another array of text; -1 stays."""
+    """Translate codes into those of another array of text; -1 stays."""
     return np.append(to, np.int32(-1))[codes].astype(np.int32, copy=False)
 
 

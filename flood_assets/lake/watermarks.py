@@ -1,11 +1,11 @@
-"""How far the lake is complete: of each measure, the time up to which all that the API has shown was stored.
+"""Watermarks: per measure, the time up to which everything the API published is stored.
 
 Kept as one small object beside the tables and written after the windows: a run that is killed leaves the watermarks
 behind what is stored, and the next one asks again for what is there already, which changes nothing. What a watermark
 means for the next request is in `flood_assets.ea.plan`.
 
-Beside the watermarks stands when the API was asked for what (`Asked`): without it, a reading that is not there tells
-nothing about who is to blame. What follows from it is in `flood_assets.ledger`.
+The object also says when the API was asked for what (`Asked`): without it, a missing reading could be the gauge's fault
+or ours. What follows from it is in `flood_assets.ledger`.
 """
 
 import json
@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -24,12 +23,10 @@ import pyarrow.parquet as pq
 
 from flood_assets.grouping import ranks
 from flood_assets.lake.layout import WATERMARKS_KEY
-from flood_assets.lake.store import Blob, ConflictError
+from flood_assets.lake.objects import Blob
+from flood_assets.lake.store import Revision, Store
 from flood_assets.partitions import EPOCH, cutoff, from_ms, is_expired, to_ms, window_of
 from flood_assets.schemas import TIME, WATERMARKS
-
-if TYPE_CHECKING:
-    from flood_assets.lake.lake import Lake
 
 logger = logging.getLogger("flood_assets.lake")
 
@@ -39,7 +36,7 @@ _SUM = b"sum"
 
 @dataclass(frozen=True)
 class Asked:
-    """When the API was asked for what, over the retained day.
+    """Requests to the API over the retained day, and when they were made.
 
     Attributes:
         polls: moments at which it was asked where every measure stands, and for all that was new of those that could be
@@ -54,7 +51,7 @@ class Asked:
 
     @property
     def last(self) -> datetime | None:
-        """When it was last asked for what is newest: by a poll, or for the window that was filling then."""
+        """The time of the last request for the newest readings: a poll, or one for the window that was filling then."""
         filling = [at for window, at in self.read.items() if window == window_of(at)]
         return max((*self.polls[-1:], *filling), default=None)
 
@@ -62,12 +59,12 @@ class Asked:
     def once(
         cls, at: datetime, *, polled: bool, read: Iterable[datetime] = (), behind: Mapping[str, datetime] | None = None
     ) -> "Asked":
-        """What one fetch asked for, which began at `at`."""
+        """Return the requests of one fetch, which began at `at`."""
         at = from_ms(to_ms(at))
         return cls((at,) if polled else (), dict.fromkeys(read, at), behind or {})
 
     def then(self, later: "Asked", now: datetime) -> "Asked":
-        """Both, without what is older than a day."""
+        """Return both, without what is older than a day."""
         polls = sorted({poll for poll in (*self.polls, *later.polls) if poll > cutoff(now)})
         read = {
             window: max(asked.read[window] for asked in (self, later) if window in asked.read)
@@ -97,94 +94,83 @@ class Watermarks:
     forgotten: bool = False
 
 
-def load(lake: "Lake") -> Watermarks | None:
-    """The lake's watermarks; None when it has none, or when they are damaged, which a re-read of the day puts right."""
-    blob = lake.store.get(WATERMARKS_KEY)
-    return _decoded(lake, blob) if isinstance(blob, Blob) else None
+def load(store: Store) -> Watermarks | None:
+    """Return the lake's watermarks; None when it has none or they are damaged, which re-reading the day repairs."""
+    return _decoded(store, store.read(WATERMARKS_KEY))
 
 
-def advance(lake: "Lake", newer: pa.Table, as_of: datetime, asked: Asked | None = None, *, loss: str = "") -> bool:
-    """Move the watermarks of the measures in `newer` forward, never back, whoever else does so meanwhile.
+def advance(store: Store, newer: pa.Table, as_of: datetime, asked: Asked | None = None, *, loss: str = "") -> bool:
+    """Move the watermarks of the measures in `newer` forward, never back.
 
     After a loss they move once the whole day was read again, which is when `newer` has rows.
 
     Args:
-        lake: whose.
+        store: the lake's.
         newer: schema `WATERMARKS`. A null `interval_s` leaves the one that is known.
         as_of: when the API was asked for what `newer` follows from.
         asked: what it was asked for then.
-        loss: which loss the watermarks followed before the API was asked.
+        loss: the loss that the watermarks followed before the API was asked.
 
     Returns:
-        False when stored readings were lost since: what was asked for and stored before may be among them, so nothing
-        is marked.
+        False when stored readings were lost since: some that this run relied on may be among them, so no watermark
+        moves.
     """
-    for _ in lake.attempts(WATERMARKS_KEY):
-        with lake.store.guard(WATERMARKS_KEY):
-            blob = lake.store.get(WATERMARKS_KEY)
-            blob = blob if isinstance(blob, Blob) else None
-            stored = _decoded(lake, blob) if blob else None
-            if (stored.loss if stored else "") != loss:
-                return False
-            if stored is not None and stored.forgotten and not len(newer):
-                return True
-            if stored is not None:
-                as_of = max(as_of, stored.as_of)
-            rows = united(stored.rows if stored else WATERMARKS.empty_table(), newer)
-            # A watermark that has left the day says as much as none: gauges come and go, and this object shall not
-            # grow.
-            rows = rows.filter(pc.greater(rows["newest"], pa.scalar(cutoff(as_of), TIME)))
-            both = (stored.asked if stored else Asked()).then(asked or Asked(), as_of)
-            moved = Watermarks(rows, as_of, both, loss)
-            if stored == moved:
-                return True
-            try:
-                lake.store.put(WATERMARKS_KEY, _encoded(moved), replaces=blob.meta if blob else None)
-            except ConflictError:
-                continue
-            return True
-    raise AssertionError("attempts() ends with an error")
+
+    def moved(blob: Blob | None) -> Revision[bool]:
+        stored = _decoded(store, blob)
+        known = stored or Watermarks(WATERMARKS.empty_table(), as_of)
+        if known.loss != loss:
+            return Revision(None, False)
+        if known.forgotten and not len(newer):
+            return Revision(None, True)
+        latest = max(as_of, known.as_of)
+        rows = united(known.rows, newer)
+        # A watermark older than a day says as much as none: gauges come and go, and this object must not grow.
+        rows = rows.filter(pc.greater(rows["newest"], pa.scalar(cutoff(latest), TIME)))
+        now = Watermarks(rows, latest, known.asked.then(asked or Asked(), latest), loss)
+        return Revision(None if stored == now else _encoded(now), True)
+
+    return store.update(WATERMARKS_KEY, moved)
 
 
-def forget(lake: "Lake") -> None:
-    """Let the lake no longer count as complete: the next refresh reads the whole day.
+def forget(store: Store) -> None:
+    """Reset the watermarks, so that the lake does not count as complete and the next refresh reads the whole day.
 
-    To be called before stored readings are taken away. The watermarks of a run that is under way, which may have stored
-    some of them, count no longer, whenever it comes to `advance`: they follow another loss.
+    To be called before stored readings are taken away. A run that is under way, which may have stored some of them,
+    cannot `advance` the watermarks afterwards: it started before this loss.
     """
-    for _ in lake.attempts(WATERMARKS_KEY):
-        with lake.store.guard(WATERMARKS_KEY):
-            blob = lake.store.get(WATERMARKS_KEY)
-            blob = blob if isinstance(blob, Blob) else None
-            stored = _decoded(lake, blob) if blob else None
-            nothing = Watermarks(
-                WATERMARKS.empty_table(), stored.as_of if stored else EPOCH, loss=uuid.uuid4().hex, forgotten=True
-            )
-            try:
-                lake.store.put(WATERMARKS_KEY, _encoded(nothing), replaces=blob.meta if blob else None)
-            except ConflictError:
-                continue
-            return
+
+    def nothing(blob: Blob | None) -> Revision[None]:
+        stored = _decoded(store, blob)
+        as_of = stored.as_of if stored else EPOCH
+        return Revision(
+            _encoded(Watermarks(WATERMARKS.empty_table(), as_of, loss=uuid.uuid4().hex, forgotten=True)), None
+        )
+
+    store.update(WATERMARKS_KEY, nothing)
 
 
 def united(watermarks: pa.Table, newer: pa.Table) -> pa.Table:
-    """Both as one: of each measure the newest time, and the step that was learnt last."""
+    """Unite both: of each measure the newest time, and the reporting interval that was learnt last."""
     both = pa.concat_tables([watermarks, newer]).combine_chunks()
     ids, code = ranks(both["measure_id"].combine_chunks())
     if code is None:
         return both
     time, interval_s = (both[name].cast(pa.int64()).combine_chunks() for name in ("newest", "interval_s"))
-    newest, step = np.full(len(ids), np.iinfo(np.int64).min), np.full(len(ids), -1, np.int32)
+    newest, interval = np.full(len(ids), np.iinfo(np.int64).min), np.full(len(ids), -1, np.int32)
     np.maximum.at(newest, code, time.to_numpy())
     # Of several values for one place numpy keeps the last.
     known = interval_s.is_valid().to_numpy(zero_copy_only=False)
-    step[code[known]] = interval_s.drop_null().to_numpy()
-    return pa.table([ids, pa.array(newest).cast(TIME), pa.array(step, mask=step < 0)], schema=WATERMARKS)
+    interval[code[known]] = interval_s.drop_null().to_numpy()
+    return pa.table([ids, pa.array(newest).cast(TIME), pa.array(interval, mask=interval < 0)], schema=WATERMARKS)
 
 
-def _decoded(lake: "Lake", blob: Blob) -> Watermarks | None:
+def _decoded(store: Store, blob: Blob | None) -> Watermarks | None:
+    if blob is None:
+        return None
     try:
-        rows = pq.read_table(pa.BufferReader(blob.data), page_checksum_verification=True)
+        # `read_table` would make a dataset of it first, which takes longer than the reading.
+        rows = pq.ParquetFile(pa.BufferReader(blob.data), page_checksum_verification=True).read(use_threads=False)
         said = rows.schema.metadata or {}
         if said.get(_SUM, _sum(said)) != _sum(said):
             raise ValueError("what it says of itself has changed")  # noqa: TRY301 - one message for all of it
@@ -196,7 +182,7 @@ def _decoded(lake: "Lake", blob: Blob) -> Watermarks | None:
             forgotten=_FORGOTTEN in said,
         )
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
-        logger.error("%s/%s is damaged (%s): the day will be read again", lake.url, WATERMARKS_KEY, error)  # noqa: TRY400
+        logger.error("%s/%s is damaged (%s): the day will be read again", store.url, WATERMARKS_KEY, error)  # noqa: TRY400
         return None
 
 
@@ -216,13 +202,14 @@ def _encoded(watermarks: Watermarks) -> bytes:
         said[_FORGOTTEN] = b""
     said[_SUM] = _sum(said)
     # Damage that went unseen could put a watermark past readings that were never asked for.
-    pq.write_table(watermarks.rows.replace_schema_metadata(said), sink, compression="zstd", write_page_checksum=True)
+    rows = watermarks.rows.replace_schema_metadata(said)
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
 
 
 def _asked(said: bytes | None) -> Asked:
-    """What a lake of an older version does not say counts as not asked."""
+    """Decode the requests; those that an older version did not store count as not made."""
     if said is None:
         return Asked()
     asked = json.loads(said)
@@ -234,5 +221,5 @@ def _asked(said: bytes | None) -> Asked:
 
 
 def _sum(said: Mapping[bytes, bytes]) -> bytes:
-    """A sum of what stands beside the rows: the pages have checksums, the footer has none."""
+    """Return a checksum of the metadata: the pages have checksums, the footer has none."""
     return f"{zlib.crc32(repr(sorted((k, said[k]) for k in _SAID if k in said)).encode()):08x}".encode()

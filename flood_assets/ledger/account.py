@@ -79,7 +79,7 @@ def take(
     ids = None if measure_ids is None else sorted(set(measure_ids))
     # Before the readings: a run that ends meanwhile stores readings first and watermarks last. Readings without their
     # watermarks do no harm; watermarks without their readings would say that gauges were silent.
-    watermarks = marking.load(lake)
+    watermarks = marking.load(lake.store)
     snapshot, before = (lake.newest_snapshot(table, now) for table in (MEASURES, TIMELINESS))
     listed = (MEASURES.schema.empty_table() if snapshot is None else snapshot).select(list(LISTED))
     if ids is not None:

@@ -40,7 +40,7 @@ def lake(tmp_path):
 def marked(lake, as_of=NOW, **interval_s):
     """Watermarks with each measure's rhythm in seconds."""
     rows = [{"measure_id": m, "newest": NOW, "interval_s": s} for m, s in interval_s.items()]
-    watermarks.advance(lake, pa.Table.from_pylist(rows, schema=WATERMARKS), as_of)
+    watermarks.advance(lake.store, pa.Table.from_pylist(rows, schema=WATERMARKS), as_of)
 
 
 def known(lake, **period_s):
@@ -154,7 +154,7 @@ def test_what_the_gauge_has_still_to_send_and_what_nobody_asked_for_are_told_apa
     known(lake, gap=3600, late=3600, dead=3600)
     newest = [{"measure_id": "gap", "newest": NOW, "interval_s": 3600}, {"measure_id": "late", "newest": hours[8]}]
     asked = watermarks.Asked.once(NOW, polled=True)
-    watermarks.advance(lake, pa.Table.from_pylist(newest, schema=WATERMARKS), NOW, asked)
+    watermarks.advance(lake.store, pa.Table.from_pylist(newest, schema=WATERMARKS), NOW, asked)
     whole = status.look(lake, NOW).completeness
     counts = whole.counts
     assert (whole.measures, whole.idle, whole.idle_missing) == (3, 1, 24)

@@ -48,7 +48,7 @@ def fill(lake: Lake) -> None:
         lake.put_snapshot(STATIONS, at(hour), stations("S", "T", label="Kingston", river="Thames", lat=51.4, long=-0.3))
         lake.put_snapshot(MEASURES, at(hour), measures(NOW, m0="S", m1="T"))
         lake.add_rejects(rejects((at(hour), f"line {hour}", "odd")))
-    watermarks.advance(lake, WATERMARKS.empty_table(), NOW)
+    watermarks.advance(lake.store, WATERMARKS.empty_table(), NOW)
 
 
 def flipped(data: bytes, table: Table) -> list[bytes]:
@@ -107,7 +107,7 @@ def test_whatever_is_wrong_with_a_window_it_is_found_and_set_aside_once(lake, tw
         assert len(lake.read(table, now=NOW)) == len(lake.read_window(table, at(8), now=NOW)) > 0
     assert {k: lake.store.head(k) for k in others} == others
     # Only lost readings make the lake incomplete.
-    assert watermarks.load(lake).forgotten == (table is READINGS)
+    assert watermarks.load(lake.store).forgotten == (table is READINGS)
 
 
 def test_a_flipped_byte_anywhere_in_a_window_is_found_or_changes_no_row(folder):
@@ -137,13 +137,13 @@ def test_flipped_watermarks_are_found_or_say_the_same(folder):
     """A watermark that was put forward by damage would keep readings from ever being asked for."""
     row = {"measure_id": ["a", "b"], "newest": [at(8), at(9)], "interval_s": [900, None]}
     watermarks.advance(
-        folder, pa.table(row, schema=WATERMARKS), NOW, watermarks.Asked.once(NOW, polled=True, read=[at(8)])
+        folder.store, pa.table(row, schema=WATERMARKS), NOW, watermarks.Asked.once(NOW, polled=True, read=[at(8)])
     )
-    sound, data = watermarks.load(folder), folder.store.get(WATERMARKS_KEY).data.to_pybytes()
+    sound, data = watermarks.load(folder.store), folder.store.get(WATERMARKS_KEY).data.to_pybytes()
     found = 0
     for i in range(len(data)):
         put_raw(folder, WATERMARKS_KEY, data[:i] + bytes([data[i] ^ (0x01, 0x80, 0xFF)[i % 3]]) + data[i + 1 :])
-        loaded = watermarks.load(folder)
+        loaded = watermarks.load(folder.store)
         found += loaded is None
         assert loaded is None or loaded == sound
     assert found > len(data) / 4
@@ -250,7 +250,7 @@ def test_a_window_that_cannot_be_trimmed_is_set_aside_and_does_not_keep_others_f
     assert {e.action for e in lake.expire(now)} == {"deleted", "quarantined"}
     assert lake.expired(now) == []
     assert stored(lake, now) == []
-    assert watermarks.load(lake).forgotten
+    assert watermarks.load(lake.store).forgotten
 
 
 def test_an_emptied_snapshot_is_no_snapshot(lake):

@@ -6,13 +6,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flood_assets.lake import parquet
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import WindowFile, encode, joined, schema_of
 from flood_assets.schemas import READINGS
+from flood_assets_tests.support import lake_rows
 from flood_assets_tests.support.lake_rows import NOW, a_day, at, put_raw
 
 NAMES = READINGS.schema.names
@@ -42,6 +43,7 @@ def readings(counts: dict[str, int]) -> pa.Table:
 hours = st.dictionaries(st.sampled_from(["", "a", "b", "b1", "c", "d"]), st.integers(1, 6))
 
 
+@settings(deadline=None)
 @given(
     windows=st.lists(hours, min_size=1, max_size=3),
     wanted=st.sets(st.sampled_from(["", "a", "b", "b1", "bb", "c", "z"])),
@@ -71,7 +73,7 @@ def test_some_measures_are_those_rows_of_the_whole_windows(windows, wanted, colu
 @pytest.mark.parametrize("arrow_schema", [False, True])
 def test_windows_of_several_layouts_are_read_together(folder, coded, measures, without, arrow_schema):
     """Some lack columns, some say in Arrow's words too which types they have."""
-    folder.upsert_readings(a_day(["a", "b"]), NOW, NOW, stations={"a": "S", "b": "T"})
+    folder.upsert_readings(a_day(["a", "b"]), NOW, NOW, stations=lake_rows.measures(a="S", b="T"))
     before = folder.read(READINGS, now=NOW, measure_ids=measures)
     for hour in (6, 8):
         window = folder.read_window(READINGS, at(hour), now=NOW).drop_columns(without)

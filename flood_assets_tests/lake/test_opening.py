@@ -94,8 +94,14 @@ def test_the_first_claim_decides(lake, twin):
 
 
 def test_of_two_claims_at_once_one_wins(lake, twin, monkeypatch):
-    source = lake.source
-    monkeypatch.setattr(lake, "source", lambda: (monkeypatch.undo(), source(), twin.claim("http://two"))[1])
+    put = lake.store.put
+
+    def after_another_claim(key, data, *, replaces):
+        monkeypatch.undo()
+        twin.claim("http://two")
+        put(key, data, replaces=replaces)
+
+    monkeypatch.setattr(lake.store, "put", after_another_claim)
     with pytest.raises(WrongLakeError, match="holds readings of http://two and not of http://one"):
         lake.claim("http://one")
 
@@ -107,9 +113,24 @@ def test_an_identity_that_cannot_be_read_is_said(lake, content):
         lake.claim("http://one")
 
 
+def test_a_lake_of_layout_1_says_what_to_do(lake):
+    """It has `_marks.parquet`, `_damaged/` and columns of other names: none of them is read or changed."""
+    put_raw(lake, "_lake.json", b'{"api": "http://one", "layout": 1}')
+    put_raw(lake, "_marks.parquet", b"")
+    before = lake.store.list("")
+    said = (
+        r"is a lake of layout 1, and this version writes layout 2: set FLOOD_LAKE_URL to a new place; the next refresh"
+    )
+    with pytest.raises(LakeError, match=said):
+        lake.claim("http://one")
+    with pytest.raises(LakeError, match=said):
+        lake.source()
+    assert lake.store.list("") == before
+
+
 def test_a_newer_layout_is_left_alone(lake):
-    put_raw(lake, "_lake.json", b'{"api": "http://one", "layout": 2}')
-    with pytest.raises(LakeError, match="says layout 2; this version knows 1: upgrade"):
+    put_raw(lake, "_lake.json", b'{"api": "http://one", "layout": 3}')
+    with pytest.raises(LakeError, match="says layout 3; this version knows 2: upgrade"):
         lake.claim("http://one")
 
 

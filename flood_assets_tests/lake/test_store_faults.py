@@ -13,7 +13,7 @@ import pytest
 from moto.backends import get_backend
 
 from flood_assets.errors import LakeError
-from flood_assets.lake import lake as lake_module
+from flood_assets.lake import read
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.store import Patience
@@ -154,7 +154,7 @@ def test_trouble_that_stays_is_said_and_leaves_what_was_there(lake, proxy, troub
     assert there.keys() >= {key for key in before if key[1] > LATER - 24 * HOUR}
     assert all(there[key] in {before.get(key), expected.get(key)} for key in there)
     assert fault.seen % tries == 0
-    assert fault.seen <= tries * lake_module.READERS
+    assert fault.seen <= tries * read.READERS
     proxy.heal()
     lake.upsert_readings(fetched(*[(m, at(h), 2.0) for m in IDS for h in (8, 9, 10)]), LATER, LATER)
     lake.upsert_readings(fetched(("new", at(11), 3.0)), LATER, LATER)
@@ -180,7 +180,7 @@ def test_a_store_that_never_answers_is_given_up(lake, proxy, request_):
 @pytest.mark.parametrize("status", [(409, "ConditionalRequestConflict"), (412, "PreconditionFailed")])
 def test_a_write_that_is_always_refused_says_so(lake, proxy, status, no_pauses):
     proxy.on("PUT", f"{NINE}$").answers(*status)
-    with pytest.raises(LakeError, match=f"{NINE}: 12 attempts met another writer each time"):
+    with pytest.raises(LakeError, match=f"{NINE}: gave up after 12 write conflicts"):
         lake.upsert_readings(fetched(("m", at(9), 2.0)), NOW, NOW)
     assert ("m", at(9)) not in values(beside(lake, proxy))
 
@@ -241,7 +241,7 @@ def test_an_expired_window_that_another_deletes_first_is_no_error(lake, proxy):
 
 @pytest.mark.parametrize("how", ["replaced", "deleted"])
 def test_a_window_that_changes_between_its_head_and_its_parts_is_opened_anew(lake, proxy, how, monkeypatch, no_pauses):
-    monkeypatch.setattr(lake_module, "WHOLE_UP_TO", 0)
+    monkeypatch.setattr(read, "WHOLE_UP_TO", 0)
     other = beside(lake, proxy)
 
     def change():

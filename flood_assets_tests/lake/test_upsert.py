@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flood_assets.lake import upsert as merging
+from flood_assets.lake import upsert
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import cutoff, window_of
 from flood_assets.schemas import MEASURES, READINGS, TIME
@@ -18,7 +18,7 @@ from flood_assets_tests.support.retained import is_retained
 
 
 def test_a_new_reading_is_stored_with_all_its_columns(lake):
-    merge = lake.upsert_readings(fetched(("m", at(9), 1.5, None, "s")), NOW, NOW)
+    merge = lake.upsert_readings(fetched(("m", at(9), 1.5)), NOW, NOW, stations=measures(m="s"))
     (change,) = merge.windows
     assert (change.window, change.rows, change.added, change.revised, change.unchanged) == (at(9), 1, 1, 0, 0)
     assert change.written
@@ -146,26 +146,19 @@ def test_merging_nothing_writes_nothing(lake):
 
 def test_a_station_is_filled_in_as_soon_as_it_is_known(lake):
     lake.upsert_readings(fetched(("m", at(9), 1.0), ("n", at(9), 1.0), ("o", at(9), 1.0)), NOW, NOW)
-    (change,) = lake.upsert_readings(fetched(("n", at(9), 1.0)), NOW, NOW, stations={"m": "S", "n": "T"}).windows
+    (change,) = lake.upsert_readings(fetched(("n", at(9), 1.0)), NOW, NOW, stations=measures(m="S", n="T")).windows
     assert (change.filled, change.revised, change.unchanged, change.written) == (2, 0, 1, True)
     assert [r["station_id"] for r in stored(lake)] == ["S", "T", None]
-    (change,) = lake.upsert_readings(fetched(("n", at(9), 1.0)), NOW, NOW, stations={"m": "X", "n": "X"}).windows
+    (change,) = lake.upsert_readings(fetched(("n", at(9), 1.0)), NOW, NOW, stations=measures(m="X", n="X")).windows
     assert not change.written
 
 
-def test_a_station_that_comes_with_the_row_is_filled_in_too(lake):
-    lake.upsert_readings(fetched(("m", at(9), 1.0), ("n", at(9), 1.0)), NOW, NOW)
-    (change,) = lake.upsert_readings(fetched(("n", at(9), 1.0, None, "own")), NOW, NOW).windows
-    assert (change.filled, change.written) == (1, True)
-    assert [r["station_id"] for r in stored(lake)] == [None, "own"]
-
-
-def test_the_station_of_a_snapshot_or_of_the_row_itself(lake):
+def test_the_station_of_a_snapshot(lake):
     lake.put_snapshot(MEASURES, at(9), measures(m="S", n="T"))
     known = lake.newest_snapshot(MEASURES, NOW)
-    rows = fetched(("m", at(9), 1.0), ("n", at(9), 1.0, None, "own"), ("o", at(9), 1.0))
+    rows = fetched(("m", at(9), 1.0), ("n", at(9), 1.0), ("o", at(9), 1.0))
     lake.upsert_readings(rows, NOW, NOW, stations=known)
-    assert [r["station_id"] for r in stored(lake)] == ["S", "own", None]
+    assert [r["station_id"] for r in stored(lake)] == ["S", "T", None]
 
 
 @pytest.mark.parametrize("chunks", [1, 3])
@@ -190,6 +183,7 @@ def test_coded_ids_are_taken_as_they_are(lake, chunks):
     [
         (fetched(("m", at(9))).drop_columns(["value"]), "value"),
         (fetched(("m", at(9))).append_column("colour", pa.array(["red"])), "colour"),
+        (fetched(("m", at(9))).append_column("station_id", pa.array(["own"])), "station_id"),
         (fetched((None, at(9))), "measure_id is null in 1 rows"),
         (fetched(("m", None)), "date_time is null in 1 rows"),
     ],
@@ -284,17 +278,17 @@ def test_any_sequence_of_merges_holds_what_a_dictionary_would(tmp_path_factory, 
 def test_what_is_taken_for_a_repetition_would_change_nothing(old, new, known):
     """Windows stored without stations meet the same rows, others, and stations that have become known."""
     first, *others = (
-        merging.split(fetched(*rows), NOW, NOW, of) for rows, of in ((old, {}), (old, known), (new, known))
+        upsert.split(fetched(*rows), NOW, NOW, measures(**of)) for rows, of in ((old, {}), (old, known), (new, known))
     )
-    tables = {w.start: merging.merge(None, first.arrivals(w)).block.table() for w in first.windows}
+    tables = {w.start: upsert.upsert(None, first.block(w), first.station_of).block.table() for w in first.windows}
     for fetch in (first, *others):
         for window in fetch.windows:
             if (table := tables.get(window.start)) is None:
                 continue
-            arrivals = fetch.arrivals(window)
-            merged = merging.merge(merging.Block.of(table), arrivals)
-            repeated = merging.repeats(table, arrivals)
-            assert not (repeated and merged.news)
+            fresh = fetch.block(window)
+            upserted = upsert.upsert(upsert.Block.of(table), fresh, fetch.station_of)
+            repeated = upsert.repeats(table, fresh)
+            assert not (repeated and upserted.news)
             assert repeated or fetch is not first
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import WATERMARKS_KEY
+from flood_assets.lake.parquet import encode
 from flood_assets.schemas import READINGS, WATERMARKS
 from flood_assets_tests.support.faulty_s3 import in_front_of
 from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, at, put_raw
@@ -23,73 +24,73 @@ def table(*rows: tuple[str, datetime, int | None]) -> pa.Table:
 
 
 def known(lake) -> list[tuple]:
-    return [tuple(row.values()) for row in watermarks.load(lake).rows.to_pylist()]
+    return [tuple(row.values()) for row in watermarks.load(lake.store).rows.to_pylist()]
 
 
 def test_a_new_lake_has_no_watermarks(lake):
-    assert watermarks.load(lake) is None
+    assert watermarks.load(lake.store) is None
 
 
 def test_watermarks_are_kept_sorted_with_the_time_of_asking(lake):
-    watermarks.advance(lake, table(("b", at(8), 900), ("a", at(9), None)), NOW)
+    watermarks.advance(lake.store, table(("b", at(8), 900), ("a", at(9), None)), NOW)
     assert known(lake) == [("a", at(9), None), ("b", at(8), 900)]
-    stored = watermarks.load(lake)
+    stored = watermarks.load(lake.store)
     assert stored.as_of == NOW
     assert stored.rows.schema == WATERMARKS
 
 
 def test_a_watermark_moves_forward_and_never_back(lake):
-    watermarks.advance(lake, table(("a", at(8), 900), ("b", at(8), 900)), NOW)
-    watermarks.advance(lake, table(("a", at(9), 900), ("b", at(7), 900)), NOW - HOUR)
+    watermarks.advance(lake.store, table(("a", at(8), 900), ("b", at(8), 900)), NOW)
+    watermarks.advance(lake.store, table(("a", at(9), 900), ("b", at(7), 900)), NOW - HOUR)
     assert known(lake) == [("a", at(9), 900), ("b", at(8), 900)]
-    assert watermarks.load(lake).as_of == NOW
+    assert watermarks.load(lake.store).as_of == NOW
 
 
 def test_a_step_that_is_not_known_leaves_the_one_that_is(lake):
-    watermarks.advance(lake, table(("a", at(8), 900)), NOW)
-    watermarks.advance(lake, table(("a", at(9), None)), NOW)
+    watermarks.advance(lake.store, table(("a", at(8), 900)), NOW)
+    watermarks.advance(lake.store, table(("a", at(9), None)), NOW)
     assert known(lake) == [("a", at(9), 900)]
-    watermarks.advance(lake, table(("a", at(9), 300)), NOW)
+    watermarks.advance(lake.store, table(("a", at(9), 300)), NOW)
     assert known(lake) == [("a", at(9), 300)]
 
 
 def test_of_one_measure_twice_the_later_time_counts(lake):
-    watermarks.advance(lake, table(("a", at(9), 300), ("a", at(8), 900), ("a", at(8, 30), None)), NOW)
+    watermarks.advance(lake.store, table(("a", at(9), 300), ("a", at(8), 900), ("a", at(8, 30), None)), NOW)
     assert known(lake) == [("a", at(9), 900)]
 
 
 def test_measures_that_are_not_mentioned_stay(lake):
-    watermarks.advance(lake, table(("a", at(8), 900)), NOW)
-    watermarks.advance(lake, table(("b", at(8), 900)), NOW)
+    watermarks.advance(lake.store, table(("a", at(8), 900)), NOW)
+    watermarks.advance(lake.store, table(("b", at(8), 900)), NOW)
     assert [row[0] for row in known(lake)] == ["a", "b"]
 
 
 def test_no_news_still_tells_when_the_api_was_asked(lake):
-    watermarks.advance(lake, WATERMARKS.empty_table(), NOW)
+    watermarks.advance(lake.store, WATERMARKS.empty_table(), NOW)
     assert known(lake) == []
-    watermarks.advance(lake, WATERMARKS.empty_table(), NOW + QUARTER)
-    assert watermarks.load(lake).as_of == NOW + QUARTER
+    watermarks.advance(lake.store, WATERMARKS.empty_table(), NOW + QUARTER)
+    assert watermarks.load(lake.store).as_of == NOW + QUARTER
 
 
 def test_what_changes_nothing_is_not_written(lake):
-    watermarks.advance(lake, table(("a", at(8), 900)), NOW)
+    watermarks.advance(lake.store, table(("a", at(8), 900)), NOW)
     before = lake.store.head(WATERMARKS_KEY)
-    watermarks.advance(lake, table(("a", at(7), None)), NOW - HOUR)
+    watermarks.advance(lake.store, table(("a", at(7), None)), NOW - HOUR)
     assert lake.store.head(WATERMARKS_KEY) == before
 
 
 @pytest.mark.parametrize("data", [b"", b"not Parquet", b"PAR1 and then nothing"])
 def test_damaged_watermarks_count_as_none_and_are_replaced(lake, data, caplog):
     put_raw(lake, WATERMARKS_KEY, data)
-    assert watermarks.load(lake) is None
+    assert watermarks.load(lake.store) is None
     assert WATERMARKS_KEY in caplog.text
-    watermarks.advance(lake, table(("a", at(8), 900)), NOW)
+    watermarks.advance(lake.store, table(("a", at(8), 900)), NOW)
     assert known(lake) == [("a", at(8), 900)]
 
 
 def test_a_table_that_is_none_of_watermarks_counts_as_damaged(lake):
-    put_raw(lake, WATERMARKS_KEY, lake.encode(READINGS, READINGS.schema.empty_table()))
-    assert watermarks.load(lake) is None
+    put_raw(lake, WATERMARKS_KEY, encode(READINGS, READINGS.schema.empty_table()))
+    assert watermarks.load(lake.store) is None
 
 
 def test_writers_at_once_lose_nothing(lake, twin):
@@ -98,7 +99,7 @@ def test_writers_at_once_lose_nothing(lake, twin):
     def write(number: int) -> None:
         own = (f"own {number}", at(8), 900)
         watermarks.advance(
-            (lake, twin)[number % 2], table(("all", at(8) + number * timedelta(minutes=1), None), own), NOW
+            (lake, twin)[number % 2].store, table(("all", at(8) + number * timedelta(minutes=1), None), own), NOW
         )
 
     with ThreadPoolExecutor(4) as pool:
@@ -108,28 +109,28 @@ def test_writers_at_once_lose_nothing(lake, twin):
 
 def test_a_run_that_began_before_a_loss_moves_no_watermarks(lake):
     """It took for stored what was lost since, and only stored what was newer."""
-    watermarks.advance(lake, table(("a", at(8), 900), ("b", at(8), 900)), NOW)
-    began = watermarks.load(lake)
-    watermarks.forget(lake)
-    assert not watermarks.advance(lake, table(("a", at(9), None)), NOW, loss=began.loss)
-    assert watermarks.load(lake).forgotten
+    watermarks.advance(lake.store, table(("a", at(8), 900), ("b", at(8), 900)), NOW)
+    began = watermarks.load(lake.store)
+    watermarks.forget(lake.store)
+    assert not watermarks.advance(lake.store, table(("a", at(9), None)), NOW, loss=began.loss)
+    assert watermarks.load(lake.store).forgotten
 
     # Nor does it add to what another run has read anew.
-    assert watermarks.advance(lake, table(("b", at(7), 900)), NOW, loss=watermarks.load(lake).loss)
-    assert not watermarks.advance(lake, table(("a", at(9), None)), NOW, loss=began.loss)
+    assert watermarks.advance(lake.store, table(("b", at(7), 900)), NOW, loss=watermarks.load(lake.store).loss)
+    assert not watermarks.advance(lake.store, table(("a", at(9), None)), NOW, loss=began.loss)
     assert known(lake) == [("b", at(7), 900)]
 
 
 def test_runs_that_began_from_the_same_watermarks_all_move_them(lake):
-    watermarks.advance(lake, table(("a", at(8), 900)), NOW)
-    began = watermarks.load(lake)
+    watermarks.advance(lake.store, table(("a", at(8), 900)), NOW)
+    began = watermarks.load(lake.store)
     for name in ("a", "b"):
-        assert watermarks.advance(lake, table((name, at(9), None)), NOW, loss=began.loss)
+        assert watermarks.advance(lake.store, table((name, at(9), None)), NOW, loss=began.loss)
     assert known(lake) == [("a", at(9), 900), ("b", at(9), None)]
 
 
 def test_watermarks_are_no_window_of_a_table(lake):
-    watermarks.advance(lake, table(("a", at(8), 900)), NOW)
+    watermarks.advance(lake.store, table(("a", at(8), 900)), NOW)
     assert lake.windows(READINGS) == []
     assert lake.expire(NOW + 48 * HOUR) == []
     assert known(lake) == [("a", at(8), 900)]
@@ -159,29 +160,31 @@ def test_united_watermarks_are_the_newest_time_and_the_last_step_of_each_measure
 
 def test_what_the_api_was_asked_for_is_kept_for_a_day(lake):
     watermarks.advance(
-        lake, WATERMARKS.empty_table(), NOW, watermarks.Asked.once(NOW, polled=True, read=[at(8), at(9)])
+        lake.store, WATERMARKS.empty_table(), NOW, watermarks.Asked.once(NOW, polled=True, read=[at(8), at(9)])
     )
     later = NOW + 20 * HOUR
-    watermarks.advance(lake, WATERMARKS.empty_table(), later, watermarks.Asked.once(later, polled=False, read=[at(9)]))
-    assert watermarks.load(lake).asked == watermarks.Asked((NOW,), {at(8): NOW, at(9): later})
+    watermarks.advance(
+        lake.store, WATERMARKS.empty_table(), later, watermarks.Asked.once(later, polled=False, read=[at(9)])
+    )
+    assert watermarks.load(lake.store).asked == watermarks.Asked((NOW,), {at(8): NOW, at(9): later})
     next_day = NOW + 24 * HOUR
-    watermarks.advance(lake, WATERMARKS.empty_table(), next_day, watermarks.Asked.once(next_day, polled=True))
-    assert watermarks.load(lake).asked == watermarks.Asked((next_day,), {at(9): later})
+    watermarks.advance(lake.store, WATERMARKS.empty_table(), next_day, watermarks.Asked.once(next_day, polled=True))
+    assert watermarks.load(lake.store).asked == watermarks.Asked((next_day,), {at(9): later})
 
 
 def test_what_is_left_behind_is_what_the_latest_poll_says(lake):
     def poll(moment: datetime, **behind: datetime) -> dict:
         watermarks.advance(
-            lake, WATERMARKS.empty_table(), moment, watermarks.Asked.once(moment, polled=True, behind=behind)
+            lake.store, WATERMARKS.empty_table(), moment, watermarks.Asked.once(moment, polled=True, behind=behind)
         )
-        return dict(watermarks.load(lake).asked.behind)
+        return dict(watermarks.load(lake.store).asked.behind)
 
     assert poll(NOW, a=at(8), b=at(9)) == {"a": at(8), "b": at(9)}
     assert poll(NOW - QUARTER, c=at(7)) == {"a": at(8), "b": at(9)}, "an older poll that ended later"
     assert poll(NOW + QUARTER, b=at(9)) == {"b": at(9)}
     read = watermarks.Asked.once(NOW + HOUR, polled=False, read=[at(9)])
-    watermarks.advance(lake, WATERMARKS.empty_table(), NOW + HOUR, read)
-    assert watermarks.load(lake).asked.behind == {"b": at(9)}, "a single window says nothing of it"
+    watermarks.advance(lake.store, WATERMARKS.empty_table(), NOW + HOUR, read)
+    assert watermarks.load(lake.store).asked.behind == {"b": at(9)}, "a single window says nothing of it"
 
 
 def test_watermarks_of_a_version_that_did_not_say_what_was_asked_are_kept(lake):
@@ -189,44 +192,44 @@ def test_watermarks_of_a_version_that_did_not_say_what_was_asked_are_kept(lake):
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata({b"as_of_ms": b"1000"}), sink)
     put_raw(lake, WATERMARKS_KEY, sink.getvalue().to_pybytes())
-    assert watermarks.load(lake) == watermarks.Watermarks(rows, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+    assert watermarks.load(lake.store) == watermarks.Watermarks(rows, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
 
 
 # -- a loss
 
 
 def test_a_lake_that_lost_readings_is_not_complete_until_the_day_was_read_again(lake):
-    watermarks.advance(lake, table(("a", at(8), 900)), NOW)
-    watermarks.forget(lake)
-    lost = watermarks.load(lake)
+    watermarks.advance(lake.store, table(("a", at(8), 900)), NOW)
+    watermarks.forget(lake.store)
+    lost = watermarks.load(lake.store)
     assert (lost.forgotten, len(lost.rows), lost.as_of) == (True, 0, NOW)
     # A run over a few windows says nothing about the rest.
-    assert watermarks.advance(lake, WATERMARKS.empty_table(), NOW, loss=lost.loss)
-    assert watermarks.load(lake) == lost
-    assert watermarks.advance(lake, table(("a", at(9), 900)), NOW, loss=lost.loss)
+    assert watermarks.advance(lake.store, WATERMARKS.empty_table(), NOW, loss=lost.loss)
+    assert watermarks.load(lake.store) == lost
+    assert watermarks.advance(lake.store, table(("a", at(9), 900)), NOW, loss=lost.loss)
     assert known(lake) == [("a", at(9), 900)]
-    assert not watermarks.load(lake).forgotten
+    assert not watermarks.load(lake.store).forgotten
 
 
 @pytest.mark.parametrize("had_watermarks", [True, False])
 def test_the_watermarks_of_a_run_that_began_before_a_loss_count_no_longer(lake, twin, had_watermarks):
     """Among what it stored may be what was lost: its watermarks would keep that from being asked for again."""
     if had_watermarks:
-        watermarks.advance(lake, table(("a", at(8), 900)), NOW)
-    watermarks.forget(twin)
-    lost = watermarks.load(lake)
-    assert not watermarks.advance(lake, table(("a", at(9), 900)), NOW)
-    assert watermarks.load(lake) == lost
+        watermarks.advance(lake.store, table(("a", at(8), 900)), NOW)
+    watermarks.forget(twin.store)
+    lost = watermarks.load(lake.store)
+    assert not watermarks.advance(lake.store, table(("a", at(9), 900)), NOW)
+    assert watermarks.load(lake.store) == lost
     # Nor after another run has read the day again: what this one stored was lost before, or it knows no better.
-    watermarks.advance(twin, table(("a", at(9), 900)), NOW, loss=lost.loss)
-    assert not watermarks.advance(lake, table(("a", at(9, 5), 900)), NOW)
+    watermarks.advance(twin.store, table(("a", at(9), 900)), NOW, loss=lost.loss)
+    assert not watermarks.advance(lake.store, table(("a", at(9, 5), 900)), NOW)
     assert known(lake) == [("a", at(9), 900)]
 
 
 def test_watermarks_forget_also_when_they_are_damaged(lake):
     put_raw(lake, WATERMARKS_KEY, b"not Parquet")
-    watermarks.forget(lake)
-    assert watermarks.load(lake).forgotten
+    watermarks.forget(lake.store)
+    assert watermarks.load(lake.store).forgotten
 
 
 @pytest.mark.parametrize("server", ["s3_server", pytest.param("ceph_server", marks=pytest.mark.s3)])
@@ -236,7 +239,7 @@ def test_a_loss_between_reading_and_writing_the_watermarks_counts(server, there,
         lake = Lake.open(f"s3://{BUCKET}/{request.node.name}", s3=proxy.server)
         other = Lake.open(lake.url, s3=proxy.behind)
         if there:
-            watermarks.advance(other, table(("a", at(8), 900)), NOW)
-        proxy.on("PUT", WATERMARKS_KEY, times=1).waits_for(lambda: watermarks.forget(other))
-        assert not watermarks.advance(lake, table(("a", at(9), 900)), NOW)
-        assert watermarks.load(other).forgotten
+            watermarks.advance(other.store, table(("a", at(8), 900)), NOW)
+        proxy.on("PUT", WATERMARKS_KEY, times=1).waits_for(lambda: watermarks.forget(other.store))
+        assert not watermarks.advance(lake.store, table(("a", at(9), 900)), NOW)
+        assert watermarks.load(other.store).forgotten

@@ -12,7 +12,7 @@ import pytest
 from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
-from flood_assets.lake.store import ConflictError
+from flood_assets.lake.objects import ConflictError
 from flood_assets.schemas import READINGS
 from flood_assets_tests.support import lake_processes
 from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, a_day, at, fetched, keys, stored, values
@@ -45,23 +45,22 @@ def test_a_writer_that_never_wins_says_so(bucket, monkeypatch):
 
     monkeypatch.setattr(bucket.store, "put", lost)
     monkeypatch.setattr("time.sleep", lambda _: None)
-    with pytest.raises(LakeError, match=r"readings\.parquet: 12 attempts met another writer"):
+    with pytest.raises(LakeError, match=r"readings\.parquet: gave up after 12 write conflicts"):
         bucket.upsert_readings(fetched(("m", at(9), 1.0)), NOW, NOW)
 
 
 def test_a_put_on_an_old_version_writes_nothing(lake):
     key = key_of(READINGS, at(9))
-    with lake.store.guard(key):
-        lake.store.put(key, b"one", replaces=None)
-        first = lake.store.head(key)
-        with pytest.raises(ConflictError):
-            lake.store.put(key, b"two", replaces=None)
-        lake.store.put(key, b"two!", replaces=first)
-        with pytest.raises(ConflictError):
-            lake.store.put(key, b"three", replaces=first)
-        lake.store.delete([key])
-        with pytest.raises(ConflictError):
-            lake.store.put(key, b"four", replaces=first)
+    lake.store.put(key, b"one", replaces=None)
+    first = lake.store.head(key)
+    with pytest.raises(ConflictError):
+        lake.store.put(key, b"two", replaces=None)
+    lake.store.put(key, b"two!", replaces=first)
+    with pytest.raises(ConflictError):
+        lake.store.put(key, b"three", replaces=first)
+    lake.store.delete([key])
+    with pytest.raises(ConflictError):
+        lake.store.put(key, b"four", replaces=first)
     assert lake.store.get(key) is None
 
 
@@ -76,10 +75,10 @@ def test_threads_that_merge_into_the_same_windows_lose_nothing(lake, twin_of):
     assert values(lake) == {(f"w{n}", at(h, i)): float(i) for n in range(4) for h in (8, 9) for i in range(4)}
 
 
-def test_a_merge_waits_until_the_window_is_free(folder, twin_of):
-    """A folder has no conditional PUT: only the lock keeps two writers apart, so it has to be held for all of it."""
+def test_a_write_waits_until_the_window_is_free(folder, twin_of):
+    """A folder has no conditional PUT: a file is compared and replaced under its lock."""
     with ThreadPoolExecutor(1) as pool:
-        with twin_of(folder).store.guard(key_of(READINGS, at(9))):
+        with twin_of(folder).store.locked(key_of(READINGS, at(9))):
             merging = pool.submit(folder.upsert_readings, fetched(("m", at(9), 1.0)), NOW, NOW)
             with pytest.raises(TimeoutError):
                 merging.result(timeout=0.3)
@@ -162,7 +161,7 @@ def test_what_killed_writers_left_is_swept_and_files_of_others_are_not(folder):
     others = [window.with_name(name) for name in (".hidden", "notes #1.txt", "a.part")]
     for path in [*left, *others]:
         path.write_bytes(b"half")
-    with folder.store.guard(key_of(READINGS, at(9))):
+    with folder.store.locked(key_of(READINGS, at(9))):
         assert Lake.open(folder.url).store.sweep() == 0, "it may be written at this moment"
     assert folder.store.sweep() == 3
     assert sorted(window.parent.iterdir()) == sorted([window, *others])
@@ -171,9 +170,9 @@ def test_what_killed_writers_left_is_swept_and_files_of_others_are_not(folder):
 def test_a_lock_that_is_not_let_go_is_an_error_and_not_a_wait_for_ever(folder):
     key = key_of(READINGS, at(9))
     with (
-        folder.store.guard(key),
+        folder.store.locked(key),
         pytest.raises(LakeError, match=r"readings-odd-09\.lock: another process has held this lock"),
-        Lake.open(folder.url).store.guard(key, timeout=0.1),
+        Lake.open(folder.url).store.locked(key, timeout=0.1),
     ):
         pass
 

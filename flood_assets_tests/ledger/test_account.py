@@ -58,7 +58,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         }
         asked = watermarks.Asked(tuple(poll for poll in polls if poll <= now), behind={"m03": NOW - HOUR})
         known = marked(now, {m: min(at, now) - rng.choice([0, 0, 40]) * MINUTE for m, at in newest.items()}, asked)
-        watermarks.advance(lake, known.rows, now, asked)
+        watermarks.advance(lake.store, known.rows, now, asked)
         if now < NOW:
             lake.put_snapshot(TIMELINESS, window_of(now), take(lake, now).timeliness)
     put_raw(lake, key_of(READINGS, window_of(NOW) - 9 * HOUR), b"not Parquet")

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from flood_assets.ea import plan
 from flood_assets.errors import LakeError
-from flood_assets.lake.store import Store
+from flood_assets.lake.folder import Folder
 from flood_assets.partitions import cutoff, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW, Place
@@ -44,7 +44,7 @@ accidents = st.sampled_from(_accidents)
 @contextmanager
 def full_after(writes: int | None):
     """A store that takes so many writes and no more."""
-    put, left = Store.put, writes
+    put, left = Folder.put, writes
 
     def may_be_full(self, key, data, *, replaces):
         nonlocal left
@@ -53,11 +53,11 @@ def full_after(writes: int | None):
         left = None if left is None else left - 1
         put(self, key, data, replaces=replaces)
 
-    Store.put = may_be_full
+    Folder.put = may_be_full
     try:
         yield
     finally:
-        Store.put = put
+        Folder.put = put
 
 
 class AnyStory(RuleBasedStateMachine):
@@ -112,7 +112,7 @@ class AnyStory(RuleBasedStateMachine):
             lake = self.place.lake
             assert not lake.expired(self.place.now)
             for stored in lake.windows(READINGS):
-                oldest = lake.oldest_row(READINGS, stored.window)
+                oldest = lake.contents(READINGS, [stored.window])[stored.window].oldest
                 assert oldest is None or oldest > cutoff(self.place.now)
 
     @invariant()

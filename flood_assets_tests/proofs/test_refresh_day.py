@@ -216,7 +216,7 @@ def test_a_day_of_ticks_loses_nothing_that_shows_and_a_reconcile_finds_the_rest(
 
     keeper.expire()
     for stored in keeper.lake.windows(READINGS):
-        oldest = keeper.lake.oldest_row(READINGS, stored.window)
+        oldest = keeper.lake.contents(READINGS, [stored.window])[stored.window].oldest
         assert oldest is None or oldest > cutoff(end)
     assert same(keeper.rows(), truth), "the cleanup took something that is retained"
     assert not keeper.lake.expired(end)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flood_assets.lake import watermarks
-from flood_assets.lake.store import Blob
+from flood_assets.lake.objects import Blob
 from flood_assets.schemas import READINGS
 from flood_assets.simulator import Server
 from flood_assets_tests.support import proof
@@ -132,7 +132,7 @@ def meet(crowd: Crowd, readers: list[str], *, apart: bool) -> None:
     for number in range(apart, apart + ROUNDS):
         crowd.server.set_clock(now)
         truth = crowd.witness.look(now)
-        before, known = proof.held(crowd.lake, now), watermarks.load(crowd.lake)
+        before, known = proof.held(crowd.lake, now), watermarks.load(crowd.lake.store)
         shown = {key: set(values) for key, values in crowd.witness.shown.items()}
         offsets = (TOGETHER, APART)[number % 2]
         orders = [*zip(WRITERS, offsets, strict=True), *((reader, 0) for reader in readers)]

@@ -53,7 +53,7 @@ def bucket(place: Place, proxy: Proxy, monkeypatch) -> Place:
 def is_sound(place: Place) -> bool:
     """Whether the lake holds exactly what the API shows, in all windows, and the watermarks say no more than is
     true."""
-    lake, there, known = place.lake, stored(place), watermarks.load(place.lake)
+    lake, there, known = place.lake, stored(place), watermarks.load(place.lake.store)
     newest: dict[str, datetime] = {}
     for measure, at in truth(place):
         newest[measure] = max(at, newest.get(measure, at))
@@ -127,13 +127,13 @@ def test_trouble_that_passes_is_no_matter_to_the_run(bucket, proxy, trouble):
 def test_access_denied_in_the_middle_of_a_range_leaves_the_older_windows_done(bucket, proxy):
     lake, hole = bucket.lake, [WINDOW - hours * HOUR for hours in (6, 5, 4, 3)]
     lake.store.delete([key_of(READINGS, window) for window in hole])
-    before = watermarks.load(lake)
+    before = watermarks.load(lake.store)
     proxy.on("PUT", key_of(READINGS, hole[2])).answers(403, "AccessDenied")
     result = bucket.materialize("readings", hole[0], hole[-1])
     assert f"hour={hole[2]:%H}/readings.parquet could not be written: access denied" in failure_of(result)
     there = {found.window for found in lake.windows(READINGS)}
     assert there & set(hole) == set(hole[:2])
-    assert watermarks.load(lake) == before
+    assert watermarks.load(lake.store) == before
     proxy.heal()
     assert bucket.at(NOW + QUARTER).tick().success
     assert is_sound(bucket)
@@ -299,7 +299,7 @@ def test_damage_that_comes_while_a_run_is_at_work_voids_its_watermarks(bucket, p
 
     proxy.on("PUT", key_of(READINGS, WINDOW), times=1).waits_for(lose)
     assert bucket.tick().success
-    assert watermarks.load(other).forgotten
+    assert watermarks.load(other.store).forgotten
     assert not [key for key in stored(bucket) if window_of(key[1]) == window]
     assert bucket.at(NOW + 2 * QUARTER).tick().success
     assert is_sound(bucket)

@@ -88,7 +88,7 @@ class Trial:
         return held
 
     def watermarks(self) -> dict[str, datetime]:
-        known = watermarks.load(self.place.lake)
+        known = watermarks.load(self.place.lake.store)
         return {row["measure_id"]: row["newest"] for row in known.rows.to_pylist()} if known else {}
 
     def files(self) -> dict[str, bytes]:

@@ -268,7 +268,8 @@ def _keep_pace(pace: dict[str, Any], offset: timedelta) -> None:
 
 def _count_objects(count: Path, kill: Mapping[str, Any], slow_s: float) -> None:
     """Note each object that is written or deleted, take longer for it, and end at the one that was chosen."""
-    from flood_assets.lake.store import Store  # noqa: PLC0415
+    from flood_assets.lake.bucket import Bucket  # noqa: PLC0415
+    from flood_assets.lake.folder import Folder  # noqa: PLC0415
 
     target, when = kill.get("at_object"), kill.get("when")
     seen = os.open(count, os.O_WRONLY | os.O_APPEND)
@@ -295,8 +296,9 @@ def _count_objects(count: Path, kill: Mapping[str, Any], slow_s: float) -> None:
 
         return method
 
-    for name in ("put", "delete"):
-        setattr(Store, name, counted(getattr(Store, name)))
+    for kind in (Bucket, Folder):
+        for name in ("put", "delete"):
+            setattr(kind, name, counted(getattr(kind, name)))
 
 
 # -- readers

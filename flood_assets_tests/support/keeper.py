@@ -24,9 +24,11 @@ from flood_assets.ea import fetch as fetching
 from flood_assets.errors import LakeError, SourceError
 from flood_assets.ingest import Batch, fetch
 from flood_assets.lake import watermarks
+from flood_assets.lake.bucket import Bucket
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY, key_of, window_of_key, window_of_quarantined
-from flood_assets.lake.store import Meta, Patience, Store
+from flood_assets.lake.objects import Meta
+from flood_assets.lake.store import Patience, Store
 from flood_assets.ledger.account import take
 from flood_assets.partitions import cutoff, from_ms, is_expired, retained_windows, to_ms, window_of
 from flood_assets.schemas import MEASURES, READINGS, TABLES
@@ -106,30 +108,18 @@ class KilledError(Exception):
 class Witness:
     """Store that reports each write to the keeper and injects an event at one of them.
 
-    Another run comes in between where that can happen to real ones: in a folder before a lock is taken, in a bucket
-    before each write too.
+    Another run comes in between where that can happen to real ones: before each write.
     """
+
+    read, prepare, update, retry_conflicts = Store.read, Store.prepare, Store.update, Store.retry_conflicts
 
     def __init__(self, store: Store, keeper: "Keeper", writer: "Writer", trouble: Trouble = QUIET) -> None:
         self._store, self._keeper, self._writer, self._trouble = store, keeper, writer, trouble
         self._left = trouble.write
-        self._locks = 0
         self._ends = trouble.what in {"killed", "killed after", "refused", "lost", "twice"}
 
     def __getattr__(self, name: str):
         return getattr(self._store, name)
-
-    @contextmanager
-    def guard(self, key: str, **more) -> Iterator[None]:
-        # Who holds a lock is not overtaken by those who wait for it.
-        if not self._ends and not self._locks:
-            self._at_its_turn()
-        with self._store.guard(key, **more):
-            self._locks += 1
-            try:
-                yield
-            finally:
-                self._locks -= 1
 
     def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
         def write() -> None:
@@ -162,8 +152,7 @@ class Witness:
     def _happens(self, write: Callable[[], None], key: str, again: Callable[[], None] | None = None) -> None:
         what = self._trouble.what
         if not self._ends:
-            if not self._store.local:
-                self._at_its_turn()
+            self._at_its_turn()
             write()
         elif not self._at_its_turn():
             write()
@@ -239,7 +228,7 @@ class Keeper:
 
     def __init__(self, source: Source, now: datetime, url: str | None = None) -> None:
         self.source = source
-        self.store = Lake.open(url).store if url else Store("memory:///lake", MemoryStore(), None, Patience())
+        self.store = Lake.open(url).store if url else Bucket("memory:///lake", MemoryStore(), Patience())
         self.lake = Lake(self.store)
         self.now = now
         self.held: dict[datetime, Window] = {}
@@ -315,16 +304,14 @@ class Keeper:
                 data = data[:start] + bytes(chunk.total_compressed_size) + data[start + chunk.total_compressed_size :]
         else:
             data = {"empty": b"", "strange": b"PAR1 it is not"}.get(how, data[: len(data) // 2])
-        with self.store.guard(key):
-            self.store.put(key, data, replaces=blob.meta)
+        self.store.put(key, data, replaces=blob.meta)
         self.held[window] = SPOILT
         self._writes += 1
 
     def spoil_watermarks(self) -> None:
         meta = self.store.head(WATERMARKS_KEY)
         if meta is not None:
-            with self.store.guard(WATERMARKS_KEY):
-                self.store.put(WATERMARKS_KEY, b"no watermarks", replaces=meta)
+            self.store.put(WATERMARKS_KEY, b"no watermarks", replaces=meta)
 
     # -- what is seen of it
 
@@ -441,7 +428,7 @@ class Keeper:
     def no_watermark_runs_ahead(self) -> None:
         """Up to its watermark, everything of a measure that came in order is there, but for damage nobody has seen
         yet."""
-        known = watermarks.load(self.lake)
+        known = watermarks.load(self.lake.store)
         newest = {row["measure_id"]: row["newest"] for row in known.rows.to_pylist()} if known else {}
         hidden = {
             key
@@ -478,7 +465,7 @@ class Keeper:
     def _run(self, chosen: tuple[int, int] | None, trouble: Trouble) -> Api:
         now, api = self.now, Api(self.source, self.now, trouble)
         windows = retained_windows(now)[chosen[0] : chosen[1] + 1] if chosen else None
-        known = watermarks.load(self.lake)
+        known = watermarks.load(self.lake.store)
         marked, stored = known is not None and not known.forgotten, set(self.held)
         spoilt = {window for window, rows in self.held.items() if rows is SPOILT}
         writer = Writer(now)

@@ -21,13 +21,10 @@ def at(hour: int, minute: int = 0, *, days_ago: int = 0) -> datetime:
 
 
 def fetched(*rows: tuple) -> pa.Table:
-    """(measure_id, date_time[, value[, raw_value[, station_id]]])."""
-    full = [(*row, *[None] * (5 - len(row))) for row in rows]
-    columns = list(zip(*full, strict=True)) if full else [()] * 5
-    table = pa.table({f.name: pa.array(columns[i], f.type) for i, f in enumerate(INPUT)})
-    if any(row[4] is not None for row in full):
-        table = table.append_column("station_id", pa.array(columns[4], pa.string()))
-    return table
+    """(measure_id, date_time[, value[, raw_value]])."""
+    full = [(*row, *[None] * (4 - len(row))) for row in rows]
+    columns = list(zip(*full, strict=True)) if full else [()] * 4
+    return pa.table({f.name: pa.array(columns[i], f.type) for i, f in enumerate(INPUT)})
 
 
 def stored(lake: Lake, now: datetime = NOW) -> list[dict]:
@@ -61,8 +58,7 @@ def rejects(*rows: tuple[datetime, str, str]) -> pa.Table:
 def put_raw(lake: Lake, key: str, data: bytes) -> None:
     """Place bytes in the lake as a stranger would."""
     blob = lake.store.head(key)
-    with lake.store.guard(key):
-        lake.store.put(key, data, replaces=blob)
+    lake.store.put(key, data, replaces=blob)
 
 
 def keys(lake: Lake) -> list[str]:

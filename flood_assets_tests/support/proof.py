@@ -188,7 +188,7 @@ def unjustified(lake: Lake, before: pa.Table | None, after: Mapping[Key, Held], 
         after: what the lake holds now.
         truth: what the API showed at a moment before any of the runs that moved the watermarks since.
     """
-    now = watermarks.load(lake)
+    now = watermarks.load(lake.store)
     then = dict(zip(before["measure_id"].to_pylist(), before["newest"].to_pylist(), strict=True)) if before else {}
     claimed = (
         {}
@@ -225,7 +225,7 @@ def litter(lake: Lake) -> list[str]:
 
 def _older(lake: Lake, edge: datetime) -> Iterator[str]:
     for stored in lake.windows(READINGS):
-        oldest = lake.oldest_row(READINGS, stored.window)
+        oldest = lake.contents(READINGS, [stored.window])[stored.window].oldest
         if oldest is not None and oldest <= edge:
             yield stored.key
 

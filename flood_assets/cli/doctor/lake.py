@@ -83,7 +83,7 @@ def _trial(store: "Store") -> str | None:
 
 def _fault(store: "Store", key: str) -> str | None:
     """Return the first fault in reading, listing and replacing the object `key`, which holds b"first"."""
-    from flood_assets.lake.store import Blob, ConflictError
+    from flood_assets.lake.objects import Blob, ConflictError
 
     first = store.get(key)
     if not isinstance(first, Blob) or first.data != b"first" or key not in {meta.key for meta in store.list("_doctor")}:

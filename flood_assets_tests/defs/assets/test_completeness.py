@@ -188,7 +188,7 @@ def test_a_gauge_that_could_not_be_asked_is_told(filled):
         filled.at(NOW + number * QUARTER)
         assert filled.tick().success
     # Let one prompt gauge jump: two of its readings are only at the API.
-    known = watermarks.load(filled.lake)
+    known = watermarks.load(filled.lake.store)
     prompt = next(
         row["measure_id"]
         for row in known.rows.to_pylist()
@@ -198,13 +198,13 @@ def test_a_gauge_that_could_not_be_asked_is_told(filled):
     filled.server.set_faults([Fault(match="since", status=503, times=0)])
     result = filled.tick()
     filled.server.set_faults([])
-    behind = watermarks.load(filled.lake).asked.behind
+    behind = watermarks.load(filled.lake.store).asked.behind
     found = check(result, "everything_fetched")
     assert prompt not in behind
     assert found.passed == (not sum(take(filled.lake, filled.now).of_each("not_fetched")))
     filled.at(filled.now + QUARTER)
     assert check(filled.tick(), "everything_fetched").passed
-    assert watermarks.load(filled.lake).asked.behind == {}
+    assert watermarks.load(filled.lake.store).asked.behind == {}
 
 
 def test_a_damaged_window_is_our_fault_until_it_is_filled_again(filled):

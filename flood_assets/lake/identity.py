@@ -1,0 +1,61 @@
+"""Remember which API a lake is filled from, and in which layout."""
+
+import json
+from contextlib import suppress
+
+from flood_assets.errors import LakeError, WrongLakeError
+from flood_assets.lake.layout import IDENTITY
+from flood_assets.lake.objects import ConflictError
+from flood_assets.lake.store import Store
+
+# In layout 1 `_watermarks.parquet` was `_marks.parquet`, `_quarantine/` was `_damaged/`, and `interval_s` was `step_s`.
+LAYOUT = 2
+
+
+def claim(store: Store, api_url: str) -> None:
+    """Make sure that this lake holds this API's readings; the first claim decides, and is remembered.
+
+    Raises:
+        WrongLakeError: it was filled from another API.
+        LakeError: it has another layout, or its `_lake.json` cannot be read.
+    """
+    api_url = api_url.rstrip("/")
+    found = source(store)
+    if found is None:
+        with suppress(ConflictError):
+            store.put(IDENTITY, json.dumps({"api": api_url, "layout": LAYOUT}).encode(), replaces=None)
+        found = source(store)
+    if found != api_url:
+        raise WrongLakeError(
+            f"the lake {store.url} holds readings of {found} and not of {api_url}: "
+            "set FLOOD_LAKE_URL to another place, or delete the lake"
+        )
+
+
+def source(store: Store) -> str | None:
+    """Return the URL of the API that the lake is filled from; None as long as nobody has claimed it.
+
+    Raises:
+        LakeError: it has another layout, or its `_lake.json` cannot be read.
+    """
+    blob = store.read(IDENTITY)
+    if blob is None:
+        return None
+    place = f"{store.url}/{IDENTITY}"
+    try:
+        identity = json.loads(blob.data.to_pybytes())
+        api, layout = identity["api"], identity["layout"]
+        if not isinstance(api, str) or not isinstance(layout, int):
+            raise TypeError("'api' must be text and 'layout' a number")  # noqa: TRY301 - one message for all of it
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(
+            f"{place} cannot be understood ({error}): delete it, and the next refresh writes it anew"
+        ) from error
+    if layout > LAYOUT:
+        raise LakeError(f"{place} says layout {layout}; this version knows {LAYOUT}: upgrade flood_assets")
+    if layout < LAYOUT:
+        raise LakeError(
+            f"{store.url} is a lake of layout {layout}, and this version writes layout {LAYOUT}: set FLOOD_LAKE_URL to "
+            "a new place; the next refresh fills it from the API in two requests, then delete the old lake"
+        )
+    return api

@@ -1,0 +1,87 @@
+"""Open the store of a lake's URL: a folder, or a bucket of S3, Azure or GCS."""
+
+# ruff: noqa: PLC0415 - definitions are loaded far more often than the lake is opened: obstore is imported with the latter
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from flood_assets.errors import LakeError, SettingsError
+from flood_assets.lake.bucket import Bucket
+from flood_assets.lake.folder import Folder
+from flood_assets.lake.s3 import S3Settings, open_s3
+from flood_assets.lake.store import Patience, Store, brief
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+
+def open_store(url: str, s3: S3Settings | None = None, patience: Patience | None = None) -> Store:
+    """Open `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
+
+    A folder is made if need be. Azure's account comes from AZURE_STORAGE_ACCOUNT_NAME; its keys and Google's from
+    their usual variables.
+
+    Raises:
+        SettingsError: another kind of URL.
+        LakeError: no credentials, or a folder that cannot be made.
+    """
+    parts = urlsplit(url)
+    url = url.rstrip("/")
+    wrong = f"FLOOD_LAKE_URL is '{url}': expected file://, s3://, az:// or gs://"
+    if parts.scheme in {"file", "s3", "az", "gs"} and (parts.query or parts.fragment):
+        # Left out, as URLs mean it, the lake would be filled in a folder that nobody named.
+        raise SettingsError(f"FLOOD_LAKE_URL is '{url}': write %23 for # and %3F for ? in a name")
+    if parts.scheme == "file":
+        return _open_folder(url, parts.netloc, unquote(parts.path))
+    if parts.scheme not in {"s3", "az", "gs"}:
+        raise SettingsError(wrong)
+    if not parts.netloc:
+        raise SettingsError(f"{wrong} followed by a bucket, such as {parts.scheme}://bucket/folder")
+    patience = patience or Patience()
+    return _open_bucket(
+        url, parts.scheme, parts.netloc, unquote(parts.path).strip("/"), s3,
+        replace(patience, tries=max(1, s3.max_attempts)) if s3 is not None else patience,
+    )  # fmt: skip
+
+
+def _open_bucket(url: str, scheme: str, bucket: str, prefix: str, s3: S3Settings | None, patience: Patience) -> Bucket:
+    from obstore.exceptions import BaseError
+    from obstore.store import AzureStore, GCSStore
+
+    client: ClientConfig = {
+        "connect_timeout": timedelta(seconds=patience.connect_s),
+        "read_timeout": timedelta(seconds=patience.answer_s),
+        "timeout": timedelta(seconds=60),
+    }
+    retry: RetryConfig = {
+        "max_retries": patience.tries - 1,
+        "retry_timeout": timedelta(seconds=patience.retry_s),
+        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2},
+    }
+    try:
+        if scheme == "s3":
+            store: ObjectStore = open_s3(bucket, prefix, s3, client, retry)
+        else:
+            kind = AzureStore if scheme == "az" else GCSStore
+            store = kind(bucket, prefix=prefix or None, client_options=client, retry_config=retry)
+    except (BaseError, ValueError) as error:
+        raise LakeError(f"{url} cannot be opened: {brief(str(error))}") from error
+    return Bucket(url, store, patience)
+
+
+def _open_folder(url: str, host: str, path: str) -> Folder:
+    if host not in {"", "localhost"} or not path.startswith("/") or path == "/":
+        raise SettingsError(
+            f"FLOOD_LAKE_URL is 'file://{host}{path}': expected an absolute path, such as file:///var/lib/flood"
+        )
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LakeError(
+            f"{url} cannot be made: {error.strerror}. Make the folder, or correct FLOOD_LAKE_URL"
+        ) from error
+    return Folder(url, folder)

@@ -1,0 +1,336 @@
+"""Write windows: upsert readings, replace snapshots, add rejects.
+
+Each window is one compare-and-swap update. The rules of an upsert are in `upsert`, the bytes in `parquet`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache, partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flood_assets.grouping import Ints, WindowRows
+from flood_assets.lake import quarantine, upsert
+from flood_assets.lake.layout import key_of
+from flood_assets.lake.objects import Blob, ConflictError
+from flood_assets.lake.parquet import DamagedWindowError, WindowFile, conform, encode
+from flood_assets.lake.pipeline import in_order
+from flood_assets.lake.read import windows
+from flood_assets.lake.store import Prepared, Revision, Store
+from flood_assets.partitions import from_ms, utc, window_of
+from flood_assets.schemas import READINGS, REJECTS, Table
+
+# Arrow uses both of two cores; each more would hold one more window in memory.
+WRITERS = 2
+
+logger = logging.getLogger("flood_assets.lake")
+
+
+@dataclass(frozen=True)
+class WindowChange:
+    """The change of one window.
+
+    Attributes:
+        window: its start.
+        rows: rows that it holds now.
+        added: given rows with a new key.
+        revised: given rows that replaced other content.
+        unchanged: given rows that changed nothing.
+        size: bytes of the object now.
+        written: whether it was written; a window whose content stays is not.
+        oldest: the oldest time in it; None without rows and for snapshots.
+        newest: the newest time in it; likewise.
+        seconds_read: fetching and decoding the stored rows.
+        seconds_upsert: upserting.
+        seconds_write: encoding and putting.
+        filled: stored readings that were given their station.
+        quarantined_as: name of the copy of a damaged object that was in the window's place.
+    """
+
+    window: datetime
+    rows: int
+    added: int
+    revised: int
+    unchanged: int
+    size: int
+    written: bool
+    oldest: datetime | None
+    newest: datetime | None
+    seconds_read: float
+    seconds_upsert: float
+    seconds_write: float
+    filled: int = 0
+    quarantined_as: str | None = None
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """The changes of one upsert.
+
+    Attributes:
+        windows: those that it has rows of, oldest first.
+        expired: rows that were older than a day and are not stored.
+        future: rows that were later than now and are not stored.
+        repeated: rows whose key came again later in the same fetch; the last one counts.
+    """
+
+    windows: list[WindowChange]
+    expired: int
+    future: int
+    repeated: int
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The new content of a window; `rows` is None when it stays as it is."""
+
+    rows: pa.Table | None
+    count: int
+    added: int
+    revised: int
+    unchanged: int
+    filled: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+
+
+def upsert_readings(
+    store: Store,
+    rows: pa.Table,
+    observed_at: datetime,
+    now: datetime,
+    *,
+    stations: pa.Table | None = None,
+    writers: int = WRITERS,
+) -> Upserted:
+    """Upsert fetched readings into their windows, the oldest window first.
+
+    The order is a promise: a run that is killed leaves older windows complete and newer ones as they were, so a
+    gauge's newest stored time never runs ahead of a gap, and the next tick asks for what is missing. A window is
+    read and revised while the one before is written, but written only after it.
+
+    Only retained rows are stored. The same key and value changes nothing (the order of several values, `a|b`, says
+    nothing); another value is a revision, unless the API was asked for the stored value later. Stored rows
+    that the fetch does not mention stay. A window whose content stays is not written. A damaged window is
+    quarantined, logged, and written anew from this fetch.
+
+    Args:
+        store: the lake's.
+        rows: measure_id (string or dictionary), date_time, value, raw_value, perhaps observed_at.
+        observed_at: when the API was asked, where `rows` do not say it of each row.
+        now: decides what is retained.
+        stations: the station of each measure, as measure_id and station_id, such as
+            `newest_snapshot(MEASURES, now)`. Stored rows without a station in these windows get it too.
+        writers: windows that are worked on at once; it has no influence on what is stored.
+
+    Raises:
+        ValueError: `rows` is not such a table.
+        LakeError: the lake could not be read or written.
+    """
+    fetch = upsert.split(rows, observed_at, now, stations)
+
+    def update(window: WindowRows) -> _Update:
+        start = from_ms(window.start)
+        place = f"{store.url}/{key_of(READINGS, start)}"
+        return _Update(store, READINGS, start, partial(_upserted, fetch=fetch, window=window, place=place))
+
+    def prepare(window: WindowRows) -> tuple[_Update, Prepared[WindowChange]]:
+        mine = update(window)
+        return mine, mine.prepared()
+
+    changes = [mine.commit(prepared) for mine, prepared in in_order(prepare, fetch.windows, writers)]
+    return Upserted(changes, fetch.expired, fetch.future, fetch.repeated)
+
+
+def ensure_windows(store: Store, table: Table, wanted: Iterable[datetime]) -> None:
+    """Store missing windows as empty ones: they were asked for, and there was nothing.
+
+    Raises:
+        LakeError: the lake could not be read or written.
+    """
+    there = {stored.window for stored in windows(store, table)}
+    for window in sorted(set(wanted) - there):
+        with suppress(ConflictError):  # another run has written it
+            store.put(key_of(table, window), encode(table, table.schema.empty_table()), replaces=None)
+
+
+def put_snapshots(store: Store, table: Table, wanted: Iterable[datetime], rows: pa.Table) -> list[WindowChange]:
+    """Replace windows of `stations` or `measures`, unless only `observed_at` would change, or they are newer.
+
+    Raises:
+        ValueError: the rows are not the table's.
+        LakeError: the lake could not be read or written.
+    """
+    new = conform(table, rows)
+    revise = partial(_replaced, table=table, new=new)
+    # Several windows are to hold the same: it is encoded once.
+    encoded = lru_cache(1)(lambda: encode(table, new))
+    return [_Update(store, table, window_of(window), revise, encoded).commit() for window in wanted]
+
+
+def add_rejects(store: Store, rows: pa.Table) -> list[WindowChange]:
+    """Add rows to `rejects`, each in the window of its `seen_at`, oldest first; a line is kept once, as first seen.
+
+    Raises:
+        ValueError: the rows are not of `schemas.REJECTS`.
+        LakeError: the lake could not be read or written.
+    """
+    hours = pc.floor_temporal(rows.column(REJECTS.time), unit="hour")
+    changes = []
+    for window in sorted(pc.unique(hours).to_pylist()):
+        new = conform(REJECTS, rows.filter(pc.equal(hours, window)))
+        changes.append(_Update(store, REJECTS, utc(window), partial(_united, table=REJECTS, new=new)).commit())
+    return changes
+
+
+@dataclass(frozen=True)
+class _Update:
+    """The update of one window.
+
+    Attributes:
+        store: the lake's.
+        table: the window's.
+        window: its start.
+        revise: makes the outcome of the window's rows, or of None where it does not exist; DamagedWindowError if it
+            cannot use them.
+        encoded: gives the bytes of new rows where they are always the same.
+    """
+
+    store: Store
+    table: Table
+    window: datetime
+    revise: Callable[[pa.Table | None], _Outcome]
+    encoded: Callable[[], bytes] | None = None
+
+    @property
+    def key(self) -> str:
+        return key_of(self.table, self.window)
+
+    def prepared(self) -> Prepared[WindowChange]:
+        """Read and revise the window, without writing."""
+        started = time.perf_counter()
+        found = self.store.prepare(self.key, self._revision)
+        change = found.revision.result
+        spent = time.perf_counter() - started - change.seconds_upsert - change.seconds_write
+        return replace(found, revision=replace(found.revision, result=replace(change, seconds_read=spent)))
+
+    def commit(self, prepared: Prepared[WindowChange] | None = None) -> WindowChange:
+        """Write the window if it is unchanged, else read and revise it again."""
+        prepared = prepared or self.prepared()
+        started = time.perf_counter()
+        change = self.store.update(self.key, self._revision, prepared=prepared)
+        return replace(change, seconds_write=change.seconds_write + time.perf_counter() - started)
+
+    def _revision(self, blob: Blob | None) -> Revision[WindowChange]:
+        before = name = None
+        upserting = time.perf_counter()
+        try:
+            stored = None if blob is None else self._decoded(blob)
+            upserting = time.perf_counter()
+            outcome = self.revise(stored)
+        except DamagedWindowError as error:
+            assert blob is not None  # noqa: S101 - for the type checker: an object that does not exist is not damaged
+            name, before = quarantine.name_of(blob), partial(self._quarantine, blob, error)
+            outcome = self.revise(None)
+        encoding = time.perf_counter()
+        data = None
+        if outcome.rows is not None:
+            data = self.encoded() if self.encoded else encode(self.table, outcome.rows)
+        change = WindowChange(
+            window=self.window,
+            rows=outcome.count,
+            added=outcome.added,
+            revised=outcome.revised,
+            unchanged=outcome.unchanged,
+            size=len(data) if data is not None else blob.meta.size if blob else 0,
+            written=data is not None,
+            oldest=outcome.oldest,
+            newest=outcome.newest,
+            seconds_read=0.0,
+            seconds_upsert=encoding - upserting,
+            seconds_write=time.perf_counter() - encoding,
+            filled=outcome.filled,
+            quarantined_as=name,
+        )
+        return Revision(data, change, before)
+
+    def _decoded(self, blob: Blob) -> pa.Table:
+        """Return the rows of a window that is about to be changed, all columns."""
+        file = WindowFile(self.table, f"{self.store.url}/{self.key}", blob.data)
+        return file.read(strict=self.table is READINGS)
+
+    def _quarantine(self, blob: Blob, error: DamagedWindowError) -> None:
+        name = quarantine.copy(self.store, self.table, blob)
+        logger.error("%s. It is kept as %s and the window is written anew", error, name)
+
+
+def _upserted(stored: pa.Table | None, *, fetch: upsert.Fetch, window: WindowRows, place: str) -> _Outcome:
+    new = fetch.block(window)
+    if stored is not None and upsert.repeats(stored, new):
+        return _Outcome(None, len(stored), 0, 0, len(stored), 0, *_span(new.time))
+    try:
+        block = None if stored is None else upsert.Block.of(stored)
+    except ValueError as error:
+        raise DamagedWindowError(place, str(error)) from error
+    done = upsert.upsert(block, new, fetch.station_of)
+    rows = done.block.table() if done.news else None
+    time = done.block.time
+    return _Outcome(rows, len(time), done.added, done.revised, done.unchanged, done.filled, *_span(time))
+
+
+def _span(time: Ints) -> tuple[datetime, datetime]:
+    """Return the oldest and the newest of some times in milliseconds."""
+    return from_ms(int(time.min())), from_ms(int(time.max()))
+
+
+def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
+    """Replace a snapshot by another; of two, that of the later request stays."""
+    if rows is None:
+        return _Outcome(new, len(new), len(new), 0, 0)
+    if len(rows) and len(new) and _asked(rows) > _asked(new):
+        return _Outcome(None, len(rows), 0, 0, len(new))
+    (key,) = table.key
+    old, now = rows, new
+    if not rows.column(key).equals(new.column(key)):
+        at = pc.index_in(new.column(key), value_set=rows.column(key).combine_chunks()).combine_chunks()
+        old, now = rows.take(at.drop_null()), new.filter(at.is_valid())
+    same = pa.array([True] * len(now), pa.bool_())
+    for name in table.schema.names:
+        if name != "observed_at":
+            a, b = old.column(name), now.column(name)
+            neither = pc.and_(pc.is_null(a), pc.is_null(b))
+            same = pc.and_(same, pc.or_(neither, pc.fill_null(pc.equal(a, b), False)))
+    unchanged = pc.sum(same).as_py() or 0
+    added, revised = len(new) - len(now), len(now) - unchanged
+    stays = not added and not revised and len(rows) == len(new)
+    return _Outcome(None if stays else new, len(new), added, revised, unchanged)
+
+
+def _asked(rows: pa.Table) -> datetime:
+    """Return when the API was asked for a snapshot."""
+    asked: datetime = pc.max(rows.column("observed_at")).as_py()
+    return asked
+
+
+def _united(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
+    """Add the rows whose key is new to the stored ones."""
+    fresh, both = new, new
+    if rows is not None:
+        (key,) = table.key
+        fresh = new.filter(pc.invert(pc.is_in(new.column(key), value_set=rows.column(key).combine_chunks())))
+        both = conform(table, pa.concat_tables([rows, fresh])) if len(fresh) else rows
+    span = pc.min_max(both.column(table.time)).as_py()
+    return _Outcome(
+        None if both is rows else both,
+        len(both),
+        len(fresh),
+        0,
+        len(new) - len(fresh),
+        oldest=utc(span["min"]) if len(both) else None,
+        newest=utc(span["max"]) if len(both) else None,
+    )

@@ -1,0 +1,97 @@
+"""Tasks run in parallel, their results come in order, and no more than a few are held."""
+
+import threading
+
+import pytest
+
+from flood_assets.lake.pipeline import in_order
+
+
+def test_results_come_in_order_although_the_first_takes_longest():
+    second_ready = threading.Event()
+
+    def work(number):
+        if number == 0:
+            # The second is worked on meanwhile, and waits.
+            assert second_ready.wait(30)
+        elif number == 1:
+            second_ready.set()
+        return number * 10
+
+    assert list(in_order(work, range(4), 2)) == [0, 10, 20, 30]
+
+
+def test_the_next_is_worked_on_while_the_caller_has_the_one_before():
+    begun = [threading.Event() for _ in range(3)]
+
+    def work(number):
+        begun[number].set()
+        return number
+
+    results = in_order(work, range(3), 2)
+    assert next(results) == 0
+    assert begun[1].wait(30)
+    assert not begun[2].is_set()
+    assert list(results) == [1, 2]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_no_more_are_held_than_there_are_threads(threads):
+    held, most, lock = 0, 0, threading.Lock()
+
+    def work(number):
+        nonlocal held, most
+        with lock:
+            held += 1
+            most = max(most, held)
+        return number
+
+    for _ in in_order(work, range(20), threads):
+        with lock:
+            held -= 1
+    assert most <= threads
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_after_an_error_what_comes_before_is_done_and_nothing_after(threads):
+    done = []
+
+    def work(number):
+        if number == 3:
+            raise ValueError("the third")
+        return number
+
+    with pytest.raises(ValueError, match="the third"):
+        done.extend(in_order(work, range(6), threads))
+    assert done == [0, 1, 2]
+
+
+def test_an_error_of_the_caller_ends_the_work():
+    begun = []
+
+    def take():
+        for number in in_order(lambda number: begun.append(number) or number, range(9), 2):
+            if number == 1:
+                raise ValueError("the caller's")
+
+    with pytest.raises(ValueError, match="the caller's"):
+        take()
+    assert set(begun) <= {0, 1, 2}
+
+
+def test_of_two_errors_the_first_in_order_is_raised():
+    later_failed = threading.Event()
+
+    def work(number):
+        if number == 0:
+            assert later_failed.wait(30)
+        else:
+            later_failed.set()
+        raise ValueError(f"number {number}")
+
+    with pytest.raises(ValueError, match="number 0"):
+        list(in_order(work, range(2), 2))
+
+
+def test_nothing_gives_nothing():
+    assert list(in_order(str, [], 2)) == []
