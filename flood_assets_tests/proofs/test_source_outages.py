@@ -44,6 +44,7 @@ def asked_for(place: Place) -> list[dg.RunRequest]:
     """What the schedule asks for at this moment."""
     context = dg.build_schedule_context(
         instance=place.instance,
+        resources={"lake": place.lake_resource},
         scheduled_execution_time=place.now,
         repository_def=place.defs.get_repository_def(),
     )

@@ -77,7 +77,7 @@ def _check_instance(instance: "dg.DagsterInstance", folder: Path) -> Findings:
             "check that this user may write there, and that the database in dagster.yaml is up",
         )
         return
-    from flood_assets.defs.assets.common import API_POOL
+    from flood_assets.defs.assets.tables import API_POOL
 
     pools = instance.get_concurrency_config().pool_config
     limit = limits.get(API_POOL, pools.default_pool_limit)
@@ -119,7 +119,8 @@ _LOAD = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 started = time.perf_counter()
-from flood_assets.definitions import defs
+from flood_assets.definitions import build_defs
+defs = build_defs()
 loaded = time.perf_counter() - started
 import dagster as dg
 dg.Definitions.validate_loadable(defs)
