@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flood_assets import quality
-from flood_assets.defs.checks import COMPLETENESS_CHECKS, READINGS_CHECKS, look, plausible
+from flood_assets.defs.checks.completeness import COMPLETENESS_CHECKS
+from flood_assets.defs.checks.readings import READINGS_CHECKS, look
+from flood_assets.defs.checks.values import plausible
 from flood_assets.lake.blocks import Blocks, Piece
 from flood_assets.lake.layout import key_of
 from flood_assets.partitions import window_of
