@@ -71,13 +71,18 @@ def _ticks(task: Task, count: int) -> Iterator[dict[str, Any]]:
 def _tick(instance: Any, moment: datetime) -> dict[str, Any]:
     import dagster as dg  # noqa: PLC0415
 
-    from flood_assets.definitions import defs  # noqa: PLC0415
+    from flood_assets.definitions import build_defs  # noqa: PLC0415
+    from flood_assets.defs.resources import LakeResource  # noqa: PLC0415
     from flood_assets.defs.schedules import refresh_every_15_minutes  # noqa: PLC0415
 
+    defs = build_defs()
     started = time.perf_counter()
     repository = defs.get_repository_def()
     with dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=moment, repository_def=repository
+        instance=instance,
+        resources={"lake": LakeResource()},
+        scheduled_execution_time=moment,
+        repository_def=repository,
     ) as context:
         requests = refresh_every_15_minutes.evaluate_tick(context).run_requests or []
     evaluated = time.perf_counter()

@@ -1,17 +1,20 @@
-"""The Dagster definitions: the one place where everything is wired.
+"""All Dagster definitions: the one place where assets, checks, jobs, schedules, sensors and resources are wired.
 
-`defs` is what Dagster loads. Tests, notebooks and other deployments call `build_defs` with resources of their own.
+Dagster calls `defs` when it loads the project. Tests, notebooks and other deployments call `build_defs` with resources
+of their own. There are no Components and no AutomationCondition: one source and range ticks are better explicit.
 """
 
 import dagster as dg
 
-from flood_assets.defs.assets.completeness import completeness
-from flood_assets.defs.assets.readings import readings
+from flood_assets.defs.assets.completeness import completeness, timeliness
+from flood_assets.defs.assets.readings import readings, rejects
 from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.assets.stations import measures, stations
-from flood_assets.defs.checks import measures_are_sound, readings_checks, stations_are_sound
+from flood_assets.defs.checks.gauges import measures_valid, stations_valid
+from flood_assets.defs.checks.readings import readings_checks
+from flood_assets.defs.housekeeping import housekeeping_job
 from flood_assets.defs.io_manager import LakeIOManager
-from flood_assets.defs.jobs import housekeeping_job, reconcile_job, refresh_job, retention_job
+from flood_assets.defs.jobs import reconcile_job, refresh_job, retention_job
 from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.defs.schedules import housekeeping_every_hour, reconcile_every_6_hours, refresh_every_15_minutes
 from flood_assets.defs.sensors import retention_sensor
@@ -20,12 +23,12 @@ from flood_assets.defs.sensors import retention_sensor
 def build_defs(
     *, source: Source | None = None, lake: LakeResource | None = None, clock: Clock | None = None
 ) -> dg.Definitions:
-    """The definitions over the given API, lake and clock; what is not given comes from the environment at run time."""
+    """Return the definitions for an API, a lake and a clock; without one, the environment decides at run time."""
     lake = lake or LakeResource()
     clock = clock or Clock()
     return dg.Definitions(
-        assets=[stations, measures, readings, completeness, retention],
-        asset_checks=[stations_are_sound, measures_are_sound, readings_checks],
+        assets=[stations, measures, readings, rejects, completeness, timeliness, retention],
+        asset_checks=[stations_valid, measures_valid, readings_checks],
         jobs=[refresh_job, reconcile_job, retention_job, housekeeping_job],
         schedules=[refresh_every_15_minutes, reconcile_every_6_hours, housekeeping_every_hour],
         sensors=[retention_sensor],
@@ -40,4 +43,7 @@ def build_defs(
     )
 
 
-defs = build_defs()
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions for the API, the lake and the clock that the environment names."""
+    return build_defs()

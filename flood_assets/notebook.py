@@ -28,7 +28,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets import quality, settings
-from flood_assets.defs.io_manager import to_pandas
 from flood_assets.defs.resources import LakeResource
 from flood_assets.lake.lake import Lake
 from flood_assets.ledger.account import Account, take
@@ -120,6 +119,17 @@ class _ChangesWanted(_RowsWanted, total=False):
 
     since: Required[Moment | timedelta]
     joined: bool
+
+
+def to_pandas(rows: pa.Table) -> "pd.DataFrame":
+    """Convert rows to pandas: text as `str`, dates as datetime64, integers with nulls as Int32."""
+    import pandas as pd  # noqa: PLC0415 - a run of the assets never needs it
+
+    frame: pd.DataFrame = rows.to_pandas(date_as_object=False)
+    for column in rows.schema:
+        if column.type == pa.int32() and column.nullable:
+            frame[column.name] = rows[column.name].to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
+    return frame
 
 
 @overload

@@ -4,7 +4,7 @@ A *window* is one UTC hour `[start, start + 1 h)`, named by its start: one Dagst
 each table. A moment is *retained* at `now` when `now - 24 h < moment <= now`.
 
 All functions are pure: `now` is an argument, and every datetime must be aware. Dagster's definition of the partitions
-is in `flood_assets.defs.assets.common`.
+is in `flood_assets.defs.windows`.
 """
 
 from collections.abc import Sequence

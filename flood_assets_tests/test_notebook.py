@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flood_assets.definitions import build_defs
-from flood_assets.defs.assets.common import hourly_windows
 from flood_assets.defs.io_manager import LakeIOManager
 from flood_assets.defs.resources import Clock, LakeResource
+from flood_assets.defs.windows import hourly_windows
 from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of

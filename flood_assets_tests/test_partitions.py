@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flood_assets.defs.assets.common import FIRST_WINDOW, hourly_windows
+from flood_assets.defs.windows import FIRST_WINDOW, hourly_windows
 from flood_assets.partitions import (
     WINDOW,
     cutoff,

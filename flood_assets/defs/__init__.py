@@ -1,4 +1,4 @@
 """The room for Dagster: assets, checks, jobs, schedules, sensors, resources and the IO manager.
 
-Nothing outside this room and `flood_assets.definitions` imports Dagster, but for the commands that run jobs.
+Dagster is imported only here, in `flood_assets.definitions`, in `flood_assets.cli.run` and by doctor's Dagster page.
 """

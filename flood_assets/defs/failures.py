@@ -1,4 +1,4 @@
-"""Errors that a person can put right, told by Dagster without being buried in a traceback."""
+"""Errors that a person can fix, as Dagster failures without a traceback in front of the message."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,13 @@ from flood_assets.errors import FloodAssetsError, LakeError, SourceError
 def explained() -> Iterator[None]:
     """Turn our own errors into a `dagster.Failure` whose description is the message.
 
-    Trying again helps against a source or a store that is away for a moment, not against a wrong setting. Nor may a run
-    go on that was told to stop, by Ctrl-C, a deploy or the Terminate button: left to itself, Dagster would follow the
-    asset's retry policy then too.
+    Only a source or a store that is away is worth a retry, a wrong setting is not. Nor is a run that was stopped (by
+    Ctrl-C, a deploy or the Terminate button), which Dagster would retry by the asset's policy.
     """
     try:
         yield
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt) as stop:
-        message = "the run was told to stop: what it stored is whole, and the next one goes on from there"
+        message = "the run was stopped: the windows it stored are complete, and the next run continues from there"
         raise dg.Failure(description=message, allow_retries=False) from stop
     except FloodAssetsError as error:
         raise dg.Failure(description=str(error), allow_retries=isinstance(error, SourceError | LakeError)) from error

@@ -1,8 +1,7 @@
-"""Dagster's view of the lake: a run's windows go in, one window or a range comes out.
+"""Store what assets return in the lake, and load windows of it for assets downstream.
 
-It decides nothing about rows: merging, atomicity and what may be read are the lake's (`flood_assets.lake.lake`).
-It is a `ConfigurableIOManager` and not a `UPathIOManager` because that cannot write a run of many partitions,
-which is what a tick is.
+Rows, atomicity and retention are decided in `flood_assets.lake`, values that store themselves in
+`flood_assets.defs.outputs`. A `UPathIOManager` cannot store a run over many partitions, and a tick is one.
 """
 
 import time
@@ -15,55 +14,66 @@ import pyarrow as pa
 
 from flood_assets import schemas
 from flood_assets.defs.failures import explained
+from flood_assets.defs.outputs import Snapshot
 from flood_assets.defs.resources import Clock, LakeResource
-from flood_assets.ingest import Batch
+from flood_assets.ingest import Batch, Ingested
 from flood_assets.lake.lake import Lake, WindowChange
 from flood_assets.ledger.account import Account
-from flood_assets.partitions import WINDOW, is_expired, partition_key, retained_windows, window_of, window_of_key
+from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key
+from flood_assets.schemas import TABLES, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-# Metadata: where a damaged window's object was moved.
+# Metadata: the name under which a damaged window's object is kept.
 QUARANTINED_AS = "quarantined_as"
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
-    """Stores the assets that are tables in the lake and loads them as pyarrow or pandas tables."""
+    """Stores the assets that are tables of the lake, and loads them as pyarrow or pandas tables."""
 
     lake: dg.ResourceDependency[LakeResource]
     clock: dg.ResourceDependency[Clock]
 
-    def handle_output(self, context: dg.OutputContext, obj: Batch | Account | pa.Table) -> None:
-        """Store what the asset returned, and record for each window of the run what became of it.
+    def handle_output(self, context: dg.OutputContext, obj: Batch | Snapshot | Account) -> None:
+        """Store an asset's value, and record metadata for the asset and for tables that were stored with it.
 
-        An account is of the whole retained day, and recorded as one.
+        Partitioned assets are recorded window by window, others as a whole.
         """
-        table = schemas.TABLES[context.asset_key.path[-1]]
+        table = TABLES[context.asset_key.path[-1]]
         with explained():
-            lake, now = self.lake.open(), self.clock.now()
-            if isinstance(obj, Account):
-                changes = [lake.put_snapshot(table, window, rows) for window, rows in obj.windows.items()]
-                lake.put_snapshot(schemas.TIMELINESS, window_of(now), obj.timeliness)
-                context.add_output_metadata(_together(changes))
+            lake, started = self.lake.open(), time.perf_counter()
+            changes: dict[str, list[WindowChange]] = {}
+            if isinstance(obj, Batch):
+                ingested = obj.store(lake)
+                own = ingested.upserted.windows
             else:
-                windows = [window_of_key(key) for key in context.asset_partition_keys]
-                if isinstance(obj, Batch):
-                    changes = _store(context, lake, obj)
-                else:
-                    changes = _put_snapshots(context, lake, table, windows, obj, now)
-                _record(context, lake, table, windows, changes)
+                changes = obj.store(lake)
+                own = changes.pop(table.name)
+            seconds = round(time.perf_counter() - started, 3)
+            beside = {name: _totals(each) for name, each in changes.items()}
+            if isinstance(obj, Batch):
+                _warn(context, obj, ingested)
+                if len(obj.rejects):
+                    beside[schemas.REJECTS.name] = _size(lake, schemas.REJECTS)
+            for name, metadata in beside.items():
+                told = {**metadata, "dagster/uri": f"{lake.url}/{name}"}
+                context.log_event(dg.AssetMaterialization(name, metadata=told))
+            if context.has_asset_partitions:
+                _record_windows(context, lake, table, own, seconds)
+            else:
+                context.add_output_metadata(_totals(own))
             context.add_output_metadata({"dagster/uri": f"{lake.url}/{table.name}"})
 
     def load_input(self, context: dg.InputContext) -> "pa.Table | pd.DataFrame":
         """Load the windows of the input: as the annotation says, a `pyarrow.Table` or a `pandas.DataFrame`.
 
-        The input's metadata `columns` limits what is read. Of `stations` and `measures` the newest snapshot in the
-        range is given, of `completeness` all windows. Rows older than 24 hours are never given. Without a partition,
-        all that is retained is loaded.
+        The input's metadata `columns` limits the columns that are read. For a snapshot (stations, measures, timeliness)
+        only the newest in the range is loaded. Rows older than 24 hours are never returned. Without a partition, all
+        retained windows are loaded.
         """
-        table = schemas.TABLES[context.asset_key.path[-1]]
+        table = TABLES[context.asset_key.path[-1]]
         columns = (context.definition_metadata or {}).get("columns")
         with explained():
             lake, now = self.lake.open(), self.clock.now()
@@ -71,79 +81,43 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
             else:
                 windows = retained_windows(now)
-            if table in (schemas.STATIONS, schemas.MEASURES):
+            if table in (schemas.STATIONS, schemas.MEASURES, schemas.TIMELINESS):
                 windows = _newest(lake, table, windows)
             rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)
         wanted = context.dagster_type.typing_type
         if getattr(wanted, "__module__", "").startswith("pandas"):
+            from flood_assets.notebook import to_pandas  # noqa: PLC0415 - a run of the assets never needs pandas
+
             return to_pandas(rows)
         return rows
 
 
-def to_pandas(rows: pa.Table) -> "pd.DataFrame":
-    """The rows as pandas holds them best: text as `str`, dates as datetime64, whole numbers with gaps as Int32."""
-    import pandas as pd  # noqa: PLC0415 - a run of the assets never needs it
-
-    frame: pd.DataFrame = rows.to_pandas(date_as_object=False)
-    for column in rows.schema:
-        if column.type == pa.int32() and column.nullable:
-            frame[column.name] = rows[column.name].to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
-    return frame
-
-
-def _newest(lake: Lake, table: schemas.Table, windows: list[datetime]) -> list[datetime]:
-    """Of the windows of a snapshot, the newest that is stored; the newest of all when none is."""
+def _newest(lake: Lake, table: Table, windows: list[datetime]) -> list[datetime]:
+    """Return the newest stored window of a snapshot in a range; the last of the range if none is stored."""
     if len(windows) == 1:
         return windows
     asked = set(windows)
     return [max((s.window for s in lake.windows(table) if s.window in asked), default=windows[-1])]
 
 
-def _store(context: dg.OutputContext, lake: Lake, batch: Batch) -> list[WindowChange]:
-    """Store a batch, and tell what is odd about it."""
-    started = time.perf_counter()
-    merge, marked = batch.store(lake)
+def _warn(context: dg.OutputContext, batch: Batch, ingested: Ingested) -> None:
+    """Log everything unusual about a batch."""
     if len(batch.rejects):
-        context.log.warning("%d rows could not be understood: kept in the table `rejects`", len(batch.rejects))
-    if not marked:
-        context.log.warning("a window was damaged and quarantined meanwhile: the next refresh reads the whole day")
-    if merge.future:
-        context.log.info("%d readings are dated later than now and left for when they are due", merge.future)
-    # Of the whole, as windows are merged side by side: once, at the newest window that the run is about.
-    seconds = {"store_seconds": round(time.perf_counter() - started, 3)}
-    context.step_context.add_asset_metadata(seconds, partition_key=max(context.asset_partition_keys))
-    return merge.windows
+        context.log.warning("%d rows could not be parsed: they are kept in the table `rejects`", len(batch.rejects))
+    if not ingested.advanced:
+        context.log.warning("a damaged window was quarantined during this run: the next refresh reads the whole day")
+    if future := ingested.upserted.future:
+        context.log.info("%d readings are dated later than now and were not stored", future)
 
 
-def _put_snapshots(
-    context: dg.OutputContext,
-    lake: Lake,
-    table: schemas.Table,
-    windows: Sequence[datetime],
-    rows: pa.Table,
-    now: datetime,
-) -> list[WindowChange]:
-    """Store a snapshot in its windows, and in those of others that are damaged: there is no second way to fill them."""
-    damaged = lake.damaged(table)
-    retained = [window for window in sorted({*windows, *damaged}) if not is_expired(window, now)]
-    changes = lake.put_snapshots(table, retained, rows)
-    kept = [change.quarantined_as for change in changes if change.quarantined_as]
-    if kept:
-        context.log.warning("%d windows of %s were damaged and hold this snapshot now", len(kept), table.name)
-        context.add_output_metadata({QUARANTINED_AS: ", ".join(kept)})
-    return changes
-
-
-def _record(
-    context: dg.OutputContext,
-    lake: Lake,
-    table: schemas.Table,
-    windows: Sequence[datetime],
-    changes: Sequence[WindowChange],
+def _record_windows(
+    context: dg.OutputContext, lake: Lake, table: Table, changes: Sequence[WindowChange], seconds: float
 ) -> None:
-    """Metadata of each window of the run, under names that stay the same so that the UI plots them."""
+    """Record metadata for each window of the run, under fixed names so that the UI plots them."""
+    run = dg.AssetExecutionContext.get()
+    windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
     changed = {change.window: change for change in changes}
-    # Who wrote a window, or compared it, knows what it holds; only the others are looked at.
+    # A change says what its window holds now; for the other windows the footers are read.
     others = lake.contents(table, [window for window in windows if window not in changed])
     for window in windows:
         change = changed.get(window)
@@ -160,26 +134,36 @@ def _record(
             metadata["oldest"] = dg.MetadataValue.timestamp(content.oldest)
             metadata["newest"] = dg.MetadataValue.timestamp(content.newest)
         if change:
-            metadata["merge_seconds"] = round(change.seconds_read + change.seconds_upsert, 4)
-            metadata["write_seconds"] = round(change.seconds_write, 4)
-            if change.quarantined_as:
-                metadata[QUARANTINED_AS] = change.quarantined_as
-        context.step_context.add_asset_metadata(metadata, partition_key=partition_key(window))
+            metadata |= _quarantined([change])
+        if window == windows[-1]:
+            # For the run as a whole: windows are upserted in parallel.
+            metadata["store_seconds"] = seconds
+        run.add_asset_metadata(metadata, partition_key=partition_key(window))
+    healed = [change for change in changes if change.quarantined_as and change.window not in windows]
+    if healed:
+        context.log.warning("%d other windows of %s were damaged and have been replaced", len(healed), table.name)
+        context.add_output_metadata(_quarantined(healed))
 
 
-def _together(changes: Sequence[WindowChange]) -> dict[str, Any]:
-    """Metadata of a run's windows as a whole, under the names that those of single windows have."""
-    metadata: dict[str, Any] = {
+def _size(lake: Lake, table: Table) -> dict[str, Any]:
+    """Return a whole table's size as metadata."""
+    windows = lake.contents(table, [stored.window for stored in lake.windows(table)]).values()
+    rows, size = sum(window.rows for window in windows), sum(window.size for window in windows)
+    return {"dagster/row_count": rows, "bytes": size, "windows": len(windows)}
+
+
+def _totals(changes: Sequence[WindowChange]) -> dict[str, Any]:
+    """Return metadata for several windows as a whole, under the names that single windows use."""
+    counts = ("added", "revised", "unchanged", "written")
+    return {
         "dagster/row_count": sum(change.rows for change in changes),
         "bytes": sum(change.size for change in changes),
         "windows": len(changes),
-        "added": sum(change.added for change in changes),
-        "revised": sum(change.revised for change in changes),
-        "unchanged": sum(change.unchanged for change in changes),
-        "written": sum(change.written for change in changes),
-        "merge_seconds": round(sum(change.seconds_read + change.seconds_upsert for change in changes), 4),
-        "write_seconds": round(sum(change.seconds_write for change in changes), 4),
+        **{name: sum(getattr(change, name) for change in changes) for name in counts},
+        **_quarantined(changes),
     }
-    if kept := [change.quarantined_as for change in changes if change.quarantined_as]:
-        metadata[QUARANTINED_AS] = ", ".join(kept)
-    return metadata
+
+
+def _quarantined(changes: Sequence[WindowChange]) -> dict[str, str]:
+    names = [change.quarantined_as for change in changes if change.quarantined_as]
+    return {QUARANTINED_AS: ", ".join(names)} if names else {}

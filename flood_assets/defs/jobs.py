@@ -1,4 +1,4 @@
-"""The jobs: what can be run as one. When they run is in `schedules.py` and `sensors.py`."""
+"""The jobs, and the runs that a tick requests. Their times are in `schedules.py` and `sensors.py`."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -6,54 +6,55 @@ from datetime import datetime
 import dagster as dg
 
 from flood_assets.defs.assets.retention import retention
-from flood_assets.defs.housekeeping import housekeeping_job
+from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, retained_windows
-
-__all__ = [
-    "housekeeping_job",
-    "reconcile_job",
-    "refresh_job",
-    "refresh_requests",
-    "retention_job",
-    "whole_day",
-]
+from flood_assets.schemas import MEASURES, STATIONS
 
 # Selected by key and not by text, for which Dagster would load a parser.
-# In-process: a run takes seconds, and a process for each step would take longer than the step.
 refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=dg.AssetSelection.assets("stations", "measures", "readings", "completeness"),
-    description="Fill what is missing: ask for the newest readings, and for more where a gauge jumped. Then count.",
+    description="Fetch the newest readings, and more for gauges that skipped some; then count completeness.",
 )
 reconcile_job = dg.define_asset_job(
     "reconcile_job",
     selection=dg.AssetSelection.assets("readings", "completeness"),
-    description="Read the last 24 hours whole, which finds corrections and readings that came out of order.",
+    description="Read the last 24 hours again, to find corrections and readings that arrived out of order.",
 )
 retention_job = dg.define_asset_job(
     "retention_job",
     selection=[retention],
-    description="Delete and trim what is older than 24 hours.",
+    description="Delete expired windows and trim the one that contains the cutoff.",
 )
 
 
 def whole_day(now: datetime) -> dict[str, str]:
-    """The tags that make a run one over all retained windows."""
+    """Return the tags of a run over all retained windows."""
     return _over(retained_windows(now))
 
 
-def refresh_requests(now: datetime, gauges_known: Collection[datetime]) -> list[dg.RunRequest]:
-    """What a tick asks for: the readings of the retained day, and before them the gauges when a snapshot is due.
+def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
+    """Return the runs of a tick, after listing the snapshots of stations and measures that the lake holds.
+
+    Raises:
+        LakeError: the lake could not be listed.
+    """
+    stations, measures = ({stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES))
+    return refresh_requests(now, stations & measures)
+
+
+def refresh_requests(now: datetime, snapshots: Collection[datetime]) -> list[dg.RunRequest]:
+    """Return the runs of a tick: the retained readings, preceded by a snapshot of the gauges if one is due.
 
     Args:
         now: the time of the tick.
-        gauges_known: windows that have a snapshot of the gauges. Without any in the retained day, today's snapshot
-            stands for all of it: a day whose readings are there and whose gauges are not would puzzle everybody.
+        snapshots: windows that hold a snapshot of stations and measures. If no retained window does, today's snapshot
+            is stored in all of them: readings without any list of gauges would puzzle everybody.
     """
     retained = retained_windows(now)
-    due = retained if not set(retained) & set(gauges_known) else [retained[-1]]
+    due = retained if not set(retained) & set(snapshots) else [retained[-1]]
     requests = []
-    if retained[-1] not in gauges_known:
+    if retained[-1] not in snapshots:
         requests.append(
             dg.RunRequest(
                 run_key=f"gauges {now.isoformat()}",

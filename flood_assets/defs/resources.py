@@ -1,8 +1,7 @@
-"""The Dagster resources: the clock, the API and the lake, as configuration and no more.
+"""The Dagster resources: configuration of the clock, the API and the lake.
 
-Each opens the plain object that does the work (`flood_assets.ea.client`, `flood_assets.lake.lake`), which know
-nothing of Dagster. The settings that are left empty come from the environment (`flood_assets.settings`) when a
-run starts, not when definitions load.
+Each opens an object that does not know Dagster (`flood_assets.ea.client`, `flood_assets.lake.lake`). Settings that are
+left empty come from the environment (`flood_assets.settings`) when a run starts, not when definitions load.
 """
 
 from datetime import datetime
@@ -20,33 +19,33 @@ if TYPE_CHECKING:
 
 
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """What time it is: the machine's, or `FLOOD_NOW` when a recording is replayed."""
+    """The machine's clock, or `FLOOD_NOW` when a recording is replayed."""
 
     def now(self) -> datetime:
-        """The time in UTC."""
+        """Return the time in UTC."""
         return settings.now()
 
 
 class Source(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The flood-monitoring API of the Environment Agency, or something that answers as it does."""
+    """The flood-monitoring API of the Environment Agency, or a server that answers alike."""
 
     url: str = Field(default="", description="Base URL; empty: $FLOOD_API_URL, else the live API")
     connect_timeout_s: float = Field(default=10, description="Seconds to wait for a connection")
     read_timeout_s: float = Field(default=120, description="Seconds to wait for the next bytes of an answer")
-    tries: int = Field(default=5, description="How often a request is tried before it is given up")
-    deadline_s: float = Field(default=600, description="Seconds for an answer in all, its repetitions included")
+    tries: int = Field(default=5, description="Attempts per request")
+    deadline_s: float = Field(default=600, description="Seconds for an answer, all attempts included")
     largest_answer_mb: int = Field(
-        default=1000, description="Megabytes of an answer, unpacked, after which it is given up; a usual day has 60"
+        default=1000, description="Megabytes of an answer, unpacked, after which it is abandoned; a usual day has 60"
     )
 
     @property
     def base_url(self) -> str:
-        """The URL in force."""
+        """Return the URL in use."""
         return self.url.rstrip("/") or settings.api_url()
 
     def open(self, clock: Clock) -> "FloodMonitoringApi":
-        """A client for one run."""
-        # Only runs ask the API: who loads the definitions is spared the client and what it brings of HTTP.
+        """Return a client for one run; close it after use."""
+        # Only runs ask the API: loading the definitions need not import an HTTP library.
         from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415
         from flood_assets.ea.http import RetryPolicy  # noqa: PLC0415
 
@@ -66,29 +65,29 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The lake. For `s3://`, dagster-aws's `S3Resource` supplies credentials, region and endpoint.
 
-    What is left empty here comes from where AWS's own tools take it: `AWS_*` variables, profiles, instance roles.
+    Fields left empty come from `AWS_*` variables, profiles or instance roles, as with AWS's own tools.
     """
 
     url: str = Field(default="", description="file://, s3://, az:// or gs://; empty: $FLOOD_LAKE_URL, else ./lake")
     region_name: str | None = Field(default=None, description="S3 only: region")
-    endpoint_url: str | None = Field(default=None, description="S3 only: endpoint of a store that is not AWS's")
+    endpoint_url: str | None = Field(default=None, description="S3 only: endpoint of another store than AWS")
     profile_name: str | None = Field(default=None, description="S3 only: profile of the shared configuration")
     connect_timeout_s: float = Field(default=4, description="Buckets: seconds to wait for a connection")
     answer_timeout_s: float = Field(default=9, description="Buckets: seconds to wait for the next bytes of an answer")
-    retry_timeout_s: float = Field(default=18, description="Buckets: seconds after which no request is tried again")
-    tries: int = Field(default=5, description="Buckets: how often a request is tried before it is given up")
+    retry_timeout_s: float = Field(default=18, description="Buckets: seconds after which no request is retried")
+    tries: int = Field(default=5, description="Buckets: attempts per request")
 
     @property
     def lake_url(self) -> str:
-        """The URL in force."""
+        """Return the URL in use."""
         return self.url or settings.lake_url()
 
     def open(self) -> Lake:
-        """The lake, ready to read and write; the folder of a local one is made."""
+        """Open the lake; the folder of a local one is created."""
         patience = Patience(self.connect_timeout_s, self.answer_timeout_s, self.retry_timeout_s, self.tries)
         if not self.lake_url.startswith("s3://"):
             return Lake.open(self.lake_url, patience=patience)
-        # dagster-aws takes half a second to import and brings boto3: only those who use S3 pay for it.
+        # dagster-aws takes half a second to import and brings boto3: only S3 needs it.
         from dagster_aws.s3 import S3Resource  # noqa: PLC0415
 
         s3 = S3Resource(

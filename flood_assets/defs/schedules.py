@@ -1,47 +1,45 @@
-"""When the API is asked. What a run then does is in `jobs.py` and `assets/`."""
+"""The times at which jobs run. The jobs and the runs of a tick are in `jobs.py`."""
 
 from collections.abc import Sequence
 
 import dagster as dg
 
-from flood_assets.defs.jobs import housekeeping_job, reconcile_job, refresh_job, refresh_requests, whole_day
-from flood_assets.defs.resources import Clock
-from flood_assets.partitions import partition_key, retained_windows, utc
+from flood_assets.defs.housekeeping import housekeeping_job
+from flood_assets.defs.jobs import reconcile_job, refresh_job, refresh_requests, tick, whole_day
+from flood_assets.defs.resources import Clock, LakeResource
+from flood_assets.errors import FloodAssetsError
+from flood_assets.partitions import utc, window_of
 
 
 @dg.schedule(
     job=refresh_job,
     # Data on the API changes at most every 15 minutes; gauges that report on time show three minutes later.
     cron_schedule="*/15 * * * *",
-    description="Fill what is missing; the first tick of an hour also takes a snapshot of the gauges.",
+    description="Fetch the newest readings; the first tick of an hour also takes a snapshot of the gauges.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest]:
-    """A tick: fill what is missing. The first tick of an hour also takes a snapshot of the gauges.
-
-    Whether one is due is judged by what Dagster has recorded of this hour's window, so that a missed tick is made up
-    for. Not by what it recorded last: a cleanup records of older windows that they hold nothing.
-    """
+def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> Sequence[dg.RunRequest]:
+    """Request the runs of a tick; the lake, not Dagster's records, says whether a snapshot is due."""
     now = utc(context.scheduled_execution_time)
-    stations, measures = (
-        context.instance.get_materialized_partitions(dg.AssetKey(asset)) for asset in ("stations", "measures")
-    )
-    known = [window for window in retained_windows(now) if partition_key(window) in stations & measures]
-    return refresh_requests(now, known)
+    try:
+        return tick(lake.open(), now)
+    except FloodAssetsError:
+        # The run meets the same fault, reports it and retries; a snapshot waits for the next tick.
+        return refresh_requests(now, [window_of(now)])
 
 
 @dg.schedule(
     job=reconcile_job,
     # Between two ticks, so that neither waits for the other.
     cron_schedule="7 1,7,13,19 * * *",
-    description="Read the last 24 hours whole, for corrections and readings that came out of order.",
+    description="Read the last 24 hours again, to find corrections and readings that arrived out of order.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext, clock: Clock) -> dg.RunRequest:
-    """Read the whole day again: corrections and readings that came out of order are not to be seen otherwise.
+    """Request a run over the last 24 hours: nothing else finds corrections and readings out of order.
 
-    The day is that of the clock and not of the tick: a daemon that was away makes up for the newest tick that it
-    missed, up to six hours late, and part of that tick's day cannot be had any more.
+    The clock decides the windows, not the tick: a daemon that was down starts the latest missed tick up to six hours
+    late, and part of that tick's day has expired by then.
     """
     due = utc(context.scheduled_execution_time)
     return dg.RunRequest(run_key=f"reconcile {due.isoformat()}", tags=whole_day(clock.now()))
@@ -50,9 +48,9 @@ def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext, clock: Clock)
 @dg.schedule(
     job=housekeeping_job,
     cron_schedule="41 * * * *",
-    description="Prune Dagster's own records of runs.",
+    description="Delete Dagster's own records of old runs.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def housekeeping_every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Prune Dagster's own records a little every hour, so that no single cleanup is long."""
+    """Request a little housekeeping every hour, so that none takes long."""
     return dg.RunRequest(run_key=f"housekeeping {utc(context.scheduled_execution_time).isoformat()}")

@@ -1,4 +1,4 @@
-"""What is looked at from time to time: whether the lake holds anything past its day."""
+"""The sensor that requests a cleanup of the lake."""
 
 import dagster as dg
 
@@ -7,7 +7,7 @@ from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.errors import FloodAssetsError
 from flood_assets.partitions import partition_key
 
-_UNDER_WAY = [
+_UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -17,30 +17,30 @@ _UNDER_WAY = [
 
 @dg.sensor(
     job=retention_job,
-    # Readings expire every 15 minutes. Readers cut at 24 hours by themselves, so nobody sees what is between.
+    # Readings expire every 15 minutes. Readers cut at 24 hours by themselves, so nobody sees expired rows meanwhile.
     minimum_interval_seconds=15 * 60,
-    description="Ask for a cleanup when the lake holds anything older than 24 hours.",
+    description="Request a cleanup when the lake holds anything older than 24 hours.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def retention_sensor(
     context: dg.SensorEvaluationContext, lake: LakeResource, clock: Clock
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a cleanup when a window has expired or the one that the cutoff crosses holds rows past it.
+    """Request a cleanup when a window has expired or the one that contains the cutoff holds expired rows.
 
-    It looks at the lake and remembers nothing: a cleanup that failed is asked for again, as long as its reason is
-    there. It has no run key for the same reason: Dagster never launches twice for one.
+    Without a cursor and without a run key, for which Dagster would never launch twice: a cleanup that failed is
+    requested again.
     """
     now = clock.now()
     try:
         expired = lake.open().expired(now)
     except FloodAssetsError as error:
-        # Raised, the tick fails and shows the whole traceback; the next tick looks again in any case.
-        return dg.SkipReason(f"the lake cannot be looked at: {error}")
+        # Raised, the tick would fail with a traceback; the next tick tries again in any case.
+        return dg.SkipReason(f"the lake could not be read: {error}")
     if not expired:
         return dg.SkipReason("nothing in the lake is older than 24 hours")
-    running = context.instance.get_runs(dg.RunsFilter(job_name=retention_job.name, statuses=_UNDER_WAY), limit=1)
-    if running:
-        return dg.SkipReason(f"cleanup {running[0].run_id} is under way")
+    unfinished = dg.RunsFilter(job_name=retention_job.name, statuses=_UNFINISHED)
+    if running := context.instance.get_run_records(unfinished, limit=1):
+        return dg.SkipReason(f"cleanup {running[0].dagster_run.run_id} has not finished")
     oldest = min(found.window for found in expired)
     return dg.RunRequest(
         tags={"flood_assets/reason": f"windows to clean up: {len(expired)}, the oldest {partition_key(oldest)}"}

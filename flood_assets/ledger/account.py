@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 
 from flood_assets.grouping import BLOCK_ROWS, Blocks, Ints, Piece
 from flood_assets.lake import watermarks as marking
-from flood_assets.lake.lake import READERS, Lake
+from flood_assets.lake.lake import READERS, Lake, WindowChange
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger import delays as lateness
 from flood_assets.ledger.counts import counts_of
 from flood_assets.ledger.day import LISTED, READ, Day, day_piece
 from flood_assets.ledger.delays import delays_of
 from flood_assets.ledger.intervals import reporting_intervals
-from flood_assets.partitions import retained_windows
+from flood_assets.partitions import retained_windows, window_of
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
 
 # The columns of `schemas.COMPLETENESS` that count; what is missing is the sum of the causes.
@@ -36,12 +36,14 @@ class Account:
         timeliness: reporting interval and delay of each measure, schema `schemas.TIMELINESS`.
         asked: when the API was asked for what.
         lost: windows of readings whose object is damaged: their readings count as not fetched.
+        now: when it was counted.
     """
 
     windows: Mapping[datetime, pa.Table]
     timeliness: pa.Table
     asked: marking.Asked
     lost: frozenset[datetime]
+    now: datetime
 
     def of_each(self, count: str) -> Ints:
         """Sum a count over all windows, for each measure in the order of `timeliness`."""
@@ -53,6 +55,20 @@ class Account:
     def totals(self) -> dict[str, int]:
         """Sum each count over all measures and windows."""
         return {name: int(self.of_each(name).sum()) for name in COUNTS}
+
+    def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
+        """Store the counts in their windows and `timeliness` in the current one; return the changes by table.
+
+        Raises:
+            LakeError: the lake could not be read or written.
+        """
+        counts = [
+            change for each, rows in self.windows.items() for change in lake.put_snapshots(COMPLETENESS, [each], rows)
+        ]
+        return {
+            COMPLETENESS.name: counts,
+            TIMELINESS.name: lake.put_snapshots(TIMELINESS, [window_of(self.now)], self.timeliness),
+        }
 
 
 def take(
@@ -111,7 +127,7 @@ def take(
         timeliness.append(lateness.table(day, intervals, delays, now))
     nobody = COMPLETENESS.schema.empty_table()
     by_window = {window: pa.concat_tables([nobody, *(each[window] for each in counts)]) for window in windows}
-    return Account(by_window, pa.concat_tables(timeliness), asked, lost)
+    return Account(by_window, pa.concat_tables(timeliness), asked, lost, now)
 
 
 def _of(measures: pa.Array, known: pa.Table) -> pa.Table:

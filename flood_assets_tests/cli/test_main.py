@@ -82,19 +82,21 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     header, rule, *rows = result.output.splitlines()
     assert header.split() == ["table", "windows", "rows", "new", "revised", "same", "written", "bytes"]
     assert set(rule.strip()) == {"─"}
-    names = ["measures", "stations", "readings", "completeness"]
-    assert [row.split()[:2] for row in rows[:4]] == [[name, "25"] for name in names]
+    windows = {"measures": "25", "stations": "25", "readings": "25", "timeliness": "1", "completeness": "25"}
+    assert [row.split()[:2] for row in rows[:5]] == [list(each) for each in windows.items()]
     held = len(place.lake.read(READINGS, now=NOW))
     assert rows[2].split()[2:] == [
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
-    assert rows[4] == "first fill: downloading the whole day"
-    parts = ["seconds", "gauges", "download", "parse", "store", "ledger", "checks", "telling", "Dagster"]
-    assert rows[5].split() == parts
-    spent = [float(part) for part in rows[7].split()]
+    assert rows[5] == "first fill: downloading the whole day"
+    parts = [
+        "seconds", "snapshots", "download", "parse", "store", "ledger", "checks", "reporting", "Dagster"
+    ]  # fmt: skip
+    assert rows[6].split() == parts
+    spent = [float(part) for part in rows[8].split()]
     assert len(spent) == len(parts)
     assert spent[0] == pytest.approx(sum(spent[1:]), abs=0.06), "each second is somebody's"
-    assert rows[8:] == ["11 of 11 checks passed"]
+    assert rows[9:] == ["11 of 11 checks passed"]
 
 
 def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(place, run):
@@ -244,7 +246,7 @@ def test_the_table_of_a_whole_country_fits_into_80_columns():
 
     many = [told("readings", 24_000, 150_000) for _ in range(25)]
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(terminal._table([told("stations", 5_500, 900_000), *many]))
+    console.print(terminal._table({"stations": [told("stations", 5_500, 900_000)], "readings": many}))
     text = console.export_text()
     console.file.close()
     assert fits(text)

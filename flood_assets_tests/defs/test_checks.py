@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flood_assets import quality
-from flood_assets.defs.checks import COMPLETENESS_CHECKS, READINGS_CHECKS, look, plausible
+from flood_assets.defs.checks.completeness import COMPLETENESS_CHECKS
+from flood_assets.defs.checks.readings import READINGS_CHECKS, look
+from flood_assets.defs.checks.values import plausible
 from flood_assets.grouping import Blocks, Piece
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import encode
@@ -108,10 +110,10 @@ def test_damage_to_a_window_that_no_tick_touches_is_found_and_filled_again(fille
     data[part] = b"x" * len(data[part])
     filled.lake.store.put(found.key, bytes(data), replaces=whole.meta)
     checks = judged(filled)
-    assert failed(checks) == {"windows_can_be_read"}
-    told = said(checks["windows_can_be_read"])
+    assert failed(checks) == {"windows_readable"}
+    told = said(checks["windows_readable"])
     assert (told["damaged"], told["windows"]) == (1, 24)
-    assert told["kept_as"].startswith("_quarantine/readings/date=2026-10-15/hour=06/")
+    assert told["quarantined_as"].startswith("_quarantine/readings/date=2026-10-15/hour=06/")
     assert filled.tick().success
     assert not failed(judged(filled))
     assert stored_keys(filled) == before
@@ -128,8 +130,8 @@ def test_an_empty_lake_is_no_fault_but_a_warning(place):
     checks = judged(place)
     assert failed(checks) == {"known_measures", "fresh_measures"}
     assert all(checks[name].severity == dg.AssetCheckSeverity.WARN for name in failed(checks))
-    assert failed(judged(place, "stations")) == {"stations_are_sound"}
-    assert failed(judged(place, "measures")) == {"measures_are_sound"}
+    assert failed(judged(place, "stations")) == {"stations_valid"}
+    assert failed(judged(place, "measures")) == {"measures_valid"}
 
 
 def test_rows_that_are_there_twice_are_found(filled):
@@ -137,7 +139,7 @@ def test_rows_that_are_there_twice_are_found(filled):
     checks = judged(filled)
     assert failed(checks) == {"unique_keys"}
     assert checks["unique_keys"].severity == dg.AssetCheckSeverity.ERROR
-    assert said(checks["unique_keys"])["rows_too_many"] == 7
+    assert said(checks["unique_keys"])["duplicate_rows"] == 7
 
 
 def test_a_reading_in_another_windows_file_is_found(filled):
@@ -147,8 +149,8 @@ def test_a_reading_in_another_windows_file_is_found(filled):
 
     plant(filled, READINGS, WINDOW, shifted)
     checks = judged(filled)
-    assert failed(checks) == {"times_inside_their_window"}
-    assert said(checks["times_inside_their_window"]) == {
+    assert failed(checks) == {"times_in_window"}
+    assert said(checks["times_in_window"]) == {
         "windows": 25,
         "misplaced_rows": 2,
         "first_window": "2026-10-15 06:00",
@@ -161,7 +163,7 @@ def test_a_reading_at_the_very_start_of_its_window_is_inside_and_at_the_end_is_n
         return with_column(rows, "date_time", [WINDOW, WINDOW + HOUR, *at[2:]])
 
     plant(filled, READINGS, WINDOW, lambda rows: moved(rows.slice(0, 20)))
-    assert said(judged(filled)["times_inside_their_window"])["misplaced_rows"] == 1
+    assert said(judged(filled)["times_in_window"])["misplaced_rows"] == 1
 
 
 def test_measures_that_no_snapshot_knows_are_found_and_named(filled):
@@ -171,7 +173,7 @@ def test_measures_that_no_snapshot_knows_are_found_and_named(filled):
     assert failed(checks) == {"known_measures"}
     metadata = said(checks["known_measures"])
     assert metadata["unknown"] == metadata["measures"] > 40
-    assert len(metadata["some_of_them"].split(", ")) == 5
+    assert len(metadata["examples"].split(", ")) == 5
 
 
 def test_a_lake_that_has_fallen_behind_is_found(filled):
@@ -190,14 +192,14 @@ def test_rows_past_their_day_are_forgiven_for_an_hour_and_then_found(filled):
     assert filled.tick().success
     checks = judged(filled)
     assert not failed(checks)
-    assert said(checks["nothing_past_its_day"])["rows_past_24_hours"] > 0
+    assert said(checks["nothing_expired"])["expired_rows"] > 0
     filled.at(NOW + timedelta(minutes=70))
     assert filled.tick().success
     checks = judged(filled)
-    assert failed(checks) == {"nothing_past_its_day"}
-    assert said(checks["nothing_past_its_day"])["oldest_reading"] < said(checks["nothing_past_its_day"])["cutoff"]
+    assert failed(checks) == {"nothing_expired"}
+    assert said(checks["nothing_expired"])["oldest_reading"] < said(checks["nothing_expired"])["cutoff"]
     assert filled.expire().success
-    assert said(judged(filled)["nothing_past_its_day"])["rows_past_24_hours"] == 0
+    assert said(judged(filled)["nothing_expired"])["expired_rows"] == 0
 
 
 def test_implausible_values_are_counted_by_test_and_named_and_a_few_turn_nothing_red(filled):
@@ -213,7 +215,7 @@ def test_implausible_values_are_counted_by_test_and_named_and_a_few_turn_nothing
     assert told["any_test_fail"] == 33
     assert told["rate_of_change_suspect"] >= 1
     assert told["failing_measures"] == 2
-    assert told["some_of_them"] == f"{broken} (32), {spiked} (1)"
+    assert told["examples"] == f"{broken} (32), {spiked} (1)"
     assert told["fail_percent"] == pytest.approx(100 * 33 / told["rows"], abs=0.001)
 
 
@@ -227,7 +229,7 @@ def test_more_than_one_failing_value_in_a_hundred_turns_the_check_red_as_a_warni
     told = said(checks["plausible_values"])
     assert told["fail_percent"] > 1
     assert told["failing_measures"] == 6
-    assert len(told["some_of_them"].split(", ")) == 5
+    assert len(told["examples"].split(", ")) == 5
 
 
 @st.composite
@@ -274,7 +276,7 @@ def test_values_judged_in_blocks_of_any_size_are_counted_as_the_flags_of_all_at_
     failing = Counter(rows["measure_id"].filter(pc.equal(flags["flag"], quality.FAIL)).to_pylist())
     worst = sorted(failing, key=lambda measure: (-failing[measure], measure))[:5]
     assert told["failing_measures"] == len(failing)
-    assert told["some_of_them"] == (", ".join(f"{measure} ({failing[measure]})" for measure in worst) or "none")
+    assert told["examples"] == (", ".join(f"{measure} ({failing[measure]})" for measure in worst) or "none")
 
 
 def test_each_window_is_fetched_once_and_damage_to_any_column_is_found(filled, monkeypatch):
@@ -302,25 +304,25 @@ def test_each_window_is_fetched_once_and_damage_to_any_column_is_found(filled, m
 
 def test_a_station_that_is_there_twice_is_found(filled):
     plant(filled, STATIONS, window_of(NOW), lambda rows: pa.concat_tables([rows, rows.slice(3, 2)]))
-    check = judged(filled, "stations")["stations_are_sound"]
+    check = judged(filled, "stations")["stations_valid"]
     assert not check.passed
-    assert said(check)["rows_too_many"] == 2
+    assert said(check)["duplicate_rows"] == 2
 
 
 def test_stations_without_coordinates_are_found_when_they_are_many(filled):
     plant(filled, STATIONS, window_of(NOW), lambda rows: with_column(rows, "lat", [None] * len(rows)))
-    check = judged(filled, "stations")["stations_are_sound"]
+    check = judged(filled, "stations")["stations_valid"]
     assert not check.passed
     assert said(check)["without_coordinates"] == 40
 
 
 def test_a_measure_that_is_there_twice_is_an_error_and_one_without_a_station_a_warning(filled):
     plant(filled, MEASURES, window_of(NOW), lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
-    twice = judged(filled, "measures")["measures_are_sound"]
+    twice = judged(filled, "measures")["measures_valid"]
     assert (twice.passed, twice.severity) == (False, dg.AssetCheckSeverity.ERROR)
     plant(filled, MEASURES, window_of(NOW), lambda rows: with_column(rows, "station_id", [None] * len(rows)))
     filled.lake.put_snapshot(MEASURES, window_of(NOW), filled.lake.newest_snapshot(MEASURES, NOW).slice(0, 5))
-    homeless = judged(filled, "measures")["measures_are_sound"]
+    homeless = judged(filled, "measures")["measures_valid"]
     assert (homeless.passed, homeless.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert said(homeless)["without_station"] == 5
 

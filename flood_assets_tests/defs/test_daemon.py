@@ -69,7 +69,7 @@ def test_a_backfill_of_the_whole_day_is_one_run_and_two_requests(daemon):
     with daemon.at(NOW):
         backfill = PartitionBackfill.from_asset_partitions(
             backfill_id="day",
-            asset_graph=defs.resolve_asset_graph(),
+            asset_graph=defs().resolve_asset_graph(),
             partition_names=[partition_key(window) for window in retained_windows(NOW)],
             asset_selection=[dg.AssetKey("readings")],
             backfill_timestamp=NOW.timestamp(),

@@ -8,13 +8,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from flood_assets.definitions import build_defs, defs
+from flood_assets.definitions import build_defs
+from flood_assets.definitions import defs as load
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets_tests.conftest import NOW, Place
 
+DEFS = load()
 SNAPSHOT = Path(__file__).parent / "definitions.json"
-GRAPH = defs.resolve_asset_graph()
-OF_TABLES = [dg.AssetKey(name) for name in ("stations", "measures", "readings")]
+GRAPH = DEFS.resolve_asset_graph()
+OF_TABLES = [dg.AssetKey(name) for name in TABLES]
+PARTITIONED = [dg.AssetKey(name) for name in ("stations", "measures", "readings")]
 
 
 def described() -> dict:
@@ -23,20 +26,24 @@ def described() -> dict:
     for key in sorted(GRAPH.get_all_asset_keys()):
         node = GRAPH.get(key)
         partitions = node.partitions_def
-        op = node.assets_def.op
+        # None: stored by the step of another asset.
+        op = node.assets_def.op if node.is_materializable else None
         assets[key.to_user_string()] = {
             "after": sorted(parent.to_user_string() for parent in node.parent_keys),
             "backfill": str(node.backfill_policy and node.backfill_policy.policy_type.value),
             "checks": sorted(check.name for check in node.check_keys),
             "code_version": node.code_version,
+            "can_be_run": node.is_materializable,
             "group": node.group_name,
             "kinds": sorted(node.kinds),
             "owners": list(node.owners),
             "partitions": partitions
             and f"{partitions.cron_schedule} from {partitions.start:%Y-%m-%d %H:%M %Z}"
             f", {partitions.end_offset} to come",
-            "pool": op.pool,
-            "retries": op.retry_policy and f"{op.retry_policy.max_retries} after about {op.retry_policy.delay} s",
+            "pool": op and op.pool,
+            "retries": op
+            and op.retry_policy
+            and f"{op.retry_policy.max_retries} after about {op.retry_policy.delay} s",
         }
     return {
         "assets": assets,
@@ -45,18 +52,18 @@ def described() -> dict:
                 job.asset_layer.executable_asset_keys
                 and [key.to_user_string() for key in job.asset_layer.executable_asset_keys]
             )
-            for job in sorted(defs.resolve_all_job_defs(), key=lambda job: job.name)
+            for job in sorted(DEFS.resolve_all_job_defs(), key=lambda job: job.name)
             if not job.name.startswith("__")
         },
         "schedules": {
             s.name: {"cron": s.cron_schedule, "job": s.job_name, "status": s.default_status.value}
-            for s in defs.schedules
+            for s in DEFS.schedules
         },
         "sensors": {
             s.name: {"seconds": s.minimum_interval_seconds, "job": s.job_name, "status": s.default_status.value}
-            for s in defs.sensors
+            for s in DEFS.sensors
         },
-        "resources": sorted(defs.resources),
+        "resources": sorted(DEFS.resources),
     }
 
 
@@ -67,7 +74,7 @@ def test_the_definitions_are_those_that_were_reviewed():
 
 
 def test_the_definitions_are_valid():
-    dg.Definitions.validate_loadable(defs)
+    dg.Definitions.validate_loadable(DEFS)
 
 
 @pytest.mark.parametrize("key", OF_TABLES, ids=lambda key: key.to_user_string())
@@ -98,13 +105,13 @@ def test_each_asset_says_what_it_is(key):
 
 
 def test_jobs_schedules_and_sensors_say_what_they_are_for():
-    for named in (*defs.resolve_all_job_defs(), *defs.schedules, *defs.sensors):
+    for named in (*DEFS.resolve_all_job_defs(), *DEFS.schedules, *DEFS.sensors):
         if not named.name.startswith("__"):
             assert named.description, named.name
 
 
 def test_a_range_of_windows_is_one_run():
-    for key in OF_TABLES:
+    for key in PARTITIONED:
         assert GRAPH.get(key).backfill_policy == dg.BackfillPolicy.single_run()
 
 
@@ -135,7 +142,8 @@ def test_loading_the_definitions_loads_nothing_that_only_some_runs_need():
     of_dagster = ["sqlalchemy", "alembic", "antlr4", "requests", "dagster_graphql", "dagster_webserver", "uvicorn"]
     parts = ["dagster._core.execution.backfill", "dagster._core.remote_representation", "dagster._grpc"]
     heavy = [*tables, *stores, *of_dagster, *parts]
-    found = python(f"import sys, flood_assets.definitions\nprint(*[name for name in {heavy} if name in sys.modules])")
+    loaded = f"print(*[name for name in {heavy} if name in sys.modules])"
+    found = python(f"import sys\nfrom flood_assets.definitions import defs\ndefs()\n{loaded}")
     assert (found.returncode, found.stdout.strip(), found.stderr) == (0, "", "")
 
 
@@ -159,9 +167,9 @@ def test_loading_the_definitions_asks_nobody_and_warns_of_nothing():
         "    warnings.simplefilter('error', kind)\n"
         # Dagster's own; also named in pyproject.toml.
         "warnings.filterwarnings('ignore', '.*__fields__.*')\n"
-        "import flood_assets.definitions as d\n"
-        "dg.Definitions.validate_loadable(d.defs)\n"
-        "d.defs.get_repository_def()\n"
+        "from flood_assets.definitions import defs\n"
+        "dg.Definitions.validate_loadable(defs())\n"
+        "defs().get_repository_def()\n"
     )
     found = python(code, FLOOD_API_URL="not a url", FLOOD_LAKE_URL="x3://nowhere", FLOOD_NOW="whenever")
     assert (found.returncode, found.stderr) == (0, "")

@@ -3,8 +3,8 @@
 import dagster as dg
 import pytest
 
-from flood_assets.defs.assets.common import WindowError
 from flood_assets.defs.failures import explained
+from flood_assets.defs.windows import WindowError
 from flood_assets.ea.http import NotFoundError
 from flood_assets.errors import ClockError, FloodAssetsError, LakeError, SettingsError, SourceError
 from flood_assets.lake.parquet import DamagedWindowError
@@ -20,7 +20,7 @@ from flood_assets_tests.conftest import failure_of
         (DamagedWindowError("file:///lake/readings", "no footer"), True),
         (SettingsError("FLOOD_API_URL is 'x'"), False),
         (ClockError("the clock is wrong"), False),
-        (WindowError("window x cannot be had"), False),
+        (WindowError("window x is not available"), False),
         (FloodAssetsError("something else"), False),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
@@ -51,4 +51,4 @@ def test_a_run_that_is_told_to_stop_does_not_try_again(stop):
     result = dg.materialize([asked], raise_on_error=False)
     assert not result.success
     assert len(tries) == 1
-    assert failure_of(result).startswith("the run was told to stop")
+    assert failure_of(result).startswith("the run was stopped")

@@ -10,8 +10,8 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from dagster._core.test_utils import create_run_for_test, freeze_time
 
 from flood_assets.definitions import defs
-from flood_assets.defs.assets.common import hourly_windows
 from flood_assets.defs.housekeeping import HousekeepingConfig, prune
+from flood_assets.defs.windows import hourly_windows
 from flood_assets.partitions import partition_key, window_of
 from flood_assets_tests.conftest import HOUR, NOW, Place
 
@@ -28,7 +28,7 @@ def kept(instance: dg.DagsterInstance) -> set[str]:
 
 
 def check_results(instance: dg.DagsterInstance) -> list:
-    key = dg.AssetCheckKey(dg.AssetKey("measures"), "measures_are_sound")
+    key = dg.AssetCheckKey(dg.AssetKey("measures"), "measures_valid")
     return instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
 
 
@@ -189,10 +189,14 @@ def raises(error: type[BaseException]):
 def test_the_job_tells_how_many_runs_went(instance):
     for days in (9, 1):
         run_of(instance, days, dg.DagsterRunStatus.SUCCESS)
-    result = defs.resolve_job_def("housekeeping_job").execute_in_process(
-        instance=instance,
-        resources={},
-        run_config={"ops": {"prune_runs": {"config": {"keep_days": 0.5}}}},
+    result = (
+        defs()
+        .resolve_job_def("housekeeping_job")
+        .execute_in_process(
+            instance=instance,
+            resources={},
+            run_config={"ops": {"prune_runs": {"config": {"keep_days": 0.5}}}},
+        )
     )
     assert result.success
     (output,) = [event for event in result.all_events if event.is_successful_output]

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from flood_assets.defs.assets.common import hourly_windows
+from flood_assets.defs.windows import hourly_windows
 from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import HOUR, NOW, Place, failure_of

@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from flood_assets.definitions import defs
+from flood_assets.definitions import build_defs
+from flood_assets.defs.jobs import tick as requests_of_a_tick
 from flood_assets.defs.jobs import whole_day
 from flood_assets.defs.schedules import housekeeping_every_hour, reconcile_every_6_hours, refresh_every_15_minutes
-from flood_assets.partitions import partition_key, window_of
-from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, StoppedClock
+from flood_assets.partitions import partition_key, retained_windows, window_of
+from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, StoppedClock, failure_of
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
@@ -19,14 +21,15 @@ def utc(text: str) -> datetime:
 
 
 def tick(
-    schedule: dg.ScheduleDefinition, moment: datetime, instance: dg.DagsterInstance, now: datetime | None = None
+    schedule: dg.ScheduleDefinition, moment: datetime, place: Place, now: datetime | None = None
 ) -> list[dg.RunRequest]:
-    """What a schedule asks for at a tick that is evaluated when it is due, or at `now`."""
+    """Evaluate a tick of a schedule when it is due, or at `now`."""
+    clock = StoppedClock(moment=(now or moment).isoformat())
     with dg.build_schedule_context(
-        instance=instance,
-        resources={"clock": StoppedClock(moment=(now or moment).isoformat())},
+        instance=place.instance,
+        resources={"clock": clock, "lake": place.lake_resource},
         scheduled_execution_time=moment,
-        repository_def=defs.get_repository_def(),
+        repository_def=place.defs.get_repository_def(),
     ) as context:
         return schedule.evaluate_tick(context).run_requests
 
@@ -55,22 +58,22 @@ def gauges(requests: list[dg.RunRequest]) -> list[str]:
         ("2026-10-25 01:15", "2026-10-24-01:00", "2026-10-25-01:00"),
     ],
 )
-def test_a_tick_asks_for_the_readings_of_the_25_windows_of_the_day(moment, first, last, instance):
-    *_, request = tick(refresh_every_15_minutes, utc(moment), instance)
+def test_a_tick_asks_for_the_readings_of_the_25_windows_of_the_day(moment, first, last, on_disk):
+    *_, request = tick(refresh_every_15_minutes, utc(moment), on_disk)
     assert request.asset_selection == [dg.AssetKey("readings"), dg.AssetKey("completeness")]
     assert tuple(request.tags[name] for name in RANGE) == (first, last)
     assert request.run_config == {"ops": {"readings": {"config": {"incremental": True}}}}
     assert request.partition_key is None
 
 
-def test_a_tick_by_british_summer_time_is_the_same_moment(instance):
+def test_a_tick_by_british_summer_time_is_the_same_moment(on_disk):
     moment = datetime(2026, 10, 20, 1, 0, tzinfo=UTC)
     summer = moment.astimezone(datetime.strptime("+0100", "%z").tzinfo)
-    assert tick(refresh_every_15_minutes, summer, instance) == tick(refresh_every_15_minutes, moment, instance)
+    assert tick(refresh_every_15_minutes, summer, on_disk) == tick(refresh_every_15_minutes, moment, on_disk)
 
 
-def test_the_first_tick_of_all_takes_a_snapshot_first_for_the_whole_day(instance):
-    snapshot, readings = tick(refresh_every_15_minutes, utc("2026-11-21 09:45"), instance)
+def test_the_first_tick_of_all_takes_a_snapshot_first_for_the_whole_day(on_disk):
+    snapshot, readings = tick(refresh_every_15_minutes, utc("2026-11-21 09:45"), on_disk)
     assert [snapshot.tags[name] for name in RANGE] == ["2026-11-20-09:00", "2026-11-21-09:00"]
     assert snapshot.asset_selection == [dg.AssetKey("stations"), dg.AssetKey("measures")]
     assert snapshot.run_key != readings.run_key
@@ -81,7 +84,7 @@ def test_a_snapshot_is_taken_once_an_hour(on_disk: Place):
     taken = []
     for number in range(9):
         moment = NOW.replace(minute=0, second=0) + number * QUARTER
-        due = gauges(tick(refresh_every_15_minutes, moment, place.instance))
+        due = gauges(tick(refresh_every_15_minutes, moment, place))
         taken.append(len(due))
         if due:
             snapshot(place.at(moment + timedelta(seconds=20)), window_of(moment))
@@ -92,7 +95,7 @@ def test_a_snapshot_that_was_missed_or_failed_is_made_up_for_by_the_next_tick(on
     snapshot(on_disk, window_of(NOW))
     hour = window_of(NOW) + HOUR
     for minutes in (0, 15, 30):
-        due = gauges(tick(refresh_every_15_minutes, hour + timedelta(minutes=minutes), on_disk.instance))
+        due = gauges(tick(refresh_every_15_minutes, hour + timedelta(minutes=minutes), on_disk))
         assert due == [partition_key(hour)]
 
 
@@ -103,40 +106,40 @@ def test_a_cleanup_makes_no_further_snapshot_due(on_disk):
     snapshot(on_disk, moment)
     # Leaves tombstones of yesterday's snapshots, which are newer than today's snapshot.
     assert on_disk.expire().success
-    assert gauges(tick(refresh_every_15_minutes, moment + QUARTER, on_disk.instance)) == []
+    assert gauges(tick(refresh_every_15_minutes, moment + QUARTER, on_disk)) == []
 
 
 def test_a_snapshot_that_a_person_took_of_an_older_window_does_not_stand_for_this_hours(on_disk):
     snapshot(on_disk, window_of(NOW))
     older = window_of(NOW) - 3 * HOUR
     snapshot(on_disk, older)
-    assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15), on_disk.instance)) == []
-    assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15) + HOUR, on_disk.instance)) != []
+    assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15), on_disk)) == []
+    assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15) + HOUR, on_disk)) != []
 
 
-def test_reconcile_asks_for_the_whole_day_and_leaves_the_reading_to_the_asset(instance):
+def test_reconcile_asks_for_the_whole_day_and_leaves_the_reading_to_the_asset(on_disk):
     moment = utc("2026-11-21 07:07")
-    (request,) = tick(reconcile_every_6_hours, moment, instance)
+    (request,) = tick(reconcile_every_6_hours, moment, on_disk)
     assert {name: request.tags[name] for name in RANGE} == whole_day(moment)
     assert not request.run_config
 
 
-def test_a_reconcile_that_a_daemon_makes_up_for_hours_late_is_over_the_day_that_can_still_be_had(instance):
+def test_a_reconcile_that_a_daemon_makes_up_for_hours_late_is_over_the_day_that_can_still_be_had(on_disk):
     due, late = utc("2026-11-21 07:07"), utc("2026-11-21 12:50")
-    (request,) = tick(reconcile_every_6_hours, due, instance, now=late)
+    (request,) = tick(reconcile_every_6_hours, due, on_disk, now=late)
     assert {name: request.tags[name] for name in RANGE} == whole_day(late)
-    assert request.run_key == tick(reconcile_every_6_hours, due, instance)[0].run_key
+    assert request.run_key == tick(reconcile_every_6_hours, due, on_disk)[0].run_key
 
 
-def test_housekeeping_asks_for_one_run_without_settings(instance):
-    (request,) = tick(housekeeping_every_hour, utc("2026-11-21 07:41"), instance)
+def test_housekeeping_asks_for_one_run_without_settings(on_disk):
+    (request,) = tick(housekeeping_every_hour, utc("2026-11-21 07:41"), on_disk)
     assert not request.run_config
 
 
-def test_each_tick_has_run_keys_of_its_own_so_that_a_repeated_tick_launches_nothing_twice(instance):
+def test_each_tick_has_run_keys_of_its_own_so_that_a_repeated_tick_launches_nothing_twice(on_disk):
     for schedule in (refresh_every_15_minutes, reconcile_every_6_hours, housekeeping_every_hour):
         first, again, next_one = (
-            {request.run_key for request in tick(schedule, utc(f"2026-11-21 {time}"), instance)}
+            {request.run_key for request in tick(schedule, utc(f"2026-11-21 {time}"), on_disk)}
             for time in ("07:00", "07:00", "07:15")
         )
         assert first == again
@@ -146,23 +149,23 @@ def test_each_tick_has_run_keys_of_its_own_so_that_a_repeated_tick_launches_noth
 
 def test_what_a_tick_asks_for_is_what_the_jobs_can_do(on_disk):
     place = on_disk
-    for request in tick(refresh_every_15_minutes, NOW.replace(minute=0, second=0), place.instance):
+    for request in tick(refresh_every_15_minutes, NOW.replace(minute=0, second=0), place):
         result = place.run("refresh_job", request)
         assert result.success
-    (request,) = tick(reconcile_every_6_hours, NOW.replace(second=0), place.instance)
+    (request,) = tick(reconcile_every_6_hours, NOW.replace(second=0), place)
     assert place.run("reconcile_job", request).success
-    (request,) = tick(housekeeping_every_hour, NOW, place.instance)
+    (request,) = tick(housekeeping_every_hour, NOW, place)
     assert place.run("housekeeping_job", request).success
 
 
 def test_all_start_by_themselves():
-    schedules = defs.schedules
+    schedules = build_defs().schedules
     assert len(schedules) == 3
     assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in schedules)
 
 
 def test_reconcile_and_housekeeping_do_not_meet_a_tick():
-    minutes = {schedule.name: schedule.cron_schedule.split()[0] for schedule in defs.schedules}
+    minutes = {schedule.name: schedule.cron_schedule.split()[0] for schedule in build_defs().schedules}
     assert minutes == {
         "refresh_every_15_minutes": "*/15",
         "reconcile_every_6_hours": "7",
@@ -172,4 +175,37 @@ def test_reconcile_and_housekeeping_do_not_meet_a_tick():
 
 def test_a_snapshot_of_measures_without_stations_is_asked_for_again(on_disk):
     assert on_disk.materialize("measures", window_of(NOW)).success
-    assert gauges(tick(refresh_every_15_minutes, NOW, on_disk.instance)) == [partition_key(window_of(NOW))]
+    assert gauges(tick(refresh_every_15_minutes, NOW, on_disk)) == [partition_key(window_of(NOW))]
+
+
+def test_a_new_lake_gets_its_snapshots_although_dagster_has_recorded_some_of_another(on_disk: Place, tmp_path):
+    snapshot(on_disk, window_of(NOW))
+    on_disk.lake_url = (tmp_path / "another").as_uri()
+    snapshots, readings = tick(refresh_every_15_minutes, NOW.replace(second=0), on_disk)
+    assert [snapshots.tags[name] for name in RANGE] == [readings.tags[name] for name in RANGE]
+    for request in (snapshots, readings):
+        assert on_disk.run("refresh_job", request).success
+    for table in (STATIONS, MEASURES, READINGS):
+        assert [stored.window for stored in on_disk.lake.windows(table)] == retained_windows(NOW)
+
+
+def test_the_terminal_and_the_schedule_request_the_same(on_disk: Place):
+    for moment in (NOW, NOW + HOUR):
+        on_disk.at(moment)
+        scheduled = tick(refresh_every_15_minutes, moment, on_disk)
+        in_the_terminal = requests_of_a_tick(on_disk.lake, moment)
+        assert [(r.asset_selection, {name: r.tags[name] for name in RANGE}, r.run_config) for r in scheduled] == [
+            (r.asset_selection, r.tags, r.run_config) for r in in_the_terminal
+        ]
+        for request in in_the_terminal:
+            assert on_disk.run("refresh_job", request).success
+
+
+@pytest.mark.parametrize("url", ["x3://bucket", "file"], ids=["a wrong setting", "a lake that cannot be listed"])
+def test_a_lake_that_cannot_be_listed_is_reported_by_the_run(on_disk: Place, tmp_path, url):
+    (tmp_path / "file").write_text("not a folder")
+    on_disk.lake_url = url if "://" in url else (tmp_path / url / "lake").as_uri()
+    (request,) = tick(refresh_every_15_minutes, NOW, on_disk)
+    assert request.asset_selection == [dg.AssetKey("readings"), dg.AssetKey("completeness")]
+    told = failure_of(on_disk.run("refresh_job", request))
+    assert "FLOOD_LAKE_URL is 'x3://bucket'" in told or str(tmp_path / "file") in told

@@ -56,7 +56,7 @@ def test_what_it_asks_for_cleans_up_and_then_it_skips(filled):
 def test_it_skips_while_a_cleanup_is_under_way(filled, status):
     run = create_run_for_test(filled.instance, job_name="retention_job", status=status)
     filled.at(NOW + 3 * HOUR)
-    assert look(filled) == f"cleanup {run.run_id} is under way"
+    assert look(filled) == f"cleanup {run.run_id} has not finished"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_other_runs_do_not_keep_it_from_asking(filled):
 def test_a_lake_that_cannot_be_reached_is_a_reason_to_skip(place, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     place.lake_url = (tmp_path / "file" / "lake").as_uri()
-    assert look(place).startswith("the lake cannot be looked at: ")
+    assert look(place).startswith("the lake could not be read: ")
 
 
 def test_a_wrong_setting_is_a_reason_to_skip_with_the_remedy(place):

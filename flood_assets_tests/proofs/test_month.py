@@ -67,13 +67,13 @@ def run(place: Place, job: str, **asked) -> bool:
     """Run a job of the definitions as they are: Dagster keeps a snapshot of each that it has not seen before."""
     settings = {"FLOOD_API_URL": place.api_url, "FLOOD_LAKE_URL": place.lake_url, "FLOOD_NOW": place.now.isoformat()}
     with set_environment(**settings):
-        return defs.resolve_job_def(job).execute_in_process(instance=place.instance, **asked).success
+        return defs().resolve_job_def(job).execute_in_process(instance=place.instance, **asked).success
 
 
 def backfill(instance: dg.DagsterInstance, name: str, now: datetime) -> PartitionBackfill:
     return PartitionBackfill.from_asset_partitions(
         backfill_id=name[-32:],
-        asset_graph=defs.resolve_asset_graph(),
+        asset_graph=defs().resolve_asset_graph(),
         partition_names=[partition_key(window_of(now))],
         asset_selection=[dg.AssetKey("measures")],
         backfill_timestamp=now.timestamp(),

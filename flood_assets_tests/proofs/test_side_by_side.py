@@ -214,7 +214,7 @@ def survive_damage(crowd: Crowd) -> None:
 
     ended, end = crowd.together(now, *zip(WRITERS, TOGETHER, strict=True))
     # Who decodes it first says so, and until the day has been read again nobody knows what it lacks.
-    wrong = [one.failed - {"windows_can_be_read", "everything_fetched"} for one in ended]
+    wrong = [one.failed - {"windows_readable", "everything_fetched"} for one in ended]
     assert not any(wrong), [one.said for one in ended if one.failed]
     assert len(crowd.lake.store.list("_quarantine/readings")) >= 2, "what was damaged is kept"
 

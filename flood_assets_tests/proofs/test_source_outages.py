@@ -46,6 +46,7 @@ def asked_for(place: Place) -> list[dg.RunRequest]:
     """Return what the schedule requests at this moment."""
     context = dg.build_schedule_context(
         instance=place.instance,
+        resources={"lake": place.lake_resource},
         scheduled_execution_time=place.now,
         repository_def=place.defs.get_repository_def(),
     )

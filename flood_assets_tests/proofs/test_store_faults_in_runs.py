@@ -250,9 +250,9 @@ def test_a_damaged_window_of_readings_is_told_of_and_filled_again(filled, kind, 
     # Reported by the run that reads the footer, by the check that decodes the pages, or by both.
     checked = {found.check_name: found for found in first.get_asset_check_evaluations()}
     recorded = filled.materializations("readings", window)[0].metadata.get("quarantined_as")
-    kept = recorded or checked["windows_can_be_read"].metadata["kept_as"]
+    kept = recorded or checked["windows_readable"].metadata["quarantined_as"]
     assert kept.value.startswith(f"_quarantine/{key_of(READINGS, window)}.")
-    assert checked["windows_can_be_read"].passed == (recorded is not None)
+    assert checked["windows_readable"].passed == (recorded is not None)
     assert {key: value for key, value in stored(filled).items() if key in before}.keys() == {
         key for key in before if key[1] > filled.now - 24 * HOUR
     }
@@ -268,8 +268,8 @@ def test_the_checks_find_a_flipped_byte_in_whatever_column(filled):
         whole = filled.lake.store.get(key_of(READINGS, window)).data.to_pybytes()
         put_raw(filled.lake, key_of(READINGS, window), with_a_flipped_value(whole, column))
     checks = judged(filled)
-    assert "windows_can_be_read" in failed(checks)
-    assert said(checks["windows_can_be_read"])["damaged"] == len(READINGS.schema.names) == 9
+    assert "windows_readable" in failed(checks)
+    assert said(checks["windows_readable"])["damaged"] == len(READINGS.schema.names) == 9
     assert filled.tick().success
     assert is_sound(filled)
 
@@ -310,8 +310,8 @@ def test_a_damaged_snapshot_is_told_of_and_replaced_by_the_next(filled, table, h
     window = WINDOW - hours_ago * HOUR
     spoilt = damage(filled, key_of(table, window))
     checks = judged(filled, table.name)
-    assert failed(checks) == {f"{table.name}_are_sound"}
-    assert said(checks[f"{table.name}_are_sound"])["damaged"] == 1
+    assert failed(checks) == {f"{table.name}_valid"}
+    assert said(checks[f"{table.name}_valid"])["damaged"] == 1
     # The readings of the hour go on with an older snapshot.
     tick = filled.at(NOW + QUARTER).tick()
     assert all(check.passed for check in tick.get_asset_check_evaluations())

@@ -27,7 +27,7 @@ from typing import Any, Literal, NoReturn
 When = Literal["before", "during", "after"]
 
 # What a run that went well may say of others: gauges are silent, a run before it was killed, nobody has cleaned up.
-_JUDGING = {"fresh_measures", "source_moves", "everything_fetched", "nothing_past_its_day"}
+_JUDGING = {"fresh_measures", "source_updating", "everything_fetched", "nothing_expired"}
 
 # A run ends within a second, and on a busy machine within a minute or two. Whoever needs longer hangs.
 PATIENCE_S = 600

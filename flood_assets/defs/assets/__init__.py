@@ -1,1 +1,1 @@
-"""The assets, one file a subject: stations (with measures), readings, completeness, retention."""
+"""The assets: stations with measures, readings with rejects, completeness with timeliness, and retention."""

@@ -1,9 +1,9 @@
-"""The ledger as an asset: what was to be expected of each gauge in each hour, what came, and why the rest did not.
+"""The ledger as assets: completeness per measure and hour, and the timeliness of each measure.
 
-How it is counted is in `flood_assets.ledger`; what is judged of it, in `flood_assets.defs.checks`.
+The counting is in `flood_assets.ledger`, the checks in `flood_assets.defs.checks.completeness`.
 
-The table has hourly windows like the others, but Dagster is told of it as a whole: it is always counted for all of the
-retained day, and an event for each window of each run would be as many records as the readings' own.
+Both tables have hourly windows like the others, but Dagster sees each as a whole: all retained windows are always
+counted, and an event for each window of each run would be as many records as those of the readings.
 """
 
 from collections.abc import Iterator
@@ -11,21 +11,22 @@ from collections.abc import Iterator
 import dagster as dg
 import pyarrow.compute as pc
 
-from flood_assets.defs.assets.common import in_the_lake
+from flood_assets.defs.assets.tables import computed, stored_with
 from flood_assets.defs.charts import table
-from flood_assets.defs.checks import COMPLETENESS_CHECKS, judge_account
+from flood_assets.defs.checks.completeness import COMPLETENESS_CHECKS, judge_account
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.ledger.account import CAUSES, Account, take
 from flood_assets.partitions import partition_key
-from flood_assets.schemas import COMPLETENESS
+from flood_assets.schemas import COMPLETENESS, TIMELINESS
 
-_TOLD = ("expected", "received", "late", "missing", *CAUSES)
+_COUNTS = ("expected", "received", "late", "missing", *CAUSES)
+_COUNTED_FROM = ["readings", "measures"]
 
 
-@in_the_lake(
+@computed(
     COMPLETENESS,
-    deps=["readings"],
+    deps=_COUNTED_FROM,
     # In this step and not in one of their own: the account is at hand here.
     check_specs=[
         dg.AssetCheckSpec(name=name, asset="completeness", description=description)
@@ -35,11 +36,11 @@ _TOLD = ("expected", "received", "late", "missing", *CAUSES)
 def completeness(
     context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock
 ) -> Iterator[dg.MaterializeResult[Account]]:
-    """Of each measure and hour: readings expected, received, late and missing, and for what is missing the cause.
+    """Count readings expected, received, late and missing per measure and hour, with the cause of each gap.
 
-    Keyed by `measure_id` inside an hourly window. Silent: the API had none when it was due. Not due: the gauge usually
-    reports later. Not fetched: our fault. A window whose counts stay is not written again. Loaded through Dagster, it
-    is the retained day.
+    Keyed by `measure_id` inside an hourly window. Silent: the API had no reading when one was due. Not due: the gauge
+    usually reports later. Not fetched: our fault. A window whose counts are unchanged is not written again. Loaded
+    through Dagster, it covers all retained windows.
     """
     with explained():
         now = clock.now()
@@ -47,13 +48,21 @@ def completeness(
     if account.lost:
         context.log.warning("%d windows of readings are damaged: they count as not fetched", len(account.lost))
     totals = account.totals()
-    context.log.info(", ".join(f"{name} {totals[name]:,}" for name in _TOLD))
+    context.log.info(", ".join(f"{name} {totals[name]:,}" for name in _COUNTS))
     hours = [
-        (partition_key(window), *(pc.sum(counts[name]).as_py() or 0 for name in _TOLD))
+        (partition_key(window), *(pc.sum(counts[name]).as_py() or 0 for name in _COUNTS))
         for window, counts in account.windows.items()
     ]
     yield dg.MaterializeResult(
         value=account,
-        metadata={**{name: totals[name] for name in _TOLD}, "hours": table(["window", *_TOLD], hours)},
+        metadata={**{name: totals[name] for name in _COUNTS}, "hours": table(["window", *_COUNTS], hours)},
         check_results=list(judge_account(account, now)),
     )
+
+
+timeliness = stored_with(
+    "completeness",
+    TIMELINESS,
+    "The usual delay of each measure, its newest reading and the time at which the next one is due.",
+    deps=_COUNTED_FROM,
+)

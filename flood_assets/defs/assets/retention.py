@@ -1,7 +1,7 @@
-"""The cleanup: what is older than 24 hours leaves the lake, and Dagster is told that it did.
+"""The cleanup: rows older than 24 hours leave the lake, and Dagster's records follow.
 
-What has expired is decided by the lake from the times of the rows (`flood_assets.lake`); when to clean up, by
-`flood_assets.defs.sensors`.
+The lake decides by the times of the rows what has expired (`flood_assets.lake`); `flood_assets.defs.sensors` decides
+when to clean up.
 """
 
 from collections import defaultdict
@@ -13,21 +13,22 @@ import dagster as dg
 from pydantic import Field
 
 from flood_assets import schemas
-from flood_assets.defs.assets.common import GROUP, OWNERS
+from flood_assets.defs.assets.tables import GROUP, OWNERS
 from flood_assets.defs.charts import table
+from flood_assets.defs.dagster_storage import newest_events
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.lake.retention import Expiry
 from flood_assets.partitions import cutoff, is_expired, partition_key, window_of_key
 
-# Those with a Dagster partition for each window; the lake's other tables expire likewise.
-ASSETS = (schemas.STATIONS, schemas.MEASURES, schemas.READINGS)
+# The assets with a Dagster partition for each window; the other tables expire likewise.
+PARTITIONED = [dg.AssetKey(table.name) for table in (schemas.STATIONS, schemas.MEASURES, schemas.READINGS)]
 
 
 class RetentionConfig(dg.Config):
-    """How to clean up."""
+    """The way in which the lake is cleaned up."""
 
-    dry_run: bool = Field(default=False, description="Only tell what would be deleted and trimmed.")
+    dry_run: bool = Field(default=False, description="Report what would be deleted and trimmed, and change nothing.")
 
 
 @dg.asset(
@@ -35,15 +36,16 @@ class RetentionConfig(dg.Config):
     owners=OWNERS,
     kinds={"python"},
     code_version="1",
+    deps=list(schemas.TABLES),
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS),
 )
 def retention(
     context: dg.AssetExecutionContext, config: RetentionConfig, lake: LakeResource, clock: Clock
 ) -> dg.MaterializeResult[None]:
-    """Deletes windows that have expired and trims the one that the cutoff crosses, in every table of the lake.
+    """Delete expired windows of every table and trim the one that contains the cutoff.
 
-    Nothing inside the last 24 hours is ever touched. Each expired window that Dagster still shows as holding rows
-    is recorded as empty.
+    Nothing inside the last 24 hours is ever touched. An expired window for which Dagster still shows rows is recorded
+    as empty.
     """
     now = clock.now()
     with explained():
@@ -55,7 +57,7 @@ def retention(
 
 
 def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict[str, Any]:
-    """What a cleanup did, or would do, as metadata."""
+    """Return metadata that summarises a cleanup."""
     by_table: dict[tuple[str, str], list[Expiry]] = defaultdict(list)
     for expiry in expiries:
         by_table[expiry.table, expiry.action].append(expiry)
@@ -67,34 +69,30 @@ def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict
         "rows": _total(e.rows for e in expiries),
         "bytes_freed": _total(e.bytes_freed for e in expiries),
         "details": table(
-            ["table", "what", "windows", "rows", "bytes freed"],
+            ["table", "action", "windows", "rows", "bytes freed"],
             [
                 (
-                    name,
-                    action,
+                    *key,
                     _span(e.window for e in found),
                     _total(e.rows for e in found),
                     _total(e.bytes_freed for e in found),
                 )
-                for (name, action), found in sorted(by_table.items())
+                for key, found in sorted(by_table.items())
             ],
         ),
     }
 
 
 def _record_empty(context: dg.AssetExecutionContext, now: datetime) -> None:
-    """Record each expired window that Dagster believes to hold rows as a materialization of none.
+    """Record each expired window that Dagster shows with rows as a materialization without any.
 
-    Not only those that were deleted just now: a cleanup that was killed between deleting and recording is caught up
-    with, and so is a lifecycle rule of the bucket, or housekeeping that pruned this record and kept an older one of a
-    run that failed. Open-source Dagster cannot wipe single partitions ("Partitioned asset wipe is not supported yet
-    for this event log storage").
+    Also windows that this run did not delete: a cleanup may be killed between deleting and recording, a lifecycle rule
+    of the bucket may delete, and housekeeping may prune this record while an older one of a failed run stays.
+    Open-source Dagster cannot wipe single partitions ("Partitioned asset wipe is not supported yet for this event log
+    storage").
     """
-    for asset in ASSETS:
-        asset_key = dg.AssetKey(asset.name)
-        newest = context.instance.get_latest_storage_id_by_partition(
-            asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION
-        )
+    for asset_key in PARTITIONED:
+        newest = newest_events(context.instance, asset_key)
         expired = [event for key, event in newest.items() if is_expired(window_of_key(key), now)]
         if not expired:
             continue
@@ -107,18 +105,17 @@ def _record_empty(context: dg.AssetExecutionContext, now: datetime) -> None:
                     dg.AssetMaterialization(
                         asset_key=asset_key,
                         partition=record.partition_key,
-                        description="Expired: older than 24 hours, holds nothing.",
+                        description="Expired: older than 24 hours and deleted.",
                         metadata={"dagster/partition_row_count": 0, "expired": True},
                     )
                 )
 
 
 def _total(numbers: Iterable[int | None]) -> int:
-    """The sum of what is known: a damaged window's rows are not."""
+    """Sum the known numbers: the rows of a damaged window are not known."""
     return sum(number for number in numbers if number is not None)
 
 
 def _span(windows: Iterable[datetime]) -> str:
-    ordered = sorted(set(windows))
-    keys = [partition_key(window) for window in ordered]
+    keys = [partition_key(window) for window in sorted(set(windows))]
     return keys[0] if len(keys) == 1 else f"{len(keys)}: {keys[0]} to {keys[-1]}"

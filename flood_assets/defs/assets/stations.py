@@ -1,74 +1,89 @@
-"""The gauges: snapshots of stations and of the measures that they report.
+"""Snapshots of stations and of the measures that they report.
 
-The API keeps no history of either: the snapshot taken now is stored for each window that was asked for. Readings
-are in `readings.py`.
+The API keeps no history of either: the list as it is now is stored in each window that was asked for. Readings are in
+`readings.py`.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
 
-from flood_assets.defs.assets.common import asked_windows, from_the_api, retained_of
+from flood_assets.defs.assets.tables import ingested
 from flood_assets.defs.charts import map_of_stations
 from flood_assets.defs.failures import explained
+from flood_assets.defs.outputs import Snapshot
 from flood_assets.defs.resources import Clock, LakeResource, Source
+from flood_assets.defs.windows import asked_windows, retained_of
 from flood_assets.errors import SourceError
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key
 from flood_assets.schemas import MEASURES, STATIONS, Table
 
+if TYPE_CHECKING:
+    from flood_assets.ea.client import FloodMonitoringApi
+
 # A country does not lose a tenth of its gauges in a day.
-STAYS = 0.9
+SHRINKS_TO = 0.9
 
 
-@from_the_api(STATIONS)
-def stations(context: dg.AssetExecutionContext, source: Source, lake: LakeResource, clock: Clock) -> pa.Table:
-    """Every station that the API lists: where it is, on which river, what is usual there.
+@ingested(STATIONS)
+def stations(context: dg.AssetExecutionContext, source: Source, lake: LakeResource, clock: Clock) -> Snapshot:
+    """List every station that the API knows, with its place, its river and its typical range.
 
-    One row a station, keyed by `station_id`; `station_reference` is not unique. About 5,500 rows from one request.
+    One row per station, keyed by `station_id`; `station_reference` is not unique. About 5,500 rows from one request.
     """
+    snapshot = _fetch(context, STATIONS, lambda api: api.stations(), source, lake, clock)
+    placed = snapshot.rows.filter(snapshot.rows["lat"].is_valid())
+    # Only at the newest window: the others hold the same list, and each chart stays in Dagster's database.
+    chart = {"map": map_of_stations(placed), "with_coordinates": len(placed)}
+    context.add_asset_metadata(chart, partition_key=partition_key(snapshot.windows[-1]))
+    return snapshot
+
+
+@ingested(MEASURES)
+def measures(context: dg.AssetExecutionContext, source: Source, lake: LakeResource, clock: Clock) -> Snapshot:
+    """List every measure that the API knows, with its station, quantity, unit and period.
+
+    One row per measure, keyed by `measure_id`. About 7,000 rows from one request.
+    """
+    snapshot = _fetch(context, MEASURES, lambda api: api.measures(), source, lake, clock)
+    parameters = Counter(snapshot.rows["parameter"].to_pylist())
+    context.add_asset_metadata({f"measures_of_{name}": count for name, count in parameters.most_common()})
+    return snapshot
+
+
+def _fetch(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    ask: "Callable[[FloodMonitoringApi], pa.Table]",
+    source: Source,
+    lake: LakeResource,
+    clock: Clock,
+) -> Snapshot:
+    """Fetch a list for the windows of the run."""
     with explained(), closing(source.open(clock)) as api:
         windows, now, store = asked_windows(context), clock.now(), lake.open()
         retained_of(windows, now)
         store.claim(source.base_url)
-        table = api.stations()
-        _require_no_shorter(STATIONS, table, store, now)
-    placed = table.filter(table["lat"].is_valid())
-    # Once, at the newest window: the others hold the same, and each picture stays in Dagster's database.
-    picture = {"map": map_of_stations(placed), "with_coordinates": len(placed)}
-    context.add_asset_metadata(picture, partition_key=partition_key(windows[-1]))
-    return table
+        rows = ask(api)
+        _require_no_shorter(table, rows, store, now)
+    return Snapshot(table, rows, windows, now)
 
 
-@from_the_api(MEASURES)
-def measures(context: dg.AssetExecutionContext, source: Source, lake: LakeResource, clock: Clock) -> pa.Table:
-    """Every measure that the API lists: which quantity at which station, in which unit, how often.
+def _require_no_shorter(table: Table, rows: pa.Table, lake: Lake, now: datetime) -> None:
+    """Refuse a list that is much shorter than the previous snapshot: the API does not mark a list that it cut short.
 
-    One row a measure, keyed by `measure_id`. About 7,000 rows from one request.
+    A wrongly refused list is accepted once the previous snapshot expires.
     """
-    with explained(), closing(source.open(clock)) as api:
-        now, store = clock.now(), lake.open()
-        retained_of(asked_windows(context), now)
-        store.claim(source.base_url)
-        table = api.measures()
-        _require_no_shorter(MEASURES, table, store, now)
-    parameters = Counter(table["parameter"].to_pylist())
-    context.add_asset_metadata({f"measures_of_{name}": count for name, count in parameters.most_common()})
-    return table
-
-
-def _require_no_shorter(kind: Table, rows: pa.Table, store: Lake, now: datetime) -> None:
-    """Refuse a list that is much shorter than the one before it: no end of a JSON list tells that it is not limited.
-
-    Refused in vain, it is believed when the one before it has expired.
-    """
-    before = store.newest_snapshot(kind, now)
-    if before is not None and len(rows) < STAYS * len(before):
+    before = lake.newest_snapshot(table, now)
+    if before is not None and len(rows) < SHRINKS_TO * len(before):
         raise SourceError(
-            f"the list of {kind.name} has {len(rows)} rows, the one before it {len(before)}: it was cut short or "
-            "limited, and the one before it stays. A later run asks again; if the gauges are really gone, it is "
-            "believed a day after the last long one"
+            f"the API lists {len(rows)} {table.name}, the previous snapshot has {len(before)}: the list was cut short, "
+            "and the previous snapshot stays. A later run asks again; if the gauges are really gone, the shorter list "
+            "is accepted a day after the last long one"
         )

@@ -13,54 +13,57 @@ from flood_assets.schemas import MEASURES, STATIONS, Table
 
 
 @dg.asset_check(
-    asset="stations", description="No station is there twice, most have coordinates, and all windows can be read."
+    asset="stations", description="No station is listed twice, most have coordinates, and every window is readable."
 )
-def stations_are_sound(lake: LakeResource, clock: Clock) -> dg.AssetCheckResult:
-    """Judge the newest snapshot of stations."""
-    with explained():
-        table, damaged = _newest_snapshot(lake, STATIONS, clock)
-    twice = len(table) - len(pc.unique(table["station_id"]))
-    placed = len(table) - table["lat"].null_count
+def stations_valid(lake: LakeResource, clock: Clock) -> dg.AssetCheckResult:
+    """Check the newest snapshot of stations."""
+    rows, damaged = _newest(lake, STATIONS, clock)
+    duplicates = _duplicates(rows, STATIONS)
+    placed = len(rows) - rows["lat"].null_count
     return dg.AssetCheckResult(
-        passed=twice == 0 and placed > len(table) / 2 and not damaged,
+        passed=duplicates == 0 and placed > len(rows) / 2 and not damaged,
         metadata={
-            "stations": len(table),
-            "rows_too_many": twice,
-            "without_coordinates": len(table) - placed,
-            "damaged": len(damaged),
+            "stations": len(rows),
+            "duplicate_rows": duplicates,
+            "without_coordinates": len(rows) - placed,
+            "damaged": damaged,
         },
     )
 
 
 @dg.asset_check(
-    asset="measures", description="No measure is there twice, each belongs to a station, and all windows can be read."
+    asset="measures", description="No measure is listed twice, each has a station, and every window is readable."
 )
-def measures_are_sound(lake: LakeResource, clock: Clock) -> dg.AssetCheckResult:
-    """Judge the newest snapshot of measures."""
-    with explained():
-        table, damaged = _newest_snapshot(lake, MEASURES, clock)
-    twice = len(table) - len(pc.unique(table["measure_id"]))
-    homeless = table["station_id"].null_count
+def measures_valid(lake: LakeResource, clock: Clock) -> dg.AssetCheckResult:
+    """Check the newest snapshot of measures."""
+    rows, damaged = _newest(lake, MEASURES, clock)
+    duplicates = _duplicates(rows, MEASURES)
+    without_station = rows["station_id"].null_count
     return dg.AssetCheckResult(
-        passed=len(table) > 0 and twice == 0 and homeless == 0 and not damaged,
-        severity=dg.AssetCheckSeverity.ERROR if twice or damaged else dg.AssetCheckSeverity.WARN,
+        passed=len(rows) > 0 and duplicates == 0 and without_station == 0 and not damaged,
+        severity=dg.AssetCheckSeverity.ERROR if duplicates or damaged else dg.AssetCheckSeverity.WARN,
         metadata={
-            "measures": len(table),
-            "rows_too_many": twice,
-            "without_station": homeless,
-            "without_period": table["period_s"].null_count,
-            "damaged": len(damaged),
+            "measures": len(rows),
+            "duplicate_rows": duplicates,
+            "without_station": without_station,
+            "without_period": rows["period_s"].null_count,
+            "damaged": damaged,
         },
     )
 
 
-def _newest_snapshot(lake: LakeResource, table: Table, clock: Clock) -> tuple[pa.Table, list[datetime]]:
-    """The rows of the newest snapshot, and the windows that cannot be read: the next snapshot takes their place."""
-    store = lake.open()
-    return snapshot(store, table, clock.now()), store.damaged(table)
+def _newest(lake: LakeResource, table: Table, clock: Clock) -> tuple[pa.Table, int]:
+    """Return the newest snapshot, and how many windows are damaged: the next snapshot replaces those."""
+    with explained():
+        store = lake.open()
+        return snapshot(store, table, clock.now()), len(store.damaged(table))
 
 
-def snapshot(store: Lake, table: Table, now: datetime) -> pa.Table:
-    """The rows of the newest snapshot; none without one."""
-    newest = store.newest_snapshot(table, now)
+def _duplicates(rows: pa.Table, table: Table) -> int:
+    return len(rows) - len(pc.unique(rows[table.key[0]]))
+
+
+def snapshot(lake: Lake, table: Table, now: datetime) -> pa.Table:
+    """Return the newest snapshot; an empty table if there is none."""
+    newest = lake.newest_snapshot(table, now)
     return newest if newest is not None else table.schema.empty_table()

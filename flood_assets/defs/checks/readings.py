@@ -1,7 +1,7 @@
-"""The checks of `readings`: whether what is stored can be read, is there once, in its place, known and fresh.
+"""The checks of `readings`: readable, unique, in their window, known, fresh, not expired, plausible.
 
-All of them look at the lake once, in one step: a step for each would cost more than the looking. Each window is decoded
-once and whole, and of it only numbers are kept, so that a network a hundred times larger than a country fits.
+One step reads the lake once for all of them. Each window is decoded once and whole, and only numbers of it are kept, so
+that a network a hundred times larger than a country fits into memory.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,26 +25,26 @@ from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, to_ms
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME
 
-# Windows that are decoded at once. Of a network 100 times larger than a country each needs some 300 MB meanwhile.
+# Windows that are decoded at once. In a network 100 times larger than a country each needs some 300 MB meanwhile.
 AT_ONCE = 4
 
 # 74 % of the measures were this fresh in the whole `latest` of 2024-02-29; below half, something is wrong.
 FRESH = timedelta(hours=1)
 FRESH_SHARE = 0.5
 
-# The cleanup comes every 15 minutes; what it has not got to within the hour is a fault.
+# The cleanup runs every 15 minutes; rows that it has not removed within the hour are a fault.
 CLEANUP_GRACE = timedelta(hours=1)
 
 # Measures appear before the hourly snapshot lists them; more than a tenth unknown means that the snapshot is old.
 KNOWN_SHARE = 0.9
 
 READINGS_CHECKS = (
-    ("windows_can_be_read", "Each window can be decoded, `rejects` too; what cannot is quarantined and filled again."),
-    ("unique_keys", "No reading is there twice."),
-    ("times_inside_their_window", "Each reading lies in the window of its own time."),
+    ("windows_readable", "Every window is readable, also of `rejects`; others are quarantined and fetched again."),
+    ("unique_keys", "No reading is stored twice."),
+    ("times_in_window", "Each reading is stored in the window of its own time."),
     ("known_measures", f"At least {KNOWN_SHARE:.0%} of the measures are in the newest snapshot."),
-    ("fresh_measures", f"At least {FRESH_SHARE:.0%} of the measures have a reading of the last hour."),
-    ("nothing_past_its_day", "No stored reading is older than 24 hours, but for the hour that cleaning up may take."),
+    ("fresh_measures", f"At least {FRESH_SHARE:.0%} of the measures have a reading from the last hour."),
+    ("nothing_expired", "No stored reading is older than 24 hours, plus the hour that the cleanup may take."),
     PLAUSIBLE,
 )
 
@@ -55,60 +55,60 @@ READINGS_CHECKS = (
     ]
 )
 def readings_checks(lake: LakeResource, clock: Clock) -> Iterator[dg.AssetCheckResult]:
-    """Look at all stored readings and judge them."""
+    """Read all stored readings and check them."""
     now = clock.now()
     with explained():
         store = lake.open()
-        windows, day, aside = examine(store, now)
-        # What a damaged one held cannot be had again: the API does not repeat how it was asked.
-        aside += [name for window in store.damaged(REJECTS) if (name := store.quarantine(REJECTS, window))]
+        windows, day, quarantined = examine(store, now)
+        # Rejects cannot be fetched again: the API does not show them twice.
+        quarantined += [name for window in store.damaged(REJECTS) if (name := store.quarantine(REJECTS, window))]
         measures, stations = (snapshot(store, table, now) for table in (MEASURES, STATIONS))
-    told = {"windows": len(windows), "damaged": len(aside), "kept_as": ", ".join(aside) or "none"}
-    yield _result("windows_can_be_read", not aside, told)
+    found = {"windows": len(windows), "damaged": len(quarantined), "quarantined_as": ", ".join(quarantined) or "none"}
+    yield _result("windows_readable", not quarantined, found)
     yield from judge(windows, day, now)
     yield plausible(day, measures, stations)
 
 
 @dataclass(frozen=True)
 class Window:
-    """What was seen of one window.
+    """Counts of one stored window.
 
     Attributes:
-        rows: how many there are.
-        twice: rows whose key is there already.
+        rows: all rows.
+        duplicates: rows whose key occurs before.
         misplaced: rows whose time lies in another window.
-        past: rows that are older than a day.
+        expired: rows that are older than 24 hours.
         oldest: the oldest time; None without rows.
     """
 
     rows: int
-    twice: int
+    duplicates: int
     misplaced: int
-    past: int
+    expired: int
     oldest: datetime | None
 
 
 def examine(store: Lake, now: datetime) -> tuple[dict[datetime, Window], Blocks, list[str]]:
-    """What was seen of each window that can be decoded, their rows, and the names that the others were given.
+    """Count and read the readable windows, and quarantine the others; return the names under which those are kept.
 
-    Nothing else decodes a window that no reading comes for: left alone, it would stay damaged until the next
-    reconcile. Set aside, it makes the next tick read the whole day.
+    Nothing else decodes a window that gets no new reading: it would stay damaged until the next reconcile. A quarantine
+    makes the next tick read the whole day.
     """
     windows, day = look(store, now)
     damaged = [window for window, found in windows.items() if found is None]
-    # Without a name, a run that found it at the same moment was quicker.
-    aside = [name for window in damaged if (name := store.quarantine(READINGS, window))]
-    return {window: found for window, found in windows.items() if found is not None}, day, aside
+    # None: another run has quarantined it meanwhile.
+    quarantined = [name for window in damaged if (name := store.quarantine(READINGS, window))]
+    return {window: found for window, found in windows.items() if found is not None}, day, quarantined
 
 
 def look(store: Lake, now: datetime) -> tuple[dict[datetime, Window | None], Blocks]:
-    """Decode each stored window once and whole: what was seen of it (None where it cannot be decoded), and all rows.
+    """Decode each stored window once and whole; return its counts (None if it is damaged), and all rows.
 
-    The rows are as they are stored, as a reader would be spared what is to be found. Their columns are `at`
-    (milliseconds since 1970), `value` (NaN where there is none) and `placed`: whether the station is known.
+    The rows are as stored, without the cut that `Lake.read` makes. Their columns are `at` (milliseconds since 1970),
+    `value` (NaN for null) and `placed` (true if the station is known).
     """
 
-    def seen(stored: StoredWindow) -> tuple[Window, Piece] | None:
+    def counted(stored: StoredWindow) -> tuple[Window, Piece] | None:
         try:
             opened = store.load(READINGS, stored.key)
             # All columns although four are needed: damage in any of them would stop a reader.
@@ -124,42 +124,42 @@ def look(store: Lake, now: datetime) -> tuple[dict[datetime, Window | None], Blo
                 "placed": rows["station_id"].is_valid().to_numpy(),
             },
         )
-        return _seen(piece, stored.window, now), piece
+        return _count(piece, stored.window, now), piece
 
     listed = store.windows(READINGS)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(seen, listed))
+        found = list(pool.map(counted, listed))
     windows = {stored.window: each and each[0] for stored, each in zip(listed, found, strict=True)}
     return windows, Blocks.of([each[1] for each in found if each])
 
 
-def _seen(piece: Piece, window: datetime, now: datetime) -> Window:
+def _count(piece: Piece, window: datetime, now: datetime) -> Window:
     at = piece.columns["at"]
     measure, time = ordered(piece.measure.indices.to_numpy().astype(np.int64), at)
     return Window(
         rows=len(at),
-        twice=int(((measure[1:] == measure[:-1]) & (time[1:] == time[:-1])).sum()),
+        duplicates=int(((measure[1:] == measure[:-1]) & (time[1:] == time[:-1])).sum()),
         misplaced=int(((at < to_ms(window)) | (at >= to_ms(window + WINDOW))).sum()),
-        past=int((at <= to_ms(cutoff(now))).sum()),
+        expired=int((at <= to_ms(cutoff(now))).sum()),
         oldest=from_ms(int(at.min())) if len(at) else None,
     )
 
 
 def judge(windows: Mapping[datetime, Window], day: Blocks, now: datetime) -> Iterator[dg.AssetCheckResult]:
-    """The results of the checks of `readings` that look at keys, times and stations.
+    """Return the results of the checks of `readings` on keys, times and stations.
 
     Args:
-        windows: what was seen of each stored window.
-        day: their rows, as `look` gives them.
-        now: the time to judge by.
+        windows: the counts of each stored window.
+        day: their rows, as `look` returns them.
+        now: decides which readings are fresh or expired.
     """
     rows = sum(window.rows for window in windows.values())
-    twice = sum(window.twice for window in windows.values())
-    yield _result("unique_keys", twice == 0, {"rows": rows, "rows_too_many": twice})
+    duplicates = sum(window.duplicates for window in windows.values())
+    yield _result("unique_keys", duplicates == 0, {"rows": rows, "duplicate_rows": duplicates})
 
-    misplaced = [window for window, seen in windows.items() if seen.misplaced]
+    misplaced = [window for window, counts in windows.items() if counts.misplaced]
     yield _result(
-        "times_inside_their_window",
+        "times_in_window",
         not misplaced,
         {"windows": len(windows), "misplaced_rows": sum(windows[window].misplaced for window in misplaced)}
         | ({"first_window": f"{min(misplaced):%Y-%m-%d %H:%M}"} if misplaced else {}),
@@ -169,7 +169,7 @@ def judge(windows: Mapping[datetime, Window], day: Blocks, now: datetime) -> Ite
         nothing = {"rows": 0}
         for name in ("known_measures", "fresh_measures"):
             yield _result(name, False, nothing, dg.AssetCheckSeverity.WARN)
-        yield _result("nothing_past_its_day", True, nothing)
+        yield _result("nothing_expired", True, nothing)
         return
 
     newest, known = _newest(day)
@@ -179,7 +179,7 @@ def judge(windows: Mapping[datetime, Window], day: Blocks, now: datetime) -> Ite
         {
             "measures": len(newest),
             "unknown": int((~known).sum()),
-            "some_of_them": ", ".join(day.measures.filter(pa.array(~known))[:NAMED].to_pylist()) or "none",
+            "examples": ", ".join(day.measures.filter(pa.array(~known))[:NAMED].to_pylist()) or "none",
         },
         dg.AssetCheckSeverity.WARN,
     )
@@ -200,10 +200,10 @@ def judge(windows: Mapping[datetime, Window], day: Blocks, now: datetime) -> Ite
 
     oldest = min(window.oldest for window in windows.values() if window.oldest)
     yield _result(
-        "nothing_past_its_day",
+        "nothing_expired",
         oldest > now - RETENTION - CLEANUP_GRACE,
         {
-            "rows_past_24_hours": sum(window.past for window in windows.values()),
+            "expired_rows": sum(window.expired for window in windows.values()),
             "oldest_reading": dg.MetadataValue.timestamp(oldest),
             "cutoff": dg.MetadataValue.timestamp(cutoff(now)),
         },
@@ -211,7 +211,7 @@ def judge(windows: Mapping[datetime, Window], day: Blocks, now: datetime) -> Ite
 
 
 def _newest(day: Blocks) -> tuple[Ints, NDArray[np.bool_]]:
-    """Of each measure its newest time, and whether any of its readings has a station."""
+    """Return the newest time of each measure, and if any of its readings has a station."""
     newest, known = np.full(len(day.measures), np.iinfo(np.int64).min), np.zeros(len(day.measures), np.bool_)
     for codes, columns in day.pieces:
         if len(codes):

@@ -1,4 +1,4 @@
-"""Whether the values of the stored day are plausible, by the flags of `flood_assets.quality`."""
+"""The check of the stored values, by the flags of `flood_assets.quality`. Pure."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from flood_assets import quality
 from flood_assets.grouping import BLOCK_ROWS, Blocks
 
-# Of the 5,169 newest readings of 2024-02-29, three fail (0.06 %). More than ten times as many are no broken gauges: the
-# source, its units or the snapshot of measures went wrong.
+# Three of the 5,169 newest readings of 2024-02-29 fail (0.06 %). More than ten times as many are not broken gauges: the
+# source, its units or the snapshot of measures is wrong.
 FAILING_SHARE = 0.01
 
-# So many failing measures are named.
+# The most measures that are named as examples.
 NAMED = 5
 
 PLAUSIBLE = (
@@ -24,13 +24,13 @@ PLAUSIBLE = (
 
 
 def plausible(day: Blocks, measures: pa.Table, stations: pa.Table, *, most: int = BLOCK_ROWS) -> dg.AssetCheckResult:
-    """The result of the check that counts what QARTOD's tests find in the stored day.
+    """Return the result of the check that counts the flags of QARTOD's tests in the stored rows.
 
     Args:
-        day: of each row `at` (milliseconds since 1970) and `value` (NaN where there is none).
-        measures: the newest snapshot; without one nothing is evaluated, which `known_measures` tells.
+        day: rows with the columns `at` (milliseconds since 1970) and `value` (NaN for null).
+        measures: the newest snapshot; without one nothing is evaluated, and the check `known_measures` fails.
         stations: likewise.
-        most: how many rows are judged at once; what is counted does not depend on it.
+        most: the most rows to flag at once; the counts do not depend on it.
     """
     place = pc.index_in(day.measures, value_set=measures["measure_id"].combine_chunks())
     listed = place.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -57,7 +57,7 @@ def plausible(day: Blocks, measures: pa.Table, stations: pa.Table, *, most: int 
     # The worst first, of equals in order of their ids, which are sorted.
     most_failing = [number for number in np.argsort(-failing, kind="stable")[:NAMED] if failing[number]]
     named = [f"{day.measures[number].as_py()} ({failing[number]})" for number in most_failing]
-    told["some_of_them"] = ", ".join(named) or "none"
+    told["examples"] = ", ".join(named) or "none"
     share = told["any_test_fail"] / rows if rows else 0.0
     told["fail_percent"] = round(100 * share, 3)
     return dg.AssetCheckResult(

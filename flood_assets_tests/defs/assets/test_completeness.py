@@ -78,11 +78,9 @@ def test_each_measure_and_hour_is_counted_as_the_truth_says(filled):
     assert all(row["not_fetched"] == 0 for row in rows.values()), "the API has just been asked for everything"
 
 
-def recorded(place: Place) -> list[dg.AssetMaterialization]:
-    """What Dagster has recorded of the ledger, the newest first."""
-    found = place.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey("completeness")), limit=1000
-    )
+def recorded(place: Place, asset: str = "completeness") -> list[dg.AssetMaterialization]:
+    """Return Dagster's records of a table of the ledger, the newest first."""
+    found = place.instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset)), limit=1000)
     return [record.asset_materialization for record in found.records]
 
 
@@ -128,6 +126,25 @@ def test_loaded_through_dagster_it_is_the_retained_day(filled):
     assert rows.schema.equals(COMPLETENESS.schema)
     assert pc.unique(rows["window_start"]).to_pylist() == retained_windows(filled.now)
     assert {(row["measure_id"], row["window_start"]) for row in rows.to_pylist()} < set(ledger(filled))
+
+
+def test_timeliness_is_recorded_with_its_rows_by_the_same_step(filled):
+    (told,) = recorded(filled, "timeliness")
+    (stored,) = filled.lake.windows(TIMELINESS)
+    metadata = {name: value.value for name, value in told.metadata.items()}
+    assert told.partition is None
+    assert metadata["dagster/row_count"] == len({measure for measure, _ in ledger(filled)})
+    assert (metadata["windows"], metadata["written"], metadata["bytes"]) == (1, 1, stored.size)
+    assert metadata["dagster/uri"] == f"{filled.lake.url}/timeliness"
+
+
+def test_timeliness_is_loaded_through_dagster_as_the_newest_snapshot(filled):
+    filled.at(NOW + HOUR)
+    assert filled.tick().success
+    with filled.defs.get_asset_value_loader(instance=filled.instance) as loader:
+        rows = loader.load_asset_value("timeliness", python_type=pa.Table)
+    assert rows.equals(filled.lake.read_window(TIMELINESS, window_of(filled.now), now=filled.now))
+    assert len(rows) == len(set(rows["measure_id"].to_pylist())) > 40
 
 
 def test_what_gauges_usually_do_is_learnt_from_tick_to_tick(filled):
@@ -242,35 +259,37 @@ def ticked(place: Place, ticks: int) -> dg.ExecuteInProcessResult:
 
 def test_a_source_that_moves_passes_also_when_it_is_asked_twice(filled):
     result = ticked(filled, 4)
-    assert check(result, "source_moves").passed
-    assert check(result, "source_moves").description.startswith("The source last moved at 2026-10-15 10:07Z, 0.0 hours")
+    assert check(result, "source_updating").passed
+    assert check(result, "source_updating").description.startswith(
+        "The source last updated at 2026-10-15 10:07Z, 0.0 hours"
+    )
     filled.at(filled.now + timedelta(minutes=1))
-    assert check(filled.tick(), "source_moves").passed
+    assert check(filled.tick(), "source_updating").passed
 
 
 def test_an_api_that_answers_with_the_same_newest_time_turns_the_check_red_at_once_and_until_it_moves(filled):
     ticked(filled, 4)
     stopped = filled.now
     for quarters in (1, 2, 3, 11):
-        found = check(standing_still(filled, stopped + quarters * QUARTER, since=stopped).tick(), "source_moves")
+        found = check(standing_still(filled, stopped + quarters * QUARTER, since=stopped).tick(), "source_updating")
         assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
-        assert found.metadata["hours_since_it_moved"].value == pytest.approx(quarters / 4, abs=0.01)
-        assert "The source stands still: it answers, but" in found.description
-        assert "it last moved at 2026-10-15 10:07Z" in found.description
+        assert found.metadata["hours_since_update"].value == pytest.approx(quarters / 4, abs=0.01)
+        assert "The source has stopped: it answers, but" in found.description
+        assert "it last updated at 2026-10-15 10:07Z" in found.description
     filled.server.set_faults([])
-    assert check(filled.tick(), "source_moves").passed
+    assert check(filled.tick(), "source_updating").passed
 
 
 def test_a_first_fill_from_an_api_that_has_stood_still_for_hours_is_red(place):
     standing_still(place, NOW, since=NOW - 3 * HOUR)
-    assert not check(place.tick(snapshot=True), "source_moves").passed
+    assert not check(place.tick(snapshot=True), "source_updating").passed
 
 
 def test_a_source_that_has_said_nothing_for_a_day_is_red(filled):
     ticked(filled, 2)
     filled.at(filled.now + 25 * HOUR)
     assert filled.materialize("measures", window_of(filled.now)).success
-    found = check(filled.count(), "source_moves")
+    found = check(filled.count(), "source_updating")
     assert not found.passed
     assert "shows no reading of the last 24 hours" in found.description
 
@@ -278,4 +297,4 @@ def test_a_source_that_has_said_nothing_for_a_day_is_red(filled):
 def test_before_anything_was_asked_there_is_nothing_to_judge(place):
     result = place.count()
     assert result.success
-    assert check(result, "source_moves").passed
+    assert check(result, "source_updating").passed

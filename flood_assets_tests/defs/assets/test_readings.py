@@ -9,11 +9,13 @@ import dagster as dg
 import pytest
 from dagster._core.events import DagsterEventType
 
-from flood_assets.defs.assets.common import RETRIES
+from flood_assets.defs.assets.readings import fetch
+from flood_assets.defs.assets.tables import RETRIES
 from flood_assets.lake import watermarks
 from flood_assets.partitions import partition_key, retained_windows, window_of
-from flood_assets.schemas import READINGS, STATIONS
+from flood_assets.schemas import READINGS, REJECTS, STATIONS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
+from flood_assets_tests.support.lake_rows import rejects
 
 PICTURE = re.compile(r"^!\[[^]]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)$")
 
@@ -57,14 +59,14 @@ def test_metadata_shows_a_picture_a_preview_and_the_reason_in_less_than_30_kilob
         if moment > NOW:
             assert filled.at(moment).tick().success
         told = filled.materializations("readings", window_of(moment))[0].metadata
-        svg = base64.b64decode(PICTURE.match(told["picture"].value).group(1))
+        svg = base64.b64decode(PICTURE.match(told["chart"].value).group(1))
         assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
         header, rule, *rows = told["preview"].value.splitlines()
         assert header == "| measure | time (UTC) | value |"
         assert rule == "|---|---|---|"
         assert rows
         assert all(row.count(" | ") == 2 for row in rows)
-        assert told["why"].value
+        assert told["reason"].value
         assert told["requests"].value >= 1
         assert sum(len(str(value.value)) for value in told.values()) < 30_000
 
@@ -136,7 +138,7 @@ def test_windows_outside_the_day_are_refused_before_anything_is_asked(place, fir
     result = place.materialize("readings", window_of(NOW) + first * HOUR, window_of(NOW) + last * HOUR)
     assert not result.success
     assert failure_of(result) == (
-        f"window {named} cannot be had: only the last 24 hours are kept. "
+        f"window {named} is not available: only the last 24 hours are kept. "
         "Choose windows from 2026-10-14-09:00 to 2026-10-15-09:00."
     )
     assert place.requests() == 0
@@ -164,7 +166,7 @@ def test_a_job_that_is_launched_without_windows_says_how_to_choose_them(place, a
 @pytest.mark.parametrize("asset", ["stations", "measures"])
 def test_snapshots_outside_the_day_are_refused_too(place, asset):
     result = place.materialize(asset, window_of(NOW) - 25 * HOUR)
-    assert failure_of(result).startswith("window 2026-10-14-08:00 cannot be had")
+    assert failure_of(result).startswith("window 2026-10-14-08:00 is not available")
     assert place.requests() == 0
 
 
@@ -260,3 +262,27 @@ def test_damage_that_only_a_merge_sees_is_healed_by_the_next_tick(filled):
     filled.at(NOW + 2 * QUARTER)
     assert filled.tick().success
     assert stored(filled).keys() == truth(filled).keys()
+
+
+def test_rejects_are_stored_by_the_same_step_and_recorded_with_the_rows_of_their_table(filled, monkeypatch):
+    def materializations() -> list[dict]:
+        records = dg.AssetRecordsFilter(asset_key=dg.AssetKey("rejects"))
+        found = filled.instance.fetch_materializations(records, limit=10).records
+        return [{name: told.value for name, told in each.asset_materialization.metadata.items()} for each in found]
+
+    assert materializations() == [], "all rows could be parsed"
+    filled.lake.add_rejects(rejects((NOW - HOUR, "x", "odd")))
+
+    def fetch_with_rejects(*arguments):
+        batch = fetch(*arguments)
+        object.__setattr__(getattr(batch, "parts", batch), "rejects", rejects((NOW, "y", "odd"), (NOW, "z", "odd")))
+        return batch
+
+    monkeypatch.setattr("flood_assets.defs.assets.readings.fetch", fetch_with_rejects)
+    assert filled.at(NOW + QUARTER).tick().success
+    (told,) = materializations()
+    stored = filled.lake.windows(REJECTS)
+    assert (told["dagster/row_count"], told["windows"]) == (3, 2)
+    assert told["bytes"] == sum(window.size for window in stored)
+    assert told["dagster/uri"] == f"{filled.lake.url}/rejects"
+    assert filled.materializations("readings", window_of(filled.now))[0].metadata["rejected_rows"].value == 2

@@ -1,0 +1,91 @@
+"""Dagster's own storage, where Dagster has no public API: the one module to look at when its version changes.
+
+Open-source Dagster offers no public way to list the newest event of each partition, to delete check results and
+backfills, or to remove the files of deleted runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+
+
+def newest_events(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> Mapping[str, int]:
+    """Return the storage id of the newest materialization of each partition of an asset."""
+    return instance.get_latest_storage_id_by_partition(asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+
+
+def delete_runs(instance: dg.DagsterInstance, runs: Sequence[str]) -> None:
+    """Delete runs with their events, check results and compute logs, and the files of runs that no longer exist.
+
+    `DagsterInstance.delete_run` deletes the run first: of one that was killed half-way nobody would find the events.
+    """
+    for run in runs:
+        instance.compute_log_manager.delete_logs(prefix=[run])
+        instance.event_log_storage.delete_events(run)
+    _delete_check_results(instance, runs)
+    for run in runs:
+        instance.run_storage.delete_run(run)
+    _remove_shards(instance)
+
+
+def reset_partition_status(instance: dg.DagsterInstance, asset_keys: Sequence[dg.AssetKey]) -> None:
+    """Drop the cached status of partitions, which does not notice that events were deleted (dagster#18369)."""
+    instance.wipe_asset_cached_status(asset_keys)
+
+
+def _delete_check_results(instance: dg.DagsterInstance, runs: Sequence[str]) -> None:
+    """Delete the check results that `delete_events` leaves behind.
+
+    The table is the same in SQLite and Postgres; another kind of storage keeps its results.
+    """
+    # These imports and those of `delete_backfills` bring SQLAlchemy, Alembic and rich: a third of a second for each
+    # process that only lists the jobs.
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable  # noqa: PLC0415
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage  # noqa: PLC0415
+
+    storage = instance.event_log_storage
+    if isinstance(storage, SqlEventLogStorage):
+        results = AssetCheckExecutionsTable
+        with storage.index_transaction() as connection:
+            connection.execute(results.delete().where(results.c.run_id.in_(runs)))
+
+
+def _remove_shards(instance: dg.DagsterInstance) -> None:
+    """Remove the SQLite files of runs that no longer exist: Dagster makes one for each run and never deletes it.
+
+    Opening a deleted run makes its file again, so all files are checked, not only those of the runs just deleted.
+    Files are listed before runs, because a run exists before its file.
+    """
+    path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
+    list_shards = getattr(instance.event_log_storage, "get_all_run_ids", None)
+    if path_for_shard is None or list_shards is None:
+        return
+    for run in set(list_shards()) - set(instance.get_run_ids()):
+        for suffix in ("", "-wal", "-shm"):
+            Path(path_for_shard(run) + suffix).unlink(missing_ok=True)
+
+
+def delete_backfills(instance: dg.DagsterInstance, *, succeeded_before: datetime, failed_before: datetime) -> None:
+    """Delete finished backfills that were created before these times and have no runs left.
+
+    The tables are the same in SQLite and Postgres; another kind of storage keeps its backfills.
+    """
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # noqa: PLC0415
+    from dagster._core.storage.runs.schema import BackfillTagsTable, BulkActionsTable  # noqa: PLC0415
+    from dagster._core.storage.runs.sql_run_storage import SqlRunStorage  # noqa: PLC0415
+
+    storage = instance.run_storage
+    if not isinstance(storage, SqlRunStorage):
+        return
+    # Backfills have statuses of their own, other than their runs'.
+    succeeded = [BulkActionStatus.COMPLETED_SUCCESS, BulkActionStatus.COMPLETED, BulkActionStatus.CANCELED]
+    failed = [BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.FAILED]
+    for statuses, before in ((succeeded, succeeded_before), (failed, failed_before)):
+        found = instance.get_backfills(BulkActionsFilter(statuses=statuses, created_before=before))
+        ids = [each.backfill_id for each in found]
+        gone = [each for each in ids if not instance.get_run_ids(dg.RunsFilter.for_backfill(each), limit=1)]
+        with storage.connect() as connection:
+            connection.execute(BackfillTagsTable.delete().where(BackfillTagsTable.c.backfill_id.in_(gone)))
+            connection.execute(BulkActionsTable.delete().where(BulkActionsTable.c.key.in_(gone)))

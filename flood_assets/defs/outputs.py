@@ -1,0 +1,41 @@
+"""Values that assets return: each stores itself and carries the time at which it was made. No Dagster.
+
+The others are `flood_assets.ingest.Batch` and `flood_assets.ledger.account.Account`; the IO manager stores them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from flood_assets.lake.lake import Lake, WindowChange
+from flood_assets.partitions import is_expired
+from flood_assets.schemas import Table
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A list of stations or measures, to be stored in several windows.
+
+    Attributes:
+        table: `STATIONS` or `MEASURES`.
+        rows: the list, schema `table.schema`.
+        windows: the windows that were asked for.
+        now: when the list was fetched.
+    """
+
+    table: Table
+    rows: pa.Table
+    windows: Sequence[datetime]
+    now: datetime
+
+    def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
+        """Store the list in its retained windows and in damaged ones, which nothing else would fill.
+
+        Raises:
+            LakeError: the lake could not be read or written.
+        """
+        windows = sorted({*self.windows, *lake.damaged(self.table)})
+        retained = [window for window in windows if not is_expired(window, self.now)]
+        return {self.table.name: lake.put_snapshots(self.table, retained, self.rows)}
