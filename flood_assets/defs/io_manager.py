@@ -76,19 +76,10 @@ class LakeIOManager(dg.ConfigurableIOManager):
             rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)
         wanted = context.dagster_type.typing_type
         if getattr(wanted, "__module__", "").startswith("pandas"):
+            from flood_assets.notebook import to_pandas  # noqa: PLC0415 - a run of the assets never needs pandas
+
             return to_pandas(rows)
         return rows
-
-
-def to_pandas(rows: pa.Table) -> "pd.DataFrame":
-    """The rows as pandas holds them best: text as `str`, dates as datetime64, whole numbers with gaps as Int32."""
-    import pandas as pd  # noqa: PLC0415 - a run of the assets never needs it
-
-    frame: pd.DataFrame = rows.to_pandas(date_as_object=False)
-    for column in rows.schema:
-        if column.type == pa.int32() and column.nullable:
-            frame[column.name] = rows[column.name].to_pandas(types_mapper={pa.int32(): pd.Int32Dtype()}.get)
-    return frame
 
 
 def _newest(lake: Lake, table: schemas.Table, windows: list[datetime]) -> list[datetime]:
