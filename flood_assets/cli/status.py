@@ -24,14 +24,10 @@ def show(lake_url: str, now: datetime) -> None:
     """
     console = Console(highlight=False, markup=False)
     lake = Place.of(lake_url, now).lake
-    for line in _no_lake(lake_url) if lake is None else _lines(look(lake, now)):
+    absent = (f"lake: {lake_url}", "There is no lake there yet: `flood-assets refresh` makes and fills it.")
+    for line in absent if lake is None else _lines(look(lake, now)):
         # Wrapped for people only: a script that reads it finds each line whole.
         console.print(line, soft_wrap=isinstance(line, str) and not console.is_terminal)
-
-
-def _no_lake(url: str) -> Iterator[str]:
-    yield f"lake: {url}"
-    yield "There is no lake there yet: `flood-assets refresh` makes and fills it."
 
 
 def _lines(status: Status) -> Iterator[str | Grid]:
@@ -45,9 +41,8 @@ def _lines(status: Status) -> Iterator[str | Grid]:
         yield f"last refresh: {asked} (now is {_time(status.now)})"
         yield _grid(status)
         yield from _readings(status)
-    for table in status.tables.values():
-        for window, reason in table.damaged.items():
-            yield f"damaged: {table.name} {_time(window)}: {reason}"
+    for name, table in status.tables.items():
+        yield from (f"damaged: {name} {_time(window)}: {reason}" for window, reason in table.damaged.items())
     if status.quarantined:
         count, named = len(status.quarantined), _some(status.quarantined)
         yield f"quarantined: {count} damaged objects, which expire with their windows: {named}"
@@ -56,13 +51,13 @@ def _lines(status: Status) -> Iterator[str | Grid]:
 def _grid(status: Status) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     grid.add_column("table", overflow="fold")
-    for name in ("windows", "rows", "bytes", "oldest (UTC)", "newest (UTC)"):
-        grid.add_column(name, justify="right", overflow="fold")
+    for head in ("windows", "rows", "bytes", "oldest (UTC)", "newest (UTC)"):
+        grid.add_column(head, justify="right", overflow="fold")
     every = len(retained_windows(status.now))
-    for table in status.tables.values():
+    for name, table in status.tables.items():
         span = [f"{moment:%Y-%m-%d %H:%M}" if moment else "-" for moment in (table.oldest, table.newest)]
         windows = f"{len(table.windows)} of {every}"
-        grid.add_row(table.name, windows, f"{table.rows:,}", f"{table.size:,}", *span)
+        grid.add_row(name, windows, f"{table.rows:,}", f"{table.size:,}", *span)
     return grid
 
 

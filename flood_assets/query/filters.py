@@ -22,13 +22,7 @@ Texts = str | Iterable[str]
 
 @dataclass(frozen=True)
 class ByName:
-    """Choose gauges by text.
-
-    Attributes:
-        table: the snapshot that has the columns.
-        ids: columns that must be equal to a text.
-        labels: columns that are compared without regard to case.
-    """
+    """A filter by text in columns of a snapshot: `ids` must be equal, `labels` are compared without regard to case."""
 
     table: Table
     ids: tuple[str, ...] = ()
@@ -105,12 +99,7 @@ class Span:
 
     @classmethod
     def of(cls, start: Moment | None, end: Moment | None, last: timedelta | None, now: datetime) -> "Span":
-        """Return the span of the arguments; `last` counts back from `end` or `now`.
-
-        Raises:
-            ValueError: start after end, both `start` and `last`, or a time that cannot be read.
-            TypeError: an argument of another type.
-        """
+        """Return the span of the arguments; `last` counts back from `end`, else from `now`. Errors as for `moment`."""
         first = None if start is None else moment("start", start)
         until = None if end is None else moment("end", end)
         if last is not None:
@@ -142,15 +131,9 @@ def since(given: Moment | timedelta, now: datetime) -> datetime:
 
 
 def moment(name: str, given: Moment) -> datetime:
-    """Return a plain datetime in UTC.
+    """Return a time as a plain datetime in UTC.
 
-    Args:
-        name: the argument's name, for errors.
-        given: an aware datetime, a pandas Timestamp with a zone, or ISO text with a zone.
-
-    Raises:
-        ValueError: no time, or no zone.
-        TypeError: another type.
+    A ValueError (no time, or no zone) or a TypeError (neither datetime nor text) begins with the argument's name.
     """
     if isinstance(given, str):
         try:

@@ -1,5 +1,6 @@
 """Match the names that people use, and suggest similar ones for a name that does not exist."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -19,14 +20,9 @@ def match(
 ) -> npt.NDArray[np.bool_]:
     """Return a mask of the rows that have one of the texts in one of the columns.
 
-    Args:
-        rows: a snapshot.
-        what: the filter's name, for the notes.
-        texts: what was asked for.
-        ids: columns of `rows` that must be equal to a text.
-        labels: columns of `rows` that are compared without regard to case and runs of blanks. A label with several
-            names, which the lake joins with `|`, matches by each of them.
-        notes: gets a note for each text that matches no row, with similar names.
+    The columns `ids` must be equal to a text; `labels` are compared without regard to case and runs of blanks, and
+    those with several names, joined with `|`, match by each. For each text that matches no row a note is added to
+    `notes`, with similar names; `what` is the filter's name there.
     """
     if not texts:
         notes.append(nothing_given(what))
@@ -49,8 +45,6 @@ def match(
 
 def suggestions(what: str, unknown: Sequence[str], known: Iterable[str]) -> list[str]:
     """Return a note for each unknown name with known names that are similar; beyond `LISTED` the rest is counted."""
-    import difflib  # noqa: PLC0415 - only a mistyped name needs it
-
     names = {_folded(name): name for name in known}
     notes = []
     for text in unknown[:LISTED]:

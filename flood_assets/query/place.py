@@ -16,13 +16,9 @@ from flood_assets.schemas import Table
 
 
 class Opener(Protocol):
-    """Open a lake with settings of its own, as `flood_assets.defs.resources.LakeResource` does.
+    """An object that opens a lake with settings of its own, as `flood_assets.defs.resources.LakeResource` does."""
 
-    A property `lake_url`, where there is one, is looked at first, so that no folder is made by looking.
-    """
-
-    def open(self) -> Lake:
-        """Return the open lake."""
+    def open(self) -> Lake: ...  # noqa: D102
 
 
 LakePlace = str | os.PathLike[str] | Lake | Opener
@@ -30,13 +26,9 @@ LakePlace = str | os.PathLike[str] | Lake | Opener
 
 @dataclass
 class Place:
-    """A lake at a moment.
+    """A lake at a moment; `lake` is None when there is no such folder, which is not made.
 
-    Attributes:
-        url: its URL.
-        now: the moment.
-        lake: None when there is no such folder; it is not made.
-        whole: read snapshots with all columns, and not only with those by which gauges are found.
+    `whole` reads snapshots with all columns, and not only with those by which gauges are found.
     """
 
     url: str
@@ -47,12 +39,7 @@ class Place:
 
     @classmethod
     def of(cls, lake: LakePlace, now: datetime, *, whole: bool = False) -> "Place":
-        """Open a lake; for `s3://` the usual AWS configuration applies.
-
-        Raises:
-            SettingsError: another kind of URL.
-            LakeError: the lake cannot be opened.
-        """
+        """Open a lake as `Lake.open` does, with its errors; for `s3://` the usual AWS configuration applies."""
         if isinstance(lake, Lake):
             return cls(lake.url, now, lake, whole)
         url = _url(lake) if isinstance(lake, str | os.PathLike) else getattr(lake, "lake_url", "")

@@ -11,6 +11,7 @@ from typing import Unpack
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flood_assets import quality
 from flood_assets.ledger.account import Account, take
 from flood_assets.partitions import cutoff
 from flood_assets.query import filters
@@ -116,18 +117,15 @@ def changes(
     `since` is a time, which itself is excluded, or a timedelta: this long before now. All other arguments, and the
     errors, are those of `readings`.
 
-    One row a reading, as it is now. `change` is "new" when the reading was first seen after `since`, though it may have
-    been corrected after that too (then `revision` is above 0), else "revised". A correction back to the old value is
-    two revisions, and is given though `value` is the same as before. `previous_value` is the value before the latest
-    correction, which is the value at `since` only if there was one correction after it; it is null where the API had
-    given no value then, or several. A reading that was only given its station did not change.
+    One row a reading, as it is now. `change` is "new" when it was first seen after `since`, even if it was corrected
+    after that too (`revision` is above 0), else "revised". A correction back to the old value is two revisions.
+    `previous_value` is the value before the latest correction only; null where the API had given none then, or several.
+    A reading that was only given its station did not change. Readings older than 24 hours are deleted with their
+    changes. That nothing changed is usual and brings no note.
 
-    Only readings of the last 24 hours are kept; older ones are deleted with their changes. That nothing changed is
-    usual and brings no note, also when nobody has refreshed the lake since.
-
-    `changed_at` is when the API was asked; the reading is in the lake only once it has been stored, window by window,
-    which may be minutes later. Readers who poll should therefore let `since` reach back over the longest run, and skip
-    what they know by measure_id, date_time and changed_at.
+    `changed_at` is when the API was asked; the reading is in the lake only once it has been stored, which may be
+    minutes later. Readers who poll should let `since` reach back over the longest run, and skip what they know by
+    measure_id, date_time and changed_at.
 
     Returns:
         The columns of `flood_assets.schemas.READINGS`, then `change` (text), then those of `joined`.
@@ -178,12 +176,7 @@ def completeness(
 
 
 def timeliness(
-    lake: LakePlace,
-    now: Moment,
-    *,
-    columns: Texts | None = None,
-    joined: bool = False,
-    **gauges: Unpack[GaugeFilters],
+    lake: LakePlace, now: Moment, *, columns: Texts | None = None, joined: bool = False, **gauges: Unpack[GaugeFilters]
 ) -> Result:
     """Return each measure's usual delay, its newest reading and when the next is due: one row a measure, by measure_id.
 
@@ -249,8 +242,6 @@ class _Question:
         if joined:
             names += [each.name for each in (*_OF_STATION, *_OF_MEASURE)]
         if flags:
-            from flood_assets import quality  # noqa: PLC0415 - few questions want flags
-
             names += quality.SCHEMA.names
         more = [] if whole else [option for option, given in (("joined", joined), ("flags", flags)) if not given]
         names = filters.columns(columns, names, more)
@@ -329,8 +320,6 @@ class _Question:
 
     def with_flags(self, rows: pa.Table) -> pa.Table:
         """Add the quality flags."""
-        from flood_assets import quality  # noqa: PLC0415 - few questions want flags
-
         flags = quality.flags(rows, *self.to_join(rows))
         for name in flags.column_names:
             rows = rows.append_column(flags.schema.field(name), flags[name])

@@ -29,94 +29,53 @@ AGES = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
 
 @dataclass(frozen=True)
 class TableStatus:
-    """The stored state of one table.
+    """The stored state of one table; of a snapshot, `oldest` and `newest` are windows."""
 
-    Attributes:
-        name: the table's.
-        windows: retained windows that are there and can be read.
-        expired: windows that should have been deleted.
-        rows: rows in `windows`, as stored.
-        size: bytes of the retained windows' objects.
-        oldest: the oldest time in them; of a snapshot, its oldest window; None without rows.
-        newest: likewise.
-        damaged: windows that cannot be read, and why.
-    """
-
-    name: str
-    windows: Sequence[datetime]
-    expired: Sequence[datetime]
-    rows: int
-    size: int
-    oldest: datetime | None
+    windows: Sequence[datetime]  # retained, and readable by their footers; those of `readings` as a whole
+    expired: Sequence[datetime]  # should have been deleted
+    rows: int  # in `windows`, as stored
+    size: int  # bytes of the retained objects, damaged or not
+    oldest: datetime | None  # time in `windows`; None without rows
     newest: datetime | None
-    damaged: Mapping[datetime, str]
+    damaged: Mapping[datetime, str]  # windows that cannot be read, and why
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """Ages of the newest readings.
+    """Ages of the newest readings."""
 
-    Attributes:
-        measures: measures with a retained reading.
-        within: how many of them have one that is at most so old, for each of `AGES`.
-        newest: time of the newest reading of all.
-        known: measures in the newest snapshot; None without one.
-        silent: those of them without a retained reading; None without a snapshot.
-    """
-
-    measures: int
-    within: Mapping[timedelta, int]
-    newest: datetime
-    known: int | None
-    silent: int | None
+    measures: int  # with a retained reading
+    within: Mapping[timedelta, int]  # how many of them have one that is at most so old, for each of `AGES`
+    newest: datetime  # time of the newest reading of all
+    known: int | None  # measures in the newest snapshot; None without one
+    silent: int | None  # those of `known` without a retained reading
 
 
 @dataclass(frozen=True)
 class Completeness:
-    """Totals of the ledger over all measures that have a reporting interval (see `flood_assets.ledger`).
+    """Totals of the ledger over all measures that have a reporting interval (see `flood_assets.ledger`)."""
 
-    Attributes:
-        measures: how many these are.
-        counts: the sum of each count of `schemas.COMPLETENESS`.
-        idle: measures without any reading of the day.
-        idle_missing: readings that were expected of these.
-    """
-
-    measures: int
-    counts: Mapping[str, int]
-    idle: int
-    idle_missing: int
+    measures: int  # how many these are
+    counts: Mapping[str, int]  # the sum of each count of `schemas.COMPLETENESS`
+    idle: int  # measures without any reading of the day
+    idle_missing: int  # readings that were expected of these
 
 
 @dataclass(frozen=True)
 class Status:
-    """The state of the lake at `now`.
-
-    Attributes:
-        url: the lake's.
-        api: the API that it is filled from; None when nobody has claimed it.
-        now: the time that this is about.
-        tables: by name.
-        missing: retained windows of readings that should be there; the two ends of the day need not be.
-        past: stored readings that are no longer retained and wait for `flood-assets expire`.
-        as_of: when the API was asked last, as far as the watermarks tell.
-        freshness: None without a retained reading.
-        completeness: None when no measure has a reporting interval.
-        quarantined: keys of damaged objects below `_quarantine/`.
-        problems: what else could not be read, and what to do.
-    """
+    """The state of the lake at `now`."""
 
     url: str
-    api: str | None
+    api: str | None  # that it is filled from; None when nobody has claimed it
     now: datetime
-    tables: Mapping[str, TableStatus]
-    missing: Sequence[datetime]
-    past: int
-    as_of: datetime | None
-    freshness: Freshness | None
-    completeness: Completeness | None
-    quarantined: Sequence[str]
-    problems: Sequence[str]
+    tables: Mapping[str, TableStatus]  # by name
+    missing: Sequence[datetime]  # retained windows of readings that should be there; the two ends of the day need not
+    past: int  # stored readings that are no longer retained and wait for `flood-assets expire`
+    as_of: datetime | None  # when the API was asked last, as far as the watermarks tell
+    freshness: Freshness | None  # None without a retained reading
+    completeness: Completeness | None  # None when no measure has a reporting interval
+    quarantined: Sequence[str]  # keys of damaged objects below `_quarantine/`
+    problems: Sequence[str]  # what else could not be read, and what to do
 
     @property
     def empty(self) -> bool:
@@ -247,7 +206,6 @@ def _table(
     else:
         times = [start for start, window in sound.items() if window.rows]
     return TableStatus(
-        name=table.name,
         windows=list(sound),
         expired=[stored.window for stored in listed if is_expired(stored.window, now)],
         rows=sum(window.rows for window in sound.values()),
