@@ -8,7 +8,6 @@ done window by window needs the memory of the rows and of one window, however la
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
@@ -24,15 +23,6 @@ Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-# So many texts await a common code at least: each time, all that are known are looked up again.
-_LOT = 1 << 16
-
-# With fewer rows a window, chunks cost more than they save.
-_FEW = 1000
-
-# Rows that there is room for at first.
-_ROOM = 2048
 
 
 @dataclass(frozen=True)
@@ -148,7 +138,7 @@ def by_window(rows: pa.Table) -> Windowed:
         measure = batch.column(0).indices.cast(pa.int32()).to_numpy()
         measure = measure if code is None else code[measure]
         time = batch.column(1).cast(pa.int64()).to_numpy()
-        for hour, at in _hours(time):
+        for hour, at in hours_of(time):
             place = range(offset, offset + len(time)) if at is None else offset + at
             some = slice(None) if at is None else at
             pieces[hour].append((measure[some], time[some], place))
@@ -183,7 +173,7 @@ def _common(dictionaries: Sequence[pa.Array]) -> tuple[pa.Array, list[Codes | No
     return ids, [of_each[n] for n in number]
 
 
-def _hours(time: Ints) -> Iterator[tuple[int, Ints | None]]:
+def hours_of(time: Ints) -> Iterator[tuple[int, Ints | None]]:
     """The hours that times fall into, and where the times of each are; None where all are of one."""
     if not len(time):
         return
@@ -240,138 +230,3 @@ def ranks(texts: pa.Array) -> tuple[pa.Array, Codes | None]:
 def ascend(texts: pa.Array) -> bool:
     """Whether texts are in order, each once."""
     return len(texts) < 2 or bool(pc.all(pc.less(texts[:-1], texts[1:])).as_py())
-
-
-class _Columns:
-    """Rows of one window as they came, in arrays with room for more.
-
-    One large array a column and window can be given back to the system when the window is done with; the holes that a
-    thousand small ones leave cannot.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.measure = np.empty(_ROOM, np.int32)
-        self.offset = np.empty(_ROOM, np.int32)  # ms into the hour
-        self.value = np.empty(_ROOM, np.float64)  # NaN where there is none
-        # Rows with a raw value, and those values: hardly any row has one.
-        self.raws: list[tuple[Ints, pa.Array]] = []
-
-    def add(self, measure: Codes, offset: Codes, value: Floats) -> slice:
-        """Add rows; where they stand."""
-        here = slice(self.size, self.size + len(measure))
-        if here.stop > len(self.measure):
-            room = max(here.stop, 2 * len(self.measure))
-            self.measure, self.offset, self.value = (
-                np.concatenate([column[: self.size], np.empty(room - self.size, column.dtype)])
-                for column in (self.measure, self.offset, self.value)
-            )
-        self.measure[here], self.offset[here], self.value[here] = measure, offset, value
-        self.size = here.stop
-        return here
-
-    def taken(self) -> tuple[Codes, Codes, Floats, Ints | None, pa.Array]:
-        """The rows; and if any has a raw value, which of the texts that come last each has, -1 for none."""
-        raw, texts = None, pa.array([], pa.string())
-        if self.raws:
-            texts = pa.concat_arrays([texts for _, texts in self.raws])
-            raw = np.full(self.size, -1)
-            raw[np.concatenate([at for at, _ in self.raws])] = np.arange(len(texts))
-        return self.measure[: self.size], self.offset[: self.size], self.value[: self.size], raw, texts
-
-
-class Gatherer:
-    """Brings readings in order while they arrive, some 16 bytes each.
-
-    Attributes:
-        rows: how many it holds.
-    """
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self._hours: dict[int, _Columns] = defaultdict(_Columns)
-        self._ids = pa.array([], pa.string())
-        # Rows whose codes are into other dictionaries, and have to become codes into `_ids`.
-        self._waiting: list[tuple[pa.Array, list[tuple[int, slice]]]] = []
-        self._texts = 0
-
-    @property
-    def measures(self) -> int:
-        """How many different measures there are at most."""
-        return len(self._ids) + self._texts
-
-    def add(self, rows: pa.Table) -> None:
-        """Add rows: measure_id (dictionary), date_time, value, raw_value, and perhaps others."""
-        for batch in rows.to_batches():
-            coded, raws = batch.column("measure_id"), batch.column("raw_value")
-            measure = coded.indices.to_numpy()
-            time = batch.column("date_time").cast(pa.int64()).to_numpy()
-            value = pc.fill_null(batch.column("value"), np.nan).to_numpy()
-            offset = (time % HOUR_MS).astype(np.int32)
-            has_raw = raws.is_valid().to_numpy(zero_copy_only=False) if raws.null_count < len(raws) else None
-            places = []
-            for hour, at in _hours(time):
-                of_hour = np.arange(len(time)) if at is None else at
-                columns = self._hours[hour]
-                here = columns.add(measure[of_hour], offset[of_hour], value[of_hour])
-                places.append((hour, here))
-                if has_raw is not None and len(some := np.flatnonzero(has_raw[of_hour])):
-                    columns.raws.append((here.start + some, raws.take(pa.array(of_hour[some]))))
-            self._waiting.append((coded.dictionary, places))
-            self._texts += len(coded.dictionary)
-            self.rows += len(time)
-            if self._texts > max(_LOT, len(self._ids)):
-                self._unify()
-
-    def _unify(self) -> None:
-        """Give all rows codes into one array of texts."""
-        texts = pa.concat_arrays([self._ids, *(texts.cast(pa.string()) for texts, _ in self._waiting)])
-        at = len(self._ids)
-        self._ids = pc.unique(texts)
-        code = pc.index_in(texts, value_set=self._ids).to_numpy()
-        for dictionary, places in self._waiting:
-            to = code[at : at + len(dictionary)]
-            for hour, here in places:
-                measure = self._hours[hour].measure
-                measure[here] = to[measure[here]]
-            at += len(dictionary)
-        self._waiting, self._texts = [], 0
-
-    def take(self, schema: pa.Schema, seen_at: datetime) -> pa.Table:
-        """All rows in order, each key once, the last that came; nothing is left here.
-
-        Args:
-            schema: `ea.parse.FETCHED`.
-            seen_at: the `observed_at` of all rows.
-
-        Returns:
-            One chunk a window, oldest first, with one sorted dictionary of measures; few rows are one chunk in all.
-        """
-        self._unify()
-        ids, rank = ranks(self._ids)
-        longest = max((columns.size for columns in self._hours.values()), default=0)
-        # The same for all windows, of which each shows as much as it needs.
-        nothing = pa.nulls(longest, pa.string())
-        seen = pa.repeat(pa.scalar(seen_at, TIME), longest)
-        batches = []
-        for hour in sorted(self._hours):
-            measure, offset, value, raw, texts = self._hours.pop(hour).taken()
-            measure = measure.copy() if rank is None else rank[measure]
-            order = order_of(keys(measure, offset.astype(np.int64)))
-            if order is None:
-                value = value.copy()
-            else:
-                measure, offset, value = measure[order], offset[order], value[order]
-                raw = raw if raw is None else raw[order]
-            columns = {
-                "measure_id": pa.DictionaryArray.from_arrays(pa.array(measure), ids),
-                "date_time": pa.array(hour * HOUR_MS + offset.astype(np.int64)).view(TIME),
-                "value": pa.array(value, from_pandas=True) if np.isnan(value).any() else pa.array(value),
-                "raw_value": nothing[: len(measure)] if raw is None else texts.take(pa.array(raw, mask=raw < 0)),
-                "observed_at": seen[: len(measure)],
-            }
-            batches.append(pa.record_batch([columns[name] for name in schema.names], schema=schema))
-        found = pa.Table.from_batches(batches, schema=schema)
-        self.rows, self._ids = 0, pa.array([], pa.string())
-        # Hundreds of gauges that are asked one by one would make ten thousand chunks of four rows.
-        return found.combine_chunks() if len(found) < _FEW * len(batches) else found

@@ -227,10 +227,11 @@ def test_each_environment_is_pinned_with_hashes_and_names_no_place(lock):
     assert all(re.match(r"[\w.-]+(\[[^\]]+\])?==", block) and "--hash=sha256:" in block for block in blocks)
 
 
-def test_the_readme_quotes_what_was_measured():
-    root = Path(__file__).parents[1]
-    readme, results = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "benchmarks/RESULTS.md"))
-    _, begun, rest = readme.partition("<!-- Lines of benchmarks/RESULTS.md; a test compares them. -->\n")
+def test_the_page_of_the_performance_quotes_what_was_measured():
+    page, results = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("docs/performance.md", "benchmarks/RESULTS.md")
+    )
+    _, begun, rest = page.partition("<!-- Lines of benchmarks/RESULTS.md; a test compares them. -->\n")
     quoted, ended, _ = rest.partition("<!-- end -->")
     lines = quoted.splitlines()
     assert begun

@@ -35,7 +35,7 @@ def fill(task: Task) -> dict[str, Any]:
         case "ticks":
             from benchmarks.contestants import tick  # noqa: PLC0415 - only ticks need it
 
-            return tick.several(task)
+            return tick.several(task, run_once)
         case _:
             return _whole_day(task)
 
@@ -108,7 +108,9 @@ def _waited(answers: "Sequence[Answer]") -> float:
 
 def _patience(task: Task) -> dict[str, Any]:
     """What must be raised for networks that no country has: an answer of 8 GB is taken for one without an end."""
-    return {"largest": 10**12, "deadline": 3600.0} if "large" in task.options else {}
+    from flood_assets.ea.http import RetryPolicy  # noqa: PLC0415
+
+    return {"largest": 10**12, "retry": RetryPolicy(deadline=3600)} if "large" in task.options else {}
 
 
 def _imports() -> dict[str, Any]:

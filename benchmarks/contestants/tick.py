@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import requests
 
 from benchmarks.contestant import MEASURES, Task
-from benchmarks.contestants import flood, raw
+from benchmarks.contestants import raw
 from flood_assets.ea import fetch, plan
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.lake import watermarks
@@ -31,8 +31,8 @@ from flood_assets.partitions import retained_windows
 from flood_assets.schemas import MEASURES as MEASURES_TABLE
 
 
-def several(task: Task) -> dict[str, Any]:
-    """Move the clock on and catch up, as often as the option `ticks` says, `minutes` apart.
+def several(task: Task, catch_up: Callable[[Task, datetime, None], dict[str, Any]]) -> dict[str, Any]:
+    """Move the clock on and catch up, once for each of the option's `minutes`.
 
     With the option `calm` the gauges that jumped were asked a moment before, and what moved by one step remains.
     Of each process the first tick pays for what is made once, and so do its floors.
@@ -48,14 +48,16 @@ def several(task: Task) -> dict[str, Any]:
             while calm and _take_in_what_jumped(task, moment) and moment < task.now + timedelta(hours=1):
                 moment += timedelta(minutes=1)
                 task.move_clock(moment)
-            told.append(_one(task, made, moment) | {"minutes": step, "at": f"{moment:%Y-%m-%dT%H:%M:%SZ}"})
+            told.append(_one(task, made, moment, catch_up) | {"minutes": step, "at": f"{moment:%Y-%m-%dT%H:%M:%SZ}"})
     return {"ticks": told}
 
 
-def _one(task: Task, made: Any, moment: datetime) -> dict[str, Any]:
+def _one(
+    task: Task, made: Any, moment: datetime, catch_up: Callable[[Task, datetime, None], dict[str, Any]]
+) -> dict[str, Any]:
     latest = f"{task.api}/data/readings.csv?latest"
     with _recorded() as urls:
-        did = flood.run_once(task, moment, None)
+        did = catch_up(task, moment, None)
     answers = [raw.body(made, url) for url in urls]
     newest = raw.body(made, latest)
     filling = moment.replace(minute=0, second=0)

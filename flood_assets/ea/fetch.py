@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.ea import completeness, plan
-from flood_assets.ea.client import Answer, FloodMonitoringApi, NotFoundError
+from flood_assets.ea.client import Answer, FloodMonitoringApi
+from flood_assets.ea.http import NotFoundError
 from flood_assets.ea.parse import FETCHED
 from flood_assets.errors import SourceError
 from flood_assets.grouping import Windowed, by_window

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.ea.http import RetryPolicy
 from flood_assets.lake import watermarks
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
@@ -30,7 +30,7 @@ Rows = dict[Key, str | float | None]
 def waits(monkeypatch) -> list[float]:
     """How long the client waited between its tries: nothing is really slept."""
     waited: list[float] = []
-    defaults = FloodMonitoringApi.__init__.__kwdefaults__
+    defaults = RetryPolicy.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "sleep", waited.append)
     monkeypatch.setitem(defaults, "jitter", lambda: 0.5)
     return waited

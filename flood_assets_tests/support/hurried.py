@@ -12,13 +12,16 @@ from unittest.mock import patch
 from flood_assets.definitions import build_defs
 from flood_assets.defs.resources import Clock, Source
 from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.ea.http import RetryPolicy
 
 
 class HurriedSource(Source):
     """The API, asked again without a pause."""
 
     def open(self, clock: Clock) -> FloodMonitoringApi:
-        return FloodMonitoringApi(self.base_url, now=clock.now, read_timeout=10, sleep=lambda _: None)
+        return FloodMonitoringApi(
+            self.base_url, now=clock.now, retry=RetryPolicy(read_timeout=10, sleep=lambda _: None)
+        )
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import pyarrow as pa
 
 from flood_assets.ea import parse
-from flood_assets.ea.client import Answer, NotFoundError
+from flood_assets.ea.client import Answer
+from flood_assets.ea.http import NotFoundError
 from flood_assets.errors import SourceError
 from flood_assets.schemas import MEASURES
 

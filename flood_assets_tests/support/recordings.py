@@ -21,3 +21,16 @@ def envelope(body: bytes) -> bytes:
     content = json.loads(body)
     items = content["items"] if isinstance(content, dict) and "items" in content else content
     return json.dumps({"meta": {"version": "0.9"}, "items": items if isinstance(items, list) else [items]}).encode()
+
+
+def readings_csv(body: bytes) -> bytes:
+    """Recorded readings as the API's CSV shows them."""
+
+    def cell(value: object) -> str:
+        texts = value if isinstance(value, list) else [value]
+        return "|".join(text["@id"] if isinstance(text, dict) else str(text) for text in texts)
+
+    names = ("dateTime", "measure", "value")
+    items = json.loads(envelope(body), parse_float=str)["items"]
+    lines = [",".join(names), *(",".join(cell(item.get(name, "")) for name in names) for item in items)]
+    return "".join(f"{line}\r\n" for line in lines).encode()
