@@ -1,0 +1,13 @@
+"""Answer questions about the lake with Arrow tables: the one door for every reader, from notebooks to HTTP.
+
+    from flood_assets import query
+    query.readings("file:///var/lib/flood", now, river="River Thames", parameter="level", joined=True).rows
+
+The questions are in `query`, the summary for `flood-assets status` in `status`. Hours and gauges are chosen in
+`filters`, names are matched in `names`, the lake is opened in `place`. Nothing here knows pandas or Dagster, reads the
+environment or the clock, warns or prints.
+"""
+
+from flood_assets.query.query import Result, changes, completeness, measures, readings, stations, timeliness
+
+__all__ = ["Result", "changes", "completeness", "measures", "readings", "stations", "timeliness"]

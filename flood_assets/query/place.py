@@ -1,0 +1,86 @@
+"""Open the lake of a question, by URL, path or as an open `Lake`, and keep its newest snapshots at hand."""
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+
+from flood_assets.lake.lake import Lake
+from flood_assets.partitions import is_expired
+from flood_assets.query.filters import columns_to_find, shown
+from flood_assets.schemas import Table
+
+
+class Opener(Protocol):
+    """An object that opens a lake with settings of its own, as `flood_assets.defs.resources.LakeResource` does."""
+
+    def open(self) -> Lake: ...  # noqa: D102
+
+
+LakePlace = str | os.PathLike[str] | Lake | Opener
+
+
+@dataclass
+class Place:
+    """A lake at a moment; `lake` is None when there is no such folder, which is not made.
+
+    `whole` reads snapshots with all columns, and not only with those by which gauges are found.
+    """
+
+    url: str
+    now: datetime
+    lake: Lake | None
+    whole: bool = False
+    _snapshots: dict[str, pa.Table | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, lake: LakePlace, now: datetime, *, whole: bool = False) -> "Place":
+        """Open a lake as `Lake.open` does, with its errors; for `s3://` the usual AWS configuration applies."""
+        if isinstance(lake, Lake):
+            return cls(lake.url, now, lake, whole)
+        url = _url(lake) if isinstance(lake, str | os.PathLike) else getattr(lake, "lake_url", "")
+        parts = urlsplit(url)
+        # Opening a lake makes its folder, and a mistyped path should not leave one behind.
+        if parts.scheme == "file" and not Path(unquote(parts.path)).is_dir():
+            return cls(url, now, None, whole)
+        opened = Lake.open(url) if isinstance(lake, str | os.PathLike) else lake.open()
+        return cls(opened.url, now, opened, whole)
+
+    def snapshot(self, table: Table) -> pa.Table | None:
+        """Return the newest snapshot, read once; None without one."""
+        if self.lake is None:
+            return None
+        if table.name not in self._snapshots:
+            columns = None if self.whole else columns_to_find(table)
+            self._snapshots[table.name] = self.lake.newest_snapshot(table, self.now, columns=columns)
+        return self._snapshots[table.name]
+
+    def why_nothing(self, table: Table) -> str:
+        """Return why a table has no rows and what to do; empty when it has a retained window."""
+        stored = [] if self.lake is None else self.lake.windows(table)
+        fill = f"run `FLOOD_LAKE_URL={self.url} flood-assets refresh`"
+        if self.lake is None:
+            return f"there is no lake at {self.url}: {fill}, or name another one with FLOOD_LAKE_URL or lake="
+        if not stored:
+            return f"the lake {self.url} has no {table.name} yet: {fill}"
+        newest = stored[-1].window
+        if is_expired(newest, self.now):
+            return f"the newest {table.name} in the lake {self.url} are from {shown(newest)}, over a day ago: {fill}"
+        if stored[0].window > self.now:
+            return f"the lake {self.url} begins at {shown(stored[0].window)}, after now, which is {shown(self.now)}"
+        return ""
+
+    def why_no_snapshot(self, table: Table) -> str:
+        """Return why there is no newest snapshot, and what to do."""
+        return self.why_nothing(table) or f"no window of {table.name} can be read: see the log"
+
+
+def _url(lake: str | os.PathLike[str]) -> str:
+    """Return a URL as it is, and a path as one."""
+    if isinstance(lake, str) and "://" in lake:
+        return lake
+    return Path(lake).expanduser().absolute().as_uri()
