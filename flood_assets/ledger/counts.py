@@ -122,7 +122,7 @@ def counts_of(
             found[name][a * width : b * width] = count
     found["missing"] = found["silent"] + found["not_due"] + found["not_fetched"]
 
-    by_window = {name: count.reshape(size, width).astype(np.int32) for name, count in found.items()}
+    by_window = {name: np.ascontiguousarray(count.reshape(size, width).T, np.int32) for name, count in found.items()}
     same = {
         "measure_id": day.measures,
         "station_id": day.stations,
@@ -131,7 +131,7 @@ def counts_of(
     }
     tables = {}
     for number, window in enumerate(windows):
-        columns = same | {name: pa.array(count[:, number]) for name, count in by_window.items()}
+        columns = same | {name: pa.array(count[number]) for name, count in by_window.items()}
         columns["window_start"] = pa.repeat(pa.scalar(window, TIME), size)
         names = COMPLETENESS.schema.names
         tables[window] = pa.table([columns[name] for name in names], schema=COMPLETENESS.schema)

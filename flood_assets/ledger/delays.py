@@ -128,7 +128,7 @@ def _next_in_line(measure: Ints, at: Ints, seen: Ints) -> Flags:
     start = np.flatnonzero(upload)
     # The newest reading before each upload: its measure's, as keys grow from one measure to the next.
     before = np.where(start > 0, np.maximum.accumulate(key)[start - 1], -1)[np.cumsum(upload) - 1]
-    found: Flags = (before >> packing.bits == measure) & (key > before)
+    found: Flags = (before // packing.span == measure) & (key > before)
     return found
 
 

@@ -1,4 +1,4 @@
-"""How often a gauge reports: what is listed, unless its own habit says something else."""
+"""Reporting intervals: the listed period, or the interval that the readings show."""
 
 import random
 from datetime import timedelta
@@ -19,11 +19,11 @@ def interval_of(moments, listed: int | None) -> float | None:
 
 @pytest.mark.parametrize("seconds", [300, 900, 1800, 3600])
 @pytest.mark.parametrize("listed", [300, 900, 3600, None])
-def test_a_gauge_that_keeps_to_its_habit_has_that_whatever_is_listed(seconds, listed):
+def test_regular_readings_decide_the_interval_whatever_period_is_listed(seconds, listed):
     assert interval_of(every(timedelta(seconds=seconds)), listed) == seconds
 
 
-def test_without_enough_readings_what_is_listed_counts():
+def test_without_enough_readings_the_listed_period_counts():
     assert interval_of([], 900) == 900
     assert interval_of(every(15 * MINUTE)[:1], 900) == 900
     assert interval_of(every(60 * MINUTE)[:3], 900) == 900
