@@ -168,8 +168,11 @@ def reread(
         read = read._replace(
             watermarks=WATERMARKS.empty_table(), covered=[window for window in windows if window in read.covered]
         )
-    rows = [_between(answer.rows, windows[0], windows[-1] + WINDOW) for answer in read.answers]
-    polled = set(read.covered).issuperset(retained_windows(now))
+    rows = [answer.rows for answer in read.answers]
+    whole = set(windows).issuperset(retained_windows(now))
+    if not whole:
+        rows = [_between(part, windows[0], windows[-1] + WINDOW) for part in rows]
+    polled = whole and not read.suspect
     return _batch(now, reason or chosen.reason, measures, read.answers, rows, read, polled=polled)
 
 

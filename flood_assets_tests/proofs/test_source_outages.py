@@ -21,7 +21,7 @@ from flood_assets_tests.support.faulty import Trial, copied, country, full, wait
 __all__ = ["country", "full", "waits"]
 
 AWAY = (
-    r"1 tries and \d+ s, the last problem: ConnectionError: .*Connection refused.* a later run fetches what is missing"
+    r"1 tries and \d+ s; the last problem: ConnectionError: .*Connection refused.* a later run fetches what is missing"
 )
 
 
