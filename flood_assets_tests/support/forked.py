@@ -148,7 +148,7 @@ def _serve() -> None:
     import requests  # noqa: F401, PLC0415
 
     from flood_assets import notebook  # noqa: F401, PLC0415
-    from flood_assets.cli.main import run  # noqa: F401, PLC0415
+    from flood_assets.cli import run  # noqa: F401, PLC0415
 
     assert threading.active_count() == 1, "a thread is lost in a fork, with whatever it holds"
     print("ready", flush=True)
@@ -246,7 +246,7 @@ def _child(order: dict[str, Any], log: Path, count: Path, over: Path) -> NoRetur
 
 
 def _command(name: Any) -> int:
-    from flood_assets.cli.main import run  # noqa: PLC0415
+    from flood_assets.cli import run  # noqa: PLC0415
 
     return run.run(name)
 
