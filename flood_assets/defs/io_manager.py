@@ -13,10 +13,10 @@ import dagster as dg
 import pyarrow as pa
 
 from flood_assets import schemas
-from flood_assets.defs.batch import Batch, Ingested
 from flood_assets.defs.failures import explained
 from flood_assets.defs.outputs import Snapshot
 from flood_assets.defs.resources import Clock, LakeResource
+from flood_assets.ingest import Batch, Ingested
 from flood_assets.lake.lake import Lake, WindowChange
 from flood_assets.ledger.account import Account
 from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key

@@ -47,14 +47,17 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return a client for one run; close it after use."""
         # Only runs ask the API: loading the definitions need not import an HTTP library.
         from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415
+        from flood_assets.ea.http import RetryPolicy  # noqa: PLC0415
 
         return FloodMonitoringApi(
             self.base_url,
             now=clock.now,
-            connect_timeout=self.connect_timeout_s,
-            read_timeout=self.read_timeout_s,
-            tries=self.tries,
-            deadline=self.deadline_s,
+            retry=RetryPolicy(
+                connect_timeout=self.connect_timeout_s,
+                read_timeout=self.read_timeout_s,
+                tries=self.tries,
+                deadline=self.deadline_s,
+            ),
             largest=self.largest_answer_mb * 1_000_000,
         )
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError, WrongLakeError
-from flood_assets.grouping import Ints, Window
+from flood_assets.grouping import Ints, WindowRows
 from flood_assets.lake import parquet, retention, watermarks
 from flood_assets.lake import upsert as merging
 from flood_assets.lake.layout import IDENTITY, key_of, quarantine_key, window_of_key
@@ -749,7 +749,7 @@ class _Cut:
         return rows.filter(given).combine_chunks()
 
 
-def _merged(stored: pa.Table | None, *, fetch: merging.Fetch, window: Window, place: str) -> _Outcome:
+def _merged(stored: pa.Table | None, *, fetch: merging.Fetch, window: WindowRows, place: str) -> _Outcome:
     new = fetch.arrivals(window)
     if stored is not None and merging.repeats(stored, new):
         return _Outcome(None, len(stored), 0, 0, len(stored), 0, *_span(new.time))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import Codes, Flags, Floats, Ints, Window, ascend, by_window, keys, ranks
+from flood_assets.grouping import Codes, Flags, Floats, Ints, WindowRows, ascend, by_window, keys, ranks
 from flood_assets.partitions import cutoff, to_ms
 from flood_assets.schemas import READINGS, TIME
 
@@ -126,7 +126,7 @@ class Fetch:
         repeated: rows whose key came again later in the same fetch, left out.
     """
 
-    windows: Sequence[Window]
+    windows: Sequence[WindowRows]
     measures: pa.Array
     stations: pa.Array
     station_of: Codes
@@ -136,7 +136,7 @@ class Fetch:
     repeated: int
     _code: Codes
 
-    def arrivals(self, window: Window) -> Arrivals:
+    def arrivals(self, window: WindowRows) -> Arrivals:
         """One of the windows, ready to be merged. Made when its turn comes: all at once would take twice the memory."""
         rows = window.rows
         measure = self._code[window.measure]

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from flood_assets.defs.assets.tables import ingested, stored_with
-from flood_assets.defs.batch import Batch, fetch
 from flood_assets.defs.charts import freshness, table
 from flood_assets.defs.failures import explained
 from flood_assets.defs.io_manager import QUARANTINED_AS
 from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.defs.windows import asked_windows, retained_of
+from flood_assets.ingest import Batch, fetch
 from flood_assets.partitions import partition_key, to_ms
 from flood_assets.schemas import READINGS, REJECTS, TIME
 

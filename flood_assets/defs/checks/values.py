@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets import quality
-from flood_assets.lake.blocks import MOST, Blocks
+from flood_assets.grouping import BLOCK_ROWS, Blocks
 
 # Three of the 5,169 newest readings of 2024-02-29 fail (0.06 %). More than ten times as many are not broken gauges: the
 # source, its units or the snapshot of measures is wrong.
@@ -23,7 +23,7 @@ PLAUSIBLE = (
 )
 
 
-def plausible(day: Blocks, measures: pa.Table, stations: pa.Table, *, most: int = MOST) -> dg.AssetCheckResult:
+def plausible(day: Blocks, measures: pa.Table, stations: pa.Table, *, most: int = BLOCK_ROWS) -> dg.AssetCheckResult:
     """Return the result of the check that counts the flags of QARTOD's tests in the stored rows.
 
     Args:
