@@ -1,19 +1,19 @@
-# `make demo` and `make test` do all their own set-up; what they need is Python 3.11 or newer and a package index.
+# `make demo` and `make test` do all their own set-up. They need Python 3.11 or newer and a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 DEMO_PORT ?= 8765
-# Debian's packages for a real S3, each named as the program in it.
+# Debian's packages for a real S3, each named like the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
-# On all cores, up to four: each process starts servers of its own.
+# Use up to four cores: each process starts servers of its own.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-# Dagster prefers `dg dev`, which needs another package and does the same; its notice would be the first thing to see.
+# Dagster prefers `dg dev`, which needs another package and does the same: hide its notice.
 QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 
-# What `flood-assets` sets for itself: Arrow's own allocator keeps a heap for each thread.
+# `flood-assets` sets this for itself: Arrow's own allocator keeps a heap for each thread.
 LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 
 .DEFAULT_GOAL := help
@@ -22,7 +22,7 @@ LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.done ## Make .venv with what requirements.lock pins
+setup: $(VENV)/.done ## Make .venv with the packages that requirements.lock pins
 
 $(VENV)/.done: requirements.lock setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, not " + sys.version)'
@@ -32,39 +32,39 @@ $(VENV)/.done: requirements.lock setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## Fill 24 hours of a simulated country, offline, and show it
+demo: setup ## Fill 24 hours of a simulated country, offline, and show them
 	@DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh
 
 test: setup ## Run all tests
 	$(PYTEST)
 
-test-fast: setup ## Run the tests that take less than some seconds each
+test-fast: setup ## Run the tests that are not marked slow
 	$(PYTEST) -m "not slow"
 
-test-s3: setup ## Run the tests on a real S3, Ceph's gateway: Debian's packages are installed if need be
+test-s3: setup ## Run the storage tests on a real S3, Ceph's gateway; installs Debian's packages if they are missing
 	@for program in $(CEPH); do command -v $$program > /dev/null || exec $(MAKE) --no-print-directory ceph; done
 	$(BIN)/python -m pytest -m s3
 
 ceph:
-	@command -v apt-get > /dev/null || { echo "No apt-get here: install $(CEPH) in this system's own way" >&2; exit 1; }
-	@echo "Installing $(CEPH): some 60 packages, 200 MB"
+	@command -v apt-get > /dev/null || { echo "No apt-get here: install $(CEPH) with this system's package manager" >&2; exit 1; }
+	@echo "Installing $(CEPH): about 60 packages, 200 MB"
 	@as=; [ "$$(id -u)" = 0 ] || as=sudo; \
 		[ -z "$$as" ] || command -v sudo > /dev/null || { echo "Needs root: apt-get install $(CEPH)" >&2; exit 1; }; \
 		$$as apt-get update -q && $$as apt-get install -y -q --no-install-recommends $(CEPH)
 
-soak: setup ## Live seven simulated days and compare with the truth (some 20 minutes; SOAK="--days 30 --faults")
+soak: setup ## Simulate seven days and compare the lake with the truth (about half an hour; SOAK="--days 30 --faults")
 	@$(BIN)/python -m flood_assets_tests.support.soak $(SOAK)
 
-test-long: setup ## Run what takes more time than `make test` has, and many more stories of the model test
+test-long: setup ## Run the long proofs: a hundred kills, hundreds of stories, days of ticks
 	FLOOD_MODEL_EXAMPLES=500 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 FLOOD_ROUNDS=4 $(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
 		flood_assets_tests/proofs/test_model.py flood_assets_tests/proofs/test_source_faults.py \
 		flood_assets_tests/proofs/test_source_outages.py flood_assets_tests/proofs/test_crashes.py \
 		flood_assets_tests/proofs/test_side_by_side.py flood_assets_tests/proofs/test_refresh_day.py flood_assets_tests/proofs/test_soak.py
 
-bench: setup ## Measure beside what others use, on this machine: benchmarks/RESULTS.md (some five minutes, seven at first)
+bench: setup ## Compare with common tools and write benchmarks/RESULTS.md (some five minutes, seven the first time)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-bench-large: setup ## The same for 10 and 100 times the network (some six minutes, 4 GiB of memory)
+bench-large: setup ## Fill networks of 10 and 100 times the size (some six minutes, 4 GiB of memory)
 	@$(BIN)/python -m benchmarks --large $(BENCH)
 
 lint: setup ## Check style and types
@@ -78,12 +78,12 @@ ui: setup ## Open Dagster on localhost:3000 against the live API
 ui-demo: setup ## Open Dagster on localhost:3000 against the simulator
 	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh ui
 
-lock: ## Pin the dependencies anew (needs uv)
+lock: ## Pin the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \
 		--extra dev --output-file requirements.lock setup.cfg
-	@# What benchmarks compare with does not fit beside ours: one lock for each environment.
+	@# The tools that benchmarks compare with conflict with ours: one lock per environment.
 	for wanted in benchmarks/requirements/*.in; do uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-strip-extras --no-header --no-annotate --output-file $${wanted%.in}.lock $$wanted || exit 1; done
 
-clean: ## Remove what the other targets made, but for the lake
+clean: ## Remove what the other targets made, except the lake
 	rm -rf $(VENV) $(DEMO) .bench dagster_home/history dagster_home/schedules dagster_home/storage dagster_home/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,6 +1,6 @@
-"""How quick, how small and how right `flood_assets` is, beside what people would use instead.
+"""Benchmark `flood_assets` (time, memory, size, correctness) against common tools.
 
-Run by `make bench` and `make bench-large`; nothing here ships. `__main__` is the order of a session, `harness` runs one
-process and counts, `contestants` holds one file for each rival, `results` writes RESULTS.md. What depends on the core
-uses its public functions only.
+Run with `make bench` and `make bench-large`; nothing here ships. `__main__` runs a session, `harness` runs and measures
+one process, `contestants` has one file per tool, `results` writes RESULTS.md. Only public functions of `flood_assets`
+are used; most of the calls are in `contestants/lake_run.py`.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, write the measurements down, and make RESULTS.md of them."""
+"""Measure, save the measurements and render RESULTS.md: `python -m benchmarks`."""
 
 import argparse
 import json
@@ -17,21 +17,21 @@ from benchmarks.harness import Contestant
 from benchmarks.server import simulator
 
 HERE = Path(__file__).parent
-# After the first window and in the past of each machine: Dagster's partitions end at the machine's clock.
+# After the first partition and before any machine's present: Dagster's partitions end at the machine's clock.
 NOW = datetime(2026, 10, 15, 9, 20, tzinfo=UTC)
 GROUPS = ("fills", "rivals", "ticks", "reading", "imports", "dagster")
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--large", action="store_true", help="10 and 100 times the network instead of the country")
-    parser.add_argument("--factors", default="1,10,100", help="with --large: which multiples of the network")
-    parser.add_argument("--render", action="store_true", help="measure nothing: make the page of what there is")
-    parser.add_argument("--only", default=",".join(GROUPS), help=f"groups: {', '.join(GROUPS)}")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--stations", type=int, default=5500)
-    parser.add_argument("--quick", action="store_true", help="one round of few stations: to see that it works")
-    parser.add_argument("--into", type=Path, default=HERE, help="where RESULTS.md and results/ go")
+    parser.add_argument("--large", action="store_true", help="measure multiples of the network (see --factors)")
+    parser.add_argument("--factors", default="1,10,100", help="with --large: multiples of the network")
+    parser.add_argument("--render", action="store_true", help="only render RESULTS.md from saved measurements")
+    parser.add_argument("--only", default=",".join(GROUPS), help=f"groups to measure: {', '.join(GROUPS)}")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant")
+    parser.add_argument("--stations", type=int, default=5500, help="size of the simulated network")
+    parser.add_argument("--quick", action="store_true", help="smoke test: one round with few stations")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder for RESULTS.md and results/")
     asked = parser.parse_args(arguments)
     if asked.quick:
         asked.rounds, asked.stations = 1, min(asked.stations, 60)
@@ -60,7 +60,7 @@ def day(
     *,
     quick: bool = False,
 ) -> None:
-    """All measurements of one country; what there is so far is kept after each group."""
+    """Measure one country and save the measurements after each group."""
     with simulator(stations, NOW) as server:
         one = session.Session(server, NOW, folder, tell)
         measured: dict[str, Any] = {"now": f"{NOW:%Y-%m-%d %H:%MZ}", "rounds": rounds, "prepared": one.prepare()}

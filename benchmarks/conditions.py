@@ -1,4 +1,4 @@
-"""Where and with what it was measured: cores, memory, versions, date. Never a path or the name of a machine."""
+"""Describe the conditions of a measurement: cores, memory, versions, date. Never a path or a host name."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import envs
 
 OURS = ["dagster", "pyarrow", "pandas", "numpy", "requests", "duckdb"]
-# Of each environment, the package that counts.
+# The packages to report from each environment.
 THEIRS = {
     "airbyte": ["airbyte-cdk"],
     "aioeafm": ["aioeafm"],
@@ -20,10 +20,10 @@ THEIRS = {
 
 
 def found(pythons: dict[str, str]) -> dict[str, object]:
-    """The conditions of a session.
+    """Return the conditions of a session.
 
     Args:
-        pythons: interpreters of the rivals' environments by name.
+        pythons: interpreters of the other tools' environments by name.
     """
     versions = envs.versions(sys.executable, OURS)
     for name, python in pythons.items():

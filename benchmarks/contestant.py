@@ -1,10 +1,10 @@
-"""What every contestant is: a program that fills a folder with a day of readings, and says what it did.
+"""Command line shared by all contestants: fill a folder with a day of readings and report on it.
 
     python -m benchmarks.contestants.NAME --api URL --out DIR --now ISO [--no-gzip]      fill, and print one JSON line
-    python -m benchmarks.contestants.NAME --out DIR --now ISO --rows FILE                give what is in DIR as Parquet
+    python -m benchmarks.contestants.NAME --out DIR --now ISO --rows FILE                export DIR's rows as Parquet
 
-The second is asked after the time was taken. It runs in the contestant's own environment: nothing here or in the head
-of a contestant's file imports more than the standard library.
+The second command runs after the measurement. Both run in the contestant's own environment, so this module and the top
+of a contestant's module import only the standard library.
 """
 
 import argparse
@@ -32,11 +32,11 @@ class Task:
 
     Attributes:
         api: root of the API.
-        out: folder to fill; it is there, and empty but for what the contestant starts from.
-        now: what time it is; the day is `now - 24 h < t <= now`.
-        gzip: whether answers may be compressed.
-        options: what else the command line says, such as `variant=strings`.
-        seconds: how long each phase took.
+        out: folder to fill; exists, and is empty except for the lake the contestant starts from.
+        now: the present; the day is `now - 24 h < t <= now`.
+        gzip: true if answers may be compressed.
+        options: further options of the command line, such as `variant=strings`.
+        seconds: seconds of each phase.
     """
 
     api: str
@@ -48,7 +48,7 @@ class Task:
 
     @property
     def days(self) -> list[date]:
-        """The UTC days that the last 24 hours touch, newest first."""
+        """UTC days that the last 24 hours touch, newest first."""
         return sorted({(self.now - DAY).date(), self.now.date()}, reverse=True)
 
     @property
@@ -58,7 +58,7 @@ class Task:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the time that this takes to a phase."""
+        """Add the time spent inside the context to a phase."""
         started = time.perf_counter()
         try:
             yield
@@ -73,11 +73,11 @@ class Task:
 
 
 def main(fill: Callable[[Task], dict[str, Any] | None], rows: Callable[[Path], "pa.Table"]) -> None:
-    """Read the command line and do one of the two.
+    """Parse the command line, then fill a folder or export its rows.
 
     Args:
-        fill: fills `task.out`; gives what it wants to tell beside the time of its phases.
-        rows: measure_id, date_time, value of what is in a folder, as the contestant left it: nothing made unique.
+        fill: fills `task.out`; returns values to report besides the seconds of its phases.
+        rows: returns measure_id, date_time, value of a filled folder as it is, without removing duplicates.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--api", default="")
@@ -103,7 +103,7 @@ def main(fill: Callable[[Task], dict[str, Any] | None], rows: Callable[[Path], "
 
 
 def ask_plainly() -> None:
-    """Let everything that uses requests in this process ask for uncompressed answers, whatever it says itself."""
+    """Make every use of requests in this process ask for uncompressed answers, whatever headers it sets."""
     import requests  # noqa: PLC0415 - not every contestant has it
 
     send = requests.Session.send
@@ -116,9 +116,9 @@ def ask_plainly() -> None:
 
 
 def import_what_pyarrow_imports_late() -> None:
-    """Let pyarrow import pandas, which it does at its first conversion from Python, a sixth of a second late.
+    """Trigger pyarrow's late import of pandas, which happens at its first conversion from Python (0.15 s).
 
-    It is an import like the others: in the time of the process, and not in anybody's own.
+    Like other imports it counts as time of the process, not as processing time.
     """
     import pyarrow as pa  # noqa: PLC0415 - only who uses it
 
@@ -126,7 +126,7 @@ def import_what_pyarrow_imports_late() -> None:
 
 
 def readings_table(measure: Any, at: Any, value: Any) -> "pa.Table":
-    """The three columns as `truth` compares them: ids without their root, times, numbers; null for what is none.
+    """Return the three columns that `truth` compares: ids without their root, times, numbers or null.
 
     Args:
         measure: ids or URIs.
@@ -150,7 +150,7 @@ def readings_table(measure: Any, at: Any, value: Any) -> "pa.Table":
 
 
 def no_rows() -> "pa.Table":
-    """What a contestant has that stored nothing."""
+    """Return the empty table of a contestant that stores nothing."""
     return readings_table([], [], [])
 
 

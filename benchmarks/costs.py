@@ -1,7 +1,7 @@
-"""What it costs to run, from what was measured and from public prices: for whoever must decide.
+"""Estimate running costs from measurements and public prices.
 
-The prices are AWS's for S3 Standard in London (eu-west-2). Here, without a way to AWS's own page, they were taken from
-a public copy of its price list. Look them up at aws.amazon.com/s3/pricing and change them here.
+The prices are AWS's for S3 Standard in London (eu-west-2), taken from a public copy of its price list because AWS's own
+page was not reachable. Check them at aws.amazon.com/s3/pricing and update them here.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ PRICES_OF = "November 2026"
 GB_MONTH_USD = 0.024
 PUT_OR_LIST_USD = 0.0053 / 1000
 GET_USD = 0.00042 / 1000
-# Data into S3 costs nothing, and so does data between S3 and a machine in the same region.
+# Traffic into S3, and between S3 and a machine in the same region, is free.
 
 TICKS_A_DAY = 96
 SNAPSHOTS_A_DAY = 24
@@ -20,19 +20,19 @@ DAYS_A_MONTH = 30.4
 
 @dataclass(frozen=True)
 class Measured:
-    """What one of each kind takes.
+    """Measured requests and bytes of one tick, one reconcile and one snapshot of the gauges.
 
     Attributes:
-        tick_requests: of the API, by a tick.
-        tick_bytes: plain bytes of their answers.
-        day_requests: of the API, by a reconcile.
-        day_bytes: likewise.
-        gauges_requests: of the API, by a snapshot of the gauges.
-        gauges_bytes: likewise.
-        packed: how much of a plain byte is sent with gzip.
-        gets, lists, puts: of the store, by a tick.
-        put_bytes: of the store, by a tick.
-        stored_bytes: all objects of the lake.
+        tick_requests: requests to the API by a tick.
+        tick_bytes: uncompressed bytes of their answers.
+        day_requests: requests to the API by a reconcile.
+        day_bytes: uncompressed bytes of their answers.
+        gauges_requests: requests to the API by a snapshot of the gauges.
+        gauges_bytes: uncompressed bytes of their answers.
+        packed: compressed bytes per uncompressed byte.
+        gets, lists, puts: requests to the store by a tick.
+        put_bytes: bytes written to the store by a tick.
+        stored_bytes: size of all objects of the lake.
     """
 
     tick_requests: float
@@ -51,13 +51,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Costs:
-    """What that comes to.
+    """Estimated load and cost.
 
     Attributes:
-        api_requests: a day.
-        api_bytes: a day, as sent with gzip.
-        gets, lists, puts: of S3 a day; a reconcile and a cleanup count as a tick each.
-        put_bytes: to S3 a day.
+        api_requests: requests to the API a day.
+        api_bytes: bytes from the API a day, compressed.
+        gets, lists, puts: requests to S3 a day; a reconcile and a cleanup count as a tick each.
+        put_bytes: bytes written to S3 a day.
         cents: US cents a month.
     """
 
@@ -71,7 +71,7 @@ class Costs:
 
 
 def of(measured: Measured) -> Costs:
-    """A day's and a month's."""
+    """Return the estimated load of a day and the cost of a month."""
     api_requests = (
         TICKS_A_DAY * measured.tick_requests
         + SNAPSHOTS_A_DAY * measured.gauges_requests
@@ -82,7 +82,7 @@ def of(measured: Measured) -> Costs:
         + SNAPSHOTS_A_DAY * measured.gauges_bytes
         + RECONCILES_A_DAY * measured.day_bytes
     )
-    # The cleanup of each quarter of an hour looks at the lake as a tick does.
+    # The cleanup every 15 minutes reads the lake as a tick does.
     runs = 2 * TICKS_A_DAY + RECONCILES_A_DAY
     gets, lists, puts = (runs * each for each in (measured.gets, measured.lists, measured.puts))
     dollars = (

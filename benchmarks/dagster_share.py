@@ -1,10 +1,10 @@
-"""From the tick of a schedule to the finished run: what of that time is Dagster's, and what a run asks of a store.
+"""Measure Dagster's share of the time from a schedule tick to the finished run, and a run's requests to the store.
 
     python -m benchmarks.dagster_share --api URL --lake DIR --now ISO --ticks N
 
-A process of its own with a Dagster home of its own in SQLite, as `make ui` has it. The clock moves on by 15 minutes;
-each time the schedule is evaluated, and what it asks for is run in this process on that instance. It prints one line of
-JSON. The lake must be full.
+Runs in a process of its own with a temporary Dagster home in SQLite, as `make ui` has it. Every 15 simulated minutes
+the schedule is evaluated and the requested runs are executed in this process. Prints one line of JSON. The lake must be
+full.
 """
 
 import argparse
@@ -50,11 +50,11 @@ def main() -> None:
 
 
 def _ticks(task: Task, count: int) -> Iterator[dict[str, Any]]:
-    """One tick after the other; the last one counts what it asks of the store, which costs it a little."""
+    """Run ticks one after the other; the last one counts requests to the store, which makes it a little slower."""
     import dagster as dg  # noqa: PLC0415
 
     with dg.DagsterInstance.get():
-        pass  # the first time makes the databases
+        pass  # the first call creates the databases
     started = time.perf_counter()
     with dg.DagsterInstance.get() as instance:
         opened = time.perf_counter() - started
@@ -125,7 +125,7 @@ def _run(job: Any, instance: Any, request: Any) -> dict[str, Any]:
 
 @contextmanager
 def _counted(wanted: bool) -> Iterator[Counter[str]]:
-    """Calls of the lake's store meanwhile, by the request that each is on S3, and the bytes that were put."""
+    """Count calls of the lake's store inside the context, as requests to S3, and the bytes written."""
     calls: Counter[str] = Counter()
     if not wanted:
         yield calls
@@ -156,7 +156,7 @@ def _counted(wanted: bool) -> Iterator[Counter[str]]:
 
 
 def summary(ticks: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Medians over ticks that took no snapshot of the gauges and counted nothing."""
+    """Return medians over ticks that took no snapshot of the gauges and counted no requests."""
     import statistics  # noqa: PLC0415
 
     plain = [tick for tick in ticks if len(tick["runs"]) == 1 and not tick["counted"]] or list(ticks)

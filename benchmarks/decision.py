@@ -1,4 +1,4 @@
-"""The page for whoever must decide: what it costs to run, how that grows, where one machine ends."""
+"""Render the section on running costs: load, prices, growth, single-machine limits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,44 +9,44 @@ from benchmarks.measurements import COLD, DISCARD, REFRESH, Day
 
 
 def page(day: Day, large: Mapping[str, Any] | None) -> str:
-    """Empty where too little was measured to say anything."""
-    measured = _what_one_takes(day)
+    """Return the section as Markdown, or an empty string if too little was measured."""
+    measured = _measured(day)
     if not measured:
         return ""
     total = costs.of(measured)
     rows = [
-        ("requests to the API a day", f"{total.api_requests:,.0f}", "hardly: where many gauges jump the day is read"),
+        ("requests to the API a day", f"{total.api_requests:,.0f}", "hardly: many batches share a re-read day"),
         ("MB from the API a day, with gzip", f"{total.api_bytes / 1e6:,.0f}", "in proportion"),
-        ("requests to S3 a day", f"{total.gets + total.lists + total.puts:,.0f}", "not: a window stays one object"),
-        ("of these PUT and LIST", f"{total.lists + total.puts:,.0f}", "not"),
+        ("requests to S3 a day", f"{total.gets + total.lists + total.puts:,.0f}", "no growth: one object a window"),
+        ("of these PUT and LIST", f"{total.lists + total.puts:,.0f}", "no growth"),
         ("MB to S3 a day", f"{total.put_bytes / 1e6:,.0f}", "in proportion"),
         ("MB in S3", f"{measured.stored_bytes / 1e6:,.1f}", "in proportion"),
-        ("US cents a month for S3", f"{total.cents:,.0f}", "hardly: requests are nearly all of it"),
+        ("US cents a month for S3", f"{total.cents:,.0f}", "hardly: nearly all of it is requests"),
     ]
     return f"""
-## For whoever must decide
+## Running costs
 
-What it takes to keep the last 24 hours of {day.all["prepared"]["stations"]:,} stations in S3, {day.readings:,}
-readings: refreshed every 15 minutes, read whole every six hours.
+Load and cost of keeping the last 24 hours of {day.all["prepared"]["stations"]:,} stations ({day.readings:,} readings)
+in S3, with a tick every 15 minutes and a reconcile every six hours.
 
-{shown.table(("what", "this network", "how it grows with the number of stations"), rows)}
+{shown.table(("quantity", "this network", "growth with the number of stations"), rows)}
 
 - Prices are those of S3 Standard in London, {costs.PRICES_OF}: {costs.GB_MONTH_USD} USD a GB and month,
   {1000 * costs.PUT_OR_LIST_USD:.4f} USD for 1,000 PUT or LIST, {1000 * costs.GET_USD:.5f} USD for 1,000 GET. They come
-  from public copies of AWS's price list: AWS's own page could not be read where this was written. They stand in
-  `benchmarks/costs.py`, to be changed there.
-- Traffic into S3, and between S3 and a machine in the same region, costs nothing.
-- The machine is not in it. Two cores and 2 GiB are enough, and idle for most of each quarter of an hour.
-- Requests to S3 were counted during one tick, at the lake's store in a folder. A cleanup and a reconcile count as a
-  tick each, which is rather too much.
-- Ticks were measured in the morning. One that reads today's readings gets more of them in the evening and fewer at
-  night: up to two and a half times as many just before midnight.
+  from public copies of AWS's price list, because AWS's own page was not reachable. To update them, edit
+  `benchmarks/costs.py`.
+- Traffic into S3, and between S3 and a machine in the same region, is free.
+- The machine is not included. Two cores and 2 GiB are enough, and are idle most of the time.
+- Requests to S3 were counted during one tick on a lake in a folder. A cleanup and a reconcile count as a tick each,
+  which overestimates them.
+- Ticks were measured in the morning. A tick that re-reads today's readings gets more of them later in the day: up to
+  two and a half times as many just before midnight.
 
-{_where_it_ends(large)}
+{_limits(large)}
 """
 
 
-def _what_one_takes(day: Day) -> costs.Measured | None:
+def _measured(day: Day) -> costs.Measured | None:
     counted = [tick for tick in day.dagster if tick["counted"]]
     usual = day.ticks(calm=False)
     cold, discard, refresh = day.runs(COLD), day.runs(DISCARD), day.runs(REFRESH)
@@ -69,19 +69,18 @@ def _what_one_takes(day: Day) -> costs.Measured | None:
     )
 
 
-def _where_it_ends(large: Mapping[str, Any] | None) -> str:
+def _limits(large: Mapping[str, Any] | None) -> str:
     filled = {factor: one for factor, one in large["sizes"].items() if one["own"]} if large else {}
     if not filled:
-        return "Where one machine ends is measured by `make bench-large`, which has not been run."
+        return "Single-machine limits: not measured; run `make bench-large`."
     factor, one = max(filled.items(), key=lambda each: int(each[0]))
     minutes, peak = Figure.of(one["wall"]).median / 60, Figure.of(one["peak_mb"]).high / 1024
     return f"""
-**Where one machine ends.** {factor} times the network is {one["readings"] / 1e6:,.1f} million readings a day. A cold
-fill of it took {minutes:,.1f} minutes, the simulator's own time included, and {peak:.1f} GiB at most. A tick has a
-quarter of an hour: the end is where reading a day takes longer than that, or where the API takes longer to write it, or
-where a day does not fit into memory.
+**Single-machine limits.** {factor} times the network is {one["readings"] / 1e6:,.1f} million readings a day. A cold
+fill took {minutes:,.1f} minutes, including the simulator's time, and {peak:.1f} GiB at most. A tick must finish within
+15 minutes, so one machine is enough until reading a day takes longer than that, the API takes longer to send it, or a
+day no longer fits into memory.
 
-**What to do then.** Divide the country: a lake for each part, filled by a machine of its own. Lakes know nothing of
-each other, and readers open several as one data set. The API can be asked for a part by parameter, which no code here
-does yet.
+**Beyond one machine.** Divide the country into shards: one lake for each, filled by its own machine. Lakes are
+independent, and readers open several as one data set. The API can filter by parameter; this is not implemented yet.
 """.strip()

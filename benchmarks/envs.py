@@ -1,7 +1,7 @@
-"""An environment for each rival whose packages do not fit beside ours, from its own lock with hashes.
+"""Create virtual environments for tools whose packages conflict with ours, each from its own lock with hashes.
 
-They lie in `.bench/envs` and are made once; `requirements/NAME.in` says what is wanted, `requirements/NAME.lock` pins
-it. One that cannot be made is told of in the results and stops nothing.
+They are created once in `.bench/envs`; `requirements/NAME.in` lists the packages, `requirements/NAME.lock` pins them.
+An environment that cannot be created is reported in the results; the other contestants still run.
 """
 
 import hashlib
@@ -18,19 +18,19 @@ REQUIREMENTS = Path(__file__).with_name("requirements")
 
 
 class MissingError(Exception):
-    """An environment could not be made; the message is what pip said last."""
+    """An environment could not be created; the message is pip's last line."""
 
 
 def python_of(name: str, folder: Path, tell: Callable[[str], None]) -> str:
-    """The interpreter of an environment, made if it is not there or its lock has changed.
+    """Return the interpreter of an environment; create it if it is absent or its lock has changed.
 
     Args:
-        name: of the lock.
-        folder: where environments are kept.
-        tell: what is being done.
+        name: name of the lock.
+        folder: folder of the environments.
+        tell: reports progress.
 
     Raises:
-        MissingError: it could not be made.
+        MissingError: the environment could not be created.
     """
     lock, place = REQUIREMENTS / f"{name}.lock", folder / name
     python, done = place / "bin" / "python", place / ".done"
@@ -43,13 +43,13 @@ def python_of(name: str, folder: Path, tell: Callable[[str], None]) -> str:
     for command in ([sys.executable, "-m", "venv", str(place)], [str(python), *install]):
         made = subprocess.run(command, env=surroundings(), capture_output=True, text=True, check=False)
         if made.returncode:
-            raise MissingError(why(made.stderr, made.stdout) or f"ended with {made.returncode}")
+            raise MissingError(why(made.stderr, made.stdout) or f"exit code {made.returncode}")
     done.write_text(wanted, encoding="utf-8")
     return str(python)
 
 
 def versions(python: str, packages: list[str]) -> dict[str, str]:
-    """Which versions an interpreter would import; what it has not is left out."""
+    """Return the installed versions of packages in an environment; absent packages are left out."""
     code = (
         "import importlib.metadata as m, json, sys\n"
         "found = {}\n"

@@ -1,7 +1,7 @@
-"""One run of a contestant in a process of its own, many of them in turn, and what their figures come to.
+"""Run contestants in processes of their own, taking turns, and summarise their figures.
 
-Memory and wall time are taken from outside (`launch`), requests and bytes from the server, and what is in the folder
-afterwards is compared with the truth (`truth`). No contestant is believed anything but how it divides its own time.
+Memory and wall time are measured from outside (`launch`), requests and bytes by the server, and the folder is compared
+with the truth afterwards (`truth`). Contestants report only how their own time divides into phases.
 """
 
 import json
@@ -26,17 +26,17 @@ PATIENCE_S = 3600
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who takes part.
+    """Tool that is measured.
 
     Attributes:
-        name: as the tables call it.
-        module: below `benchmarks.contestants`.
-        options: for its command line.
-        python: whose interpreter runs it.
-        starts_from: a folder whose copy it starts from; None for an empty one.
-        rounds: in how many rounds it takes part at most.
-        does: one line for the reader.
-        keeps: whether it stores readings that can be compared with the truth.
+        name: name in the tables.
+        module: module below `benchmarks.contestants`.
+        options: options for its command line.
+        python: interpreter that runs it.
+        starts_from: folder to copy and start from; None for an empty one.
+        rounds: maximum number of rounds.
+        does: one-line description.
+        keeps: true if it stores readings that can be compared with the truth.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Contestant:
     keeps: bool = True
 
     def with_python(self, python: str) -> "Contestant":
-        """The same, run by another interpreter."""
+        """Return the same contestant with another interpreter."""
         return replace(self, python=python)
 
 
 @dataclass
 class Run:
-    """One run of one contestant; `error` is the last line that it said when it failed, else empty."""
+    """One run of one contestant; `error` is its last line of output if it failed, else empty."""
 
     contestant: str
     gzip: bool
@@ -70,16 +70,16 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended well."""
+        """True if the run succeeded."""
         return not self.error
 
     def as_json(self) -> dict[str, Any]:
-        """For the file of measurements."""
+        """Convert to plain values for the file of measurements."""
         return asdict(self)
 
 
 class Figure(NamedTuple):
-    """A median and its spread: the least and the most, and of how many values."""
+    """Median, minimum and maximum of some values, and their number."""
 
     median: float
     low: float
@@ -88,24 +88,34 @@ class Figure(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Figure":
-        """Of at least one value."""
+        """Summarise at least one value."""
         seen = sorted(values)
         return cls(statistics.median(seen), seen[0], seen[-1], len(seen))
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Figure:
-    """The ratio of two medians; its spread is that of the ratios within each round.
+    """Return the ratio of two medians, with the range of the ratios within each round.
+
+    Only the rounds that both have count, so the ratio always lies within its range: if every value of ours is at most k
+    times its counterpart, the median of ours is at most k times the median of theirs.
 
     Args:
         ours: one value a round, in the order of rounds.
-        theirs: likewise; where one of the two has fewer rounds the others count for the median only.
+        theirs: one value a round, in the order of rounds.
     """
-    each = [a / b for a, b in zip(ours, theirs, strict=False)]
-    return Figure(statistics.median(ours) / statistics.median(theirs), min(each), max(each), len(each))
+    mine, other = in_common(ours, theirs)
+    each = [a / b for a, b in zip(mine, other, strict=True)]
+    return Figure(statistics.median(mine) / statistics.median(other), min(each), max(each), len(each))
+
+
+def in_common(ours: Sequence[float], theirs: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """Cut two lists of one value a round to the rounds that both have."""
+    rounds = min(len(ours), len(theirs))
+    return ours[:rounds], theirs[:rounds]
 
 
 def launched(command: Sequence[str], *, limit: int = PATIENCE_S, environ: Mapping[str, str] | None = None) -> Run:
-    """Run a command from the root of the repository; `told` is the JSON of the last line that it printed."""
+    """Run a command from the root of the repository; `told` is the JSON of its last line of output."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         report, log = Path(folder, "report.json"), Path(folder, "log")
         own = {**surroundings(), "HOME": folder, **(environ or {})}
@@ -117,14 +127,14 @@ def launched(command: Sequence[str], *, limit: int = PATIENCE_S, environ: Mappin
     told: dict[str, Any] = {}
     error = ""
     if measured.get("overdue"):
-        error = f"not done after {limit} s"
+        error = f"timed out after {limit} s"
     elif measured.get("exit") != 0:
-        error = why(failed, said) or f"ended with {measured.get('exit')}"
+        error = why(failed, said) or f"exit code {measured.get('exit')}"
     else:
         try:
             told = json.loads(last_line(said))
         except ValueError:
-            error = f"printed no JSON: {why(said)!r}"
+            error = f"last line of output is not JSON: {why(said)!r}"
     return Run(
         "",
         gzip=False,
@@ -140,13 +150,13 @@ def launched(command: Sequence[str], *, limit: int = PATIENCE_S, environ: Mappin
 
 
 def surroundings() -> dict[str, str]:
-    """The environment of whoever is measured: nothing of ours is set, and no proxy is asked for this machine."""
+    """Return the environment variables of a contestant: without our settings, and no proxy for localhost."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLOOD_", "DAGSTER_", "AWS_"))}
     return {**kept, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
 def why(*texts: str) -> str:
-    """The last line of the first text that has any, as it may be shown to everybody: without addresses and folders."""
+    """Return the last line of the first text that has one, without addresses and folders, fit to be published."""
     said = next((line for line in map(last_line, texts) if line), "")
     said = re.sub(r"https?://[^\s'\"]+", "(address)", said)
     for place in (str(ROOT), tempfile.gettempdir(), sys.prefix, str(Path.home())):
@@ -155,7 +165,7 @@ def why(*texts: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something."""
+    """Return the last line that is not blank, or an empty string."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
 
@@ -170,7 +180,7 @@ def once(
     number: int = 0,
     limit: int = PATIENCE_S,
 ) -> Run:
-    """Let a contestant fill a folder."""
+    """Run a contestant once on a fresh folder."""
     shutil.rmtree(out, ignore_errors=True)
     if contestant.starts_from:
         shutil.copytree(contestant.starts_from, out)
@@ -186,7 +196,7 @@ def once(
 
 
 def command_of(contestant: Contestant, url: str, now: datetime, out: Path, *, gzip: bool) -> list[str]:
-    """How a contestant is told what to do."""
+    """Return the command line of a contestant."""
     command = [contestant.python, "-m", f"benchmarks.contestants.{contestant.module}"]
     command += ["--api", url, "--out", str(out), "--now", now.isoformat(), "--gzip" if gzip else "--no-gzip"]
     return command + [f"--option={name}={value}" for name, value in contestant.options.items()]
@@ -198,9 +208,9 @@ def in_turn(
     one: Callable[[Contestant, int], Run],
     tell: Callable[[str], None],
 ) -> list[Run]:
-    """Round by round, each contestant once; who failed is not tried again.
+    """Run each contestant once a round; one that failed is not run again.
 
-    The order turns from round to round, so that nobody always comes after the same one.
+    The order rotates from round to round, so that no contestant always follows the same one.
     """
     runs: list[Run] = []
     failed: set[str] = set()
@@ -220,7 +230,7 @@ def in_turn(
 
 
 def rounded(measured: Any) -> Any:
-    """The same with four digits after the point: more would be noise, and a file that is too long to look at."""
+    """Round all floats to four decimals: the rest is noise and makes the file hard to read."""
     if isinstance(measured, float):
         return round(measured, 4)
     if isinstance(measured, dict):

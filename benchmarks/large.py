@@ -1,7 +1,7 @@
-"""10 and 100 times the network: whether the time per reading and the memory stay what they are.
+"""Measure time per reading and memory at 1, 10 and 100 times the network.
 
-Each size has a simulator of its own, one at a time. The sizes take turns as long as that is bearable: the largest is
-filled once or twice, since its simulator alone takes minutes to write the day.
+Each size has its own simulator, one at a time. The sizes take turns, but the larger ones have fewer rounds: at 100
+times the simulator alone takes minutes to send the day.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from benchmarks.harness import Contestant
 from benchmarks.server import Server, simulator
 from benchmarks.session import Session
 
-# Comparing more rows with the truth than this would take more memory than what is measured.
+# Above this number of rows the comparison with the truth would need more memory than the contestant.
 COMPARED = 10_000_000
 
 
@@ -28,16 +28,16 @@ def measure(
     tell: Callable[[str], None],
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Cold fills of each size; what there is so far is kept after each.
+    """Run cold fills of each size and save the measurements after each.
 
     Args:
-        stations: of the country.
-        factors: multiples of it.
-        rounds: for the smallest; the tenfold network gets three at most, a larger one has one.
-        now: when the clocks stand.
-        folder: for lakes.
-        tell: what is being done.
-        keep: takes the measurements.
+        stations: number of stations of the country.
+        factors: multiples of that number.
+        rounds: rounds of the smallest network; at most three at 10 times, one above.
+        now: time at which the clocks stand.
+        folder: folder for lakes.
+        tell: reports progress.
+        keep: saves the measurements.
     """
     sizes: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
@@ -63,7 +63,7 @@ def _nothing(stations: int) -> dict[str, Any]:
 
 
 def _fill(server: Server, now: datetime, folder: Path, kept: dict[str, Any], tell: Callable[[str], None]) -> str:
-    """One cold fill of one size; what went wrong, else empty."""
+    """Run one cold fill of one size; return the error, or an empty string."""
     session = Session(server, now, folder, tell)
     tell(f"{server.stations:,} stations: the lists of gauges")
     first = session.fill(Contestant("gauges", "flood", {"do": "gauges", "large": "yes"}), 0, gzip=True)

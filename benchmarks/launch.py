@@ -1,7 +1,7 @@
-"""Runs one command and writes down its wall time, its largest memory and how it ended.
+"""Run one command and record its wall time, peak memory and exit code.
 
-A program of its own, with nothing but the standard library in it: on Linux a process inherits the largest memory of
-the one that started it, so whoever measures memory must be small. Used by `harness`; not to be imported.
+A small program of its own that uses only the standard library: on Linux a process inherits the peak memory of its
+parent, so the parent must be small. Run by `harness`; do not import it.
 
     python -S launch.py REPORT SECONDS COMMAND...
 """

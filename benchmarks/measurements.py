@@ -1,4 +1,4 @@
-"""The measurements of `make bench`, and how the page asks for them."""
+"""Look up the measurements of `make bench`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +13,11 @@ DLT = ("dlt, Parquet", "dlt, Delta")
 
 
 class Day:
-    """What was measured of one country.
+    """Measurements of one country.
 
     Attributes:
-        all: as it is in the file.
-        readings: how many the last 24 hours hold.
+        all: contents of the file.
+        readings: number of readings in the last 24 hours.
     """
 
     def __init__(self, measured: Mapping[str, Any]) -> None:
@@ -25,40 +25,40 @@ class Day:
         self.readings: int = measured["prepared"]["readings"]
 
     def runs(self, name: str, *, gzip: bool = True) -> list[dict[str, Any]]:
-        """Those of a contestant that ended well, by round."""
+        """Return the successful runs of a contestant, by round."""
         mine = [run for run in self.all["runs"] if run["contestant"] == name and run["gzip"] == gzip]
         return sorted((run for run in mine if not run["error"]), key=lambda run: run["round"])
 
     def values(self, name: str, what: str, *, gzip: bool = True) -> list[float]:
-        """One value a round: `wall`, `peak_mb`, `requests`, `bytes`, or a phase of which the contestant tells."""
+        """Return one value a round: `wall`, `peak_mb`, `requests`, `bytes`, or the seconds of a phase."""
         runs = self.runs(name, gzip=gzip)
         if runs and what in runs[0]:
             return [run[what] for run in runs]
         return [run["told"]["seconds"][what] for run in runs if what in run["told"].get("seconds", {})]
 
     def floor(self, *, gzip: bool = True) -> str | None:
-        """The quicker of the two floors."""
+        """Return the name of the quicker floor."""
         own = {name: self.values(name, "own", gzip=gzip) for name in FLOORS}
         there = {name: Figure.of(values).median for name, values in own.items() if values}
         return min(there, key=lambda name: there[name]) if there else None
 
     def right(self, name: str, *, gzip: bool = True) -> dict[str, Any]:
-        """How right a contestant was; empty where it keeps nothing."""
+        """Return the correctness of a contestant; empty if it keeps nothing."""
         found: dict[str, Any] = self.all["right"]["gzip" if gzip else "plain"].get(name, {})
         return found
 
     def ticks(self, *, calm: bool) -> list[dict[str, Any]]:
-        """The ticks in which nothing jumped, or the usual ones."""
+        """Return the ticks without batches (calm), or the usual ones."""
         return [tick for tick in self.all.get("ticks", []) if tick["calm"] == calm]
 
     @property
     def readers(self) -> dict[str, dict[str, Any]]:
-        """What each reader needed for each question."""
+        """Measurements of each reader, by query."""
         found: dict[str, dict[str, Any]] = self.all.get("reading", {}).get("engines", {})
         return found
 
     @property
     def dagster(self) -> list[dict[str, Any]]:
-        """The ticks on an instance of Dagster."""
+        """Ticks on a Dagster instance."""
         found: list[dict[str, Any]] = self.all.get("dagster", {}).get("ticks", [])
         return found

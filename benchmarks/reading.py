@@ -1,11 +1,10 @@
-"""One gauge's day, one river's day and the whole day as pandas, from the files of a lake, by three readers.
+"""Time three readers on three queries of a lake: one gauge's day, one river's day, the whole day, as pandas.
 
     python -m benchmarks.reading ENGINE --lake DIR --now ISO --river NAME --measure ID --times N
 
-Each reader runs in a process of its own and asks each question some times before it is timed: the files are in memory
-and the reader is warm. It prints the seconds of each time, and rows and the sum of the values, by which the three must
-agree.
-All are asked for the same rows: those of the last 24 hours, all columns, none of the files' folders.
+Each reader has a process of its own and runs each query some times before it is timed, so the files are cached and the
+reader is warm. It prints the seconds of each run, and the rows and sum of values, which must be equal for all three.
+All return the same rows: the last 24 hours, all columns, no partition columns.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ENGINES = ("notebook", "duckdb", "polars")
-# Those that are in an environment of their own.
+# Readers with an environment of their own.
 ELSEWHERE = ("polars",)
 QUESTIONS = ("gauge", "river", "day")
 COLUMNS = (
@@ -26,7 +25,7 @@ COLUMNS = (
     "revision",
 )  # fmt: skip
 
-# After so many times the allocators have what they need.
+# After this many runs the allocators have grown to their final size.
 WARM_UP = 3
 
 Ask = Callable[[], Any]
@@ -57,7 +56,7 @@ def main() -> None:
 
 
 def notebook(lake: Path, now: datetime, river: str, measure: str) -> dict[str, Ask]:
-    """`flood_assets.notebook`."""
+    """Return the queries with `flood_assets.notebook`."""
     from flood_assets.notebook import load_readings  # noqa: PLC0415 - each engine imports its own
 
     return {
@@ -68,10 +67,10 @@ def notebook(lake: Path, now: datetime, river: str, measure: str) -> dict[str, A
 
 
 def with_duckdb(lake: Path, now: datetime, river: str, measure: str) -> dict[str, Ask]:
-    """DuckDB over the same files."""
+    """Return the queries with DuckDB over the same files."""
     import duckdb  # noqa: PLC0415
 
-    # It uses an argument that the newest pandas wants to drop, and says so each time.
+    # It uses an argument that the newest pandas deprecates, with a warning each time.
     warnings.simplefilter("ignore")
     connection = duckdb.connect()
     select = (
@@ -91,7 +90,7 @@ def with_duckdb(lake: Path, now: datetime, river: str, measure: str) -> dict[str
 
 
 def with_polars(lake: Path, now: datetime, river: str, measure: str) -> dict[str, Ask]:
-    """Polars over the same files, lazily."""
+    """Return the queries with lazy Polars over the same files."""
     import polars as pl  # noqa: PLC0415
 
     def rows() -> Any:
@@ -114,12 +113,12 @@ def with_polars(lake: Path, now: datetime, river: str, measure: str) -> dict[str
 
 
 def newest(lake: Path, table: str) -> str:
-    """The file of the newest snapshot."""
+    """Return the path of the newest snapshot."""
     return str(max(lake.glob(f"{table}/*/*/*.parquet")))
 
 
 def chosen(lake: Path) -> tuple[str, str]:
-    """The river with most gauges, and one of its gauges of level."""
+    """Return the river with most level gauges, and one of these gauges."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     names = ["station_id", "river"]

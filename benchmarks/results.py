@@ -1,7 +1,7 @@
-"""RESULTS.md: made from the files of measurements, and from nothing else.
+"""Render RESULTS.md from the saved measurements.
 
-`make bench` writes `results/day.json`, `make bench-large` writes `results/large.json`; the page is made from whatever
-of the two is there. What counts as kept is in `targets`, what it costs to run in `decision`.
+`make bench` writes `results/day.json`, `make bench-large` writes `results/large.json`; the page uses whichever exists.
+The verdicts are in `targets`, the running costs in `decision`.
 """
 
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ from benchmarks.targets import verdicts
 HEAD = """
 # Results
 
-Written by `make bench` and `make bench-large`, not by hand. Everything runs against the simulator on localhost, which
-has a process of its own: what the real API and the internet add is in no figure. A ratio is one of medians of runs that
-took turns in one session; in brackets are the least and the most within one round. Times depend on the machine, ratios
-less.
+Compared with common tools. Written by `make bench` and `make bench-large`; do not edit by hand. Everything runs against
+the simulator in its own process on localhost, so no figure includes the real API or the internet. Figures are medians.
+A ratio is one of medians over the rounds that both sides ran, taking turns in one session; brackets hold the lowest and
+the highest ratio within a round. Times depend on the machine, ratios less so.
 """
 
 NOTES = {
-    True: "Answers compressed with gzip, as the real API sends them; unpacking is everybody's own work:",
+    True: "Answers compressed with gzip, as the real API sends them; each contestant decompresses them itself:",
     False: "Answers not compressed:",
 }
 
 
 def render(day: Mapping[str, Any] | None, large: Mapping[str, Any] | None) -> str:
-    """The whole page."""
+    """Return the whole page as Markdown."""
     made = Day(day) if day else None
-    promised = [(one.target, one.found, one.said) for one in verdicts(made, large)]
-    parts = [HEAD, "## Targets\n\n" + shown.table(("target", "measured", "verdict"), promised)]
+    judged = [(one.target, one.found, one.said) for one in verdicts(made, large)]
+    parts = [HEAD, "## Targets\n\n" + shown.table(("target", "measured", "verdict"), judged)]
     if made:
         parts += [_conditions(made), _contestants(made), _simulator(made), _ticks(made), _reading(made), _dagster(made)]
     parts += [_large(large)] if large else []
@@ -54,21 +54,22 @@ def _conditions(day: Day) -> str:
 
 def _contestants(day: Day) -> str:
     heads = (
-        "contestant", "runs", "seconds", "own seconds", "ratio", "peak MB", "requests", "MB", "recall", "wrong",
-        "twice", "other",
+        "contestant", "runs", "seconds", "processing s", "ratio", "peak MB", "requests", "MB", "recall", "wrong",
+        "duplicates", "outside 24 h",
     )  # fmt: skip
     text = """
 ## Contestants
 
-The same day of readings for each; compared with the simulator's truth after the time was taken.
+Each fetches the same day of readings. Its rows are compared with the simulator's truth after the measurement.
 
-- *seconds*: the whole process, the start of Python and the simulator's own time included; *ratio*: of these, to
+- *floor*: a hand-written pyarrow script that only downloads, parses, sorts and writes; targets use the quicker of two
+- *seconds*: wall time of the whole process, including Python's start and the simulator's time; *ratio*: to
   `flood_assets cold`
-- *own seconds*: what is left after waiting for bytes, where a contestant tells it; without imports. `flood_assets`
-  parses while it downloads, and what it does meanwhile counts although nobody waits for it; the floor downloads first
-- *MB*: of plain answers; *peak MB*: the largest memory of the process
-- *recall*: of the readings of the last 24 hours; *wrong*: of these, with another value; *twice*: rows beyond one a
-  reading; *other*: rows that do not belong to the last 24 hours
+- *processing s*: seconds without imports and waiting for bytes, where a contestant reports them. `flood_assets` parses
+  while it downloads, and that work counts; the floor downloads first
+- *MB*: uncompressed answers; *peak MB*: peak memory of the process
+- *recall*: share of the readings of the last 24 hours; *wrong*: readings with another value; *duplicates*: rows beyond
+  one a reading; *outside 24 h*: rows outside the last 24 hours
 """.strip()
     for gzip, note in NOTES.items():
         names = dict.fromkeys(run["contestant"] for run in day.all["runs"] if run["gzip"] == gzip)
@@ -76,10 +77,10 @@ The same day of readings for each; compared with the simulator's truth after the
         if rows:
             text += f"\n\n{note}\n\n{shown.table(heads, rows)}"
     does = [f"- {name}: {said}" for name, said in day.all["does"].items() if said and name != IMPORTS]
-    text += "\n\nWho they are:\n\n" + "\n".join(does)
+    text += "\n\nThe contestants:\n\n" + "\n".join(does)
     if day.all["missing"]:
         missing = [f"- {name}: `{error}`" for name, error in day.all["missing"].items()]
-        text += "\n\nWhat could not run, and what it said:\n\n" + "\n".join(missing)
+        text += "\n\nNot run, with the error:\n\n" + "\n".join(missing)
     return text
 
 
@@ -106,7 +107,7 @@ def _right(right: Mapping[str, Any]) -> tuple[str, str, str, str]:
     if not right:
         return ("", "", "", "")
     if "error" in right:
-        return (f"cannot be read: {right['error']}", "", "", "")
+        return (f"not readable: {right['error']}", "", "", "")
     return (shown.recall(right), f"{right['wrong']:,}", f"{right['twice']:,}", f"{right['older']:,}")
 
 
@@ -120,9 +121,9 @@ def _simulator(day: Day) -> str:
     if not rows:
         return ""
     return f"""
-## The simulator's own time
+## The simulator's time
 
-Both days' answers, asked for and thrown away. It is in everybody's time, and nobody can be quicker.
+Both days' answers, requested and discarded. Every contestant's time includes it.
 
 {shown.table(("answers", "MB as sent", "seconds"), rows)}
 """
@@ -133,7 +134,7 @@ def _ticks(day: Day) -> str:
     if not ticks:
         return ""
     heads = (
-        "tick", "moved by one step", "jumped", "requests", "rows read", "new", "windows written", "own ms",
+        "tick", "one interval", "batches", "requests", "rows read", "new", "windows written", "processing ms",
         "one window ms", "same work ms",
     )  # fmt: skip
     rows = [
@@ -152,14 +153,15 @@ def _ticks(day: Day) -> str:
     return f"""
 ## Ticks
 
-One round of them; each floor runs in the same process at the same moment.
+One round; each floor runs in the same process at the same moment.
 
-- *one window*: reads `latest` with bare pyarrow and merges the window that is filling
-- *same work*: parses what this tick asked for with bare pyarrow, and merges as many windows as it wrote
-- *calm*: made, since in a whole country some gauge always uploads a batch: those that would jump were asked a moment
-  before, and only what moves by one step remains
+- *one interval*: gauges with one new reading, one reporting interval after their watermark; *batches*: gauges with more
+- *one window*: a floor that reads `latest` with bare pyarrow and upserts the current window
+- *same work*: a floor that parses this tick's answers with bare pyarrow and upserts as many windows as the tick wrote
+- *calm*: a tick without batches. In a whole country some gauge always uploads a batch, so the benchmark stores the
+  batches just before
 
-The first tick of a process also pays for what is made once.
+The first tick of a process includes one-time work.
 
 {shown.table(heads, rows)}
 """
@@ -175,15 +177,15 @@ def _reading(day: Day) -> str:
         for reader, answers in day.readers.items()
     ]
     given = [{(one[each]["rows"], round(one[each]["sum"], 2)) for one in day.readers.values()} for each in questions]
-    told = "All give the same rows, with the same sum of values."
+    told = "All return the same rows, with the same sum of values."
     if any(len(answers) > 1 for answers in given):
-        told = "**They do not give the same rows.**"
+        told = "**They do not return the same rows.**"
     return f"""
 ## Reading
 
 From the same files to pandas, all columns, in warm processes. The river is {day.all["reading"]["river"]}. {told}
 
-{shown.table(("question", "reader", "rows", "time"), rows)}
+{shown.table(("query", "reader", "rows", "time"), rows)}
 """
 
 
@@ -193,34 +195,34 @@ def _dagster(day: Day) -> str:
     one, share = dagster_share.summary(day.dagster), day.all["dagster"]
     rows = [
         ("evaluating the schedule", f"{one['evaluate']:.3f}"),
-        ("the steps: readings, their checks, the ledger", f"{one['steps']:.3f}"),
-        ("of these, the step of the readings", f"{one['readings']:.3f}"),
+        ("the steps: readings, checks, ledger", f"{one['steps']:.3f}"),
+        ("of these, the readings step", f"{one['readings']:.3f}"),
         ("of these, waiting for the API", f"{one['download']:.3f}"),
         ("outside the steps", f"{one['dagster'] - one['evaluate']:.3f}"),
         ("all", f"{one['total']:.3f}"),
     ]
     return f"""
-## Dagster's own share
+## Dagster's share
 
-A tick on an instance in SQLite: the schedule is evaluated, and what it asks for is run in the same process. Medians of
-ticks without a snapshot of the gauges.
+A tick on an instance in SQLite: the schedule is evaluated, and the requested runs are executed in the same process.
+Medians of ticks without a snapshot of the gauges.
 
 {shown.table(("part", "seconds"), rows)}
 
 A daemon starts each run in a new process: importing the definitions ({share["import"]:.2f} s) and opening the instance
-({day.dagster[0]["instance"]:.2f} s) come on top. What is left, and why:
+({day.dagster[0]["instance"]:.2f} s) come on top. The rest of Dagster's time:
 
-- Outside the steps Dagster plans the run, resolves the 25 windows of each asset, and stores {one["events"]:.0f} events:
-  its history and its UI are made of them.
-- In the steps it stores a materialization for each window, which the UI shows as the window's history.
+- Outside the steps Dagster plans the run, resolves the 25 windows of each asset, and stores {one["events"]:.0f} events
+  for its history and its UI.
+- Inside the steps it stores a materialization for each window, which the UI shows as the window's history.
 - After these {len(day.dagster)} ticks the instance takes {share["home_bytes"] / 1e6:.1f} MB.
 """
 
 
 def _large(large: Mapping[str, Any]) -> str:
     heads = (
-        "network", "stations", "readings", "runs", "seconds", "own seconds", "own \u00b5s a reading",
-        "peak MB", "peak MB of the gauges' lists", "bytes a reading", "recall",
+        "network", "stations", "readings", "runs", "seconds", "processing s", "processing \u00b5s a reading",
+        "peak MB", "peak MB, lists of gauges", "bytes a reading", "recall",
     )  # fmt: skip
     rows = [
         (
@@ -245,7 +247,7 @@ def _large(large: Mapping[str, Any]) -> str:
 ## Large networks
 
 `make bench-large`, {where["date"]}: {where["cores"]} cores, {where["memory_gib"]} GiB; cold fills without Dagster.
-The lists of gauges are fetched before, by a process of their own.
+The lists of gauges are fetched beforehand by a separate process.
 
 {shown.table(heads, rows)}
 {failed}

@@ -1,4 +1,4 @@
-"""The contestants that others wrote, and what each needs."""
+"""Contestants based on other tools, and their environments."""
 
 from benchmarks import envs
 from benchmarks.harness import Contestant
@@ -6,20 +6,20 @@ from benchmarks.session import Session
 
 
 def quick_ones(session: Session, *, quick: bool) -> list[Contestant]:
-    """Those that take part in every round or some."""
+    """Return the contestants that run in several rounds."""
     if quick:
         return []
     return _able(
         session,
         [
             ("dlt", Contestant("dlt, Parquet", "dlt_lake", {"to": "parquet"}, rounds=3, does="dlt's rest_api source")),
-            ("dlt", Contestant("dlt, Delta", "dlt_lake", {"to": "delta"}, rounds=3, does="the same, merged by key")),
+            ("dlt", Contestant("dlt, Delta", "dlt_lake", {"to": "delta"}, rounds=3, does="the same, upserted by key")),
         ],
     )
 
 
 def slow_ones(session: Session, *, quick: bool) -> list[Contestant]:
-    """Those that run once."""
+    """Return the contestants that run once."""
     poller = Contestant("latest every 15 min", "latest", {"every": "15"}, does="96 polls over the day, all kept")
     if quick:
         return [poller]
@@ -28,22 +28,22 @@ def slow_ones(session: Session, *, quick: bool) -> list[Contestant]:
         session,
         [
             ("aioeafm", Contestant("aioeafm", "aioeafm_stations", does="one request per station, asyncio")),
-            ("airbyte", Contestant("airbyte-cdk", "airbyte", does="a declarative manifest")),
-            ("singer", Contestant("tap-rest-api-msdk", "singer", does="a Singer tap, its messages kept")),
+            ("airbyte", Contestant("airbyte-cdk", "airbyte", does="a declarative manifest, JSON lines kept")),
+            ("singer", Contestant("tap-rest-api-msdk", "singer", does="a Singer tap, JSON lines kept")),
         ],
     )
     return [poller, station, *others]
 
 
 def _able(session: Session, wanted: list[tuple[str, Contestant]]) -> list[Contestant]:
-    """Those whose environment can be made."""
+    """Return the contestants whose environment can be created; note the others as missing."""
     able = []
     for name, contestant in wanted:
         try:
             python = session.python(name)
         except envs.MissingError as error:
             session.missing[contestant.name] = str(error)
-            session.tell(f"{contestant.name} cannot take part: {error}")
+            session.tell(f"{contestant.name} is left out: {error}")
         else:
             able.append(contestant.with_python(python))
     return able

@@ -1,4 +1,4 @@
-"""The simulator in a process of its own on this machine: started, warmed, asked what it was asked, and ended."""
+"""Start the simulator in a process of its own, warm it, control it and end it."""
 
 import json
 import os
@@ -18,12 +18,12 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Server:
-    """A running simulator.
+    """Running simulator.
 
     Attributes:
         url: root of the API.
-        stations: how many stations it has.
-        pid: its process.
+        stations: number of stations.
+        pid: process id.
     """
 
     url: str
@@ -31,12 +31,12 @@ class Server:
     pid: int
 
     def get(self, name: str) -> Any:
-        """What a control endpoint says."""
+        """Return the JSON of a control endpoint."""
         with urlopen(f"{self._control}/{name}") as answer:
             return json.load(answer)
 
     def reset(self) -> None:
-        """Count requests from zero."""
+        """Set the request statistics to zero."""
         self._put("reset")
 
     def set_clock(self, moment: datetime) -> None:
@@ -44,7 +44,7 @@ class Server:
         self._put(f"clock?now={moment:%Y-%m-%dT%H:%M:%SZ}")
 
     def counted(self) -> tuple[int, int]:
-        """Requests and plain bytes of their answers since the last reset."""
+        """Return the number of requests and the uncompressed bytes of their answers since the last reset."""
         stats = self.get("stats").values()
         return sum(one["requests"] for one in stats), sum(one["bytes"] for one in stats)
 
@@ -57,7 +57,7 @@ class Server:
                 file.write(piece)
 
     def warm(self, now: datetime) -> None:
-        """Ask for everything once, so that nobody pays for what is made only once."""
+        """Request everything once, so that no contestant pays for the simulator's first-time work."""
         days = (f"data/readings.csv?date={day:%Y-%m-%d}" for day in (now - timedelta(hours=24), now))
         for path in ("id/stations?_view=full", "id/measures", "data/readings.csv?latest", *days):
             with urlopen(f"{self.url}/{path}") as answer:
@@ -75,7 +75,7 @@ class Server:
 
 @contextmanager
 def simulator(stations: int, now: datetime, *, seed: int = 1) -> Iterator[Server]:
-    """Start one on any free port of 127.0.0.1, with its clock stopped; end it by its own id."""
+    """Start a simulator on a free port of 127.0.0.1 with its clock stopped; end it with the context."""
     command = [sys.executable, "-m", "flood_assets.simulator", "--port", "0", "--host", "127.0.0.1"]
     command += ["--stations", str(stations), "--seed", str(seed), "--now", f"{now:%Y-%m-%dT%H:%M:%SZ}"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("FLOOD_", "DAGSTER_"))}
@@ -84,7 +84,7 @@ def simulator(stations: int, now: datetime, *, seed: int = 1) -> Iterator[Server
             said = process.stdout.readline() if process.stdout else ""
             found = re.search(r"http://\S+", said)
             if not found:
-                raise RuntimeError(f"the simulator did not start: {said!r}")
+                raise RuntimeError(f"the simulator did not start; its first line was {said!r}")
             yield Server(found[0], stations, process.pid)
         finally:
             process.terminate()

@@ -1,7 +1,7 @@
-"""The groups of `make bench`: what is measured, in which order, and what of it is kept.
+"""Run the groups of measurements of `make bench`.
 
-Each function takes a `Session` and gives plain values for the file of measurements, from which `results` makes the
-page. Nothing is judged here.
+Each method returns plain values for the file of measurements, from which `results` renders the page. Verdicts are in
+`targets`.
 """
 
 import re
@@ -19,7 +19,7 @@ from benchmarks import envs, harness, reading, truth
 from benchmarks.harness import Contestant, Run
 from benchmarks.server import Server
 
-# Answers as they come in a day of ticks: the clock moves by these minutes, one tick each.
+# Usual ticks: the clock moves by these minutes, one tick each.
 STEPS = "15,15,15,15"
 
 
@@ -28,12 +28,12 @@ class Session:
     """One simulator, one moment, one folder.
 
     Attributes:
-        server: the simulator, warm.
-        now: when its clock stands between two runs.
-        folder: for what contestants fill; emptied by whoever made it.
-        tell: what is being done, for whoever waits.
+        server: the warm simulator.
+        now: time at which its clock stands between two runs.
+        folder: folder for the contestants' output; its creator deletes it.
+        tell: reports progress.
         pythons: interpreters of environments by name.
-        missing: contestants that could not run at all, and why.
+        missing: contestants that could not run, with the reason.
     """
 
     server: Server
@@ -44,8 +44,8 @@ class Session:
     missing: dict[str, str] = field(default_factory=dict)
 
     def prepare(self) -> dict[str, Any]:
-        """The truth of the day, a lake that has only gauges, and one that is full."""
-        self.tell(f"{self.server.stations} stations: warming the simulator, writing down the truth")
+        """Save the truth of the day; make a lake with gauges only and a full one."""
+        self.tell(f"{self.server.stations} stations: warming the simulator, saving the truth")
         self.server.warm(self.now)
         self.note_truth()
         gauges = self._must(Contestant("gauges", "flood", {"do": "gauges"}))
@@ -53,39 +53,39 @@ class Session:
         return {"stations": gauges["stations"], "measures": gauges["measures"], "readings": len(self._truth)}
 
     def note_truth(self) -> None:
-        """Remember what there is to have."""
+        """Save the truth of the day."""
         self.server.truth(self.now, self.folder / "truth.csv")
         self._truth = truth.read_truth(self.folder / "truth.csv")
 
     @property
     def gauges(self) -> Path:
-        """A lake that has only gauges."""
+        """Lake with gauges only."""
         return self.folder / "gauges"
 
     @property
     def full(self) -> Path:
-        """A full lake."""
+        """Full lake."""
         return self.folder / "full"
 
     def python(self, name: str) -> str:
-        """The interpreter of an environment; raises `envs.MissingError`."""
+        """Return the interpreter of an environment; raise `envs.MissingError` if it cannot be created."""
         if name not in self.pythons:
             self.pythons[name] = envs.python_of(name, Path(".bench") / "envs", self.tell)
         return self.pythons[name]
 
     def out(self, contestant: Contestant, *, gzip: bool) -> Path:
-        """The folder of a contestant; of letters, since not everybody expects a blank in it."""
+        """Return the folder of a contestant; without blanks, which some tools do not expect."""
         return self.folder / (re.sub(r"\W+", "-", contestant.name) + ("" if gzip else "-plain"))
 
     def fill(self, contestant: Contestant, number: int, *, gzip: bool) -> Run:
-        """One run."""
+        """Run a contestant once."""
         out = self.out(contestant, gzip=gzip)
         return harness.once(contestant, self.server, self.now, out, gzip=gzip, number=number)
 
     def fills(
         self, contestants: Sequence[Contestant], rounds: int, *, gzip: bool
     ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-        """Runs in turn, and how right the last one of each contestant was."""
+        """Run contestants in turn; return their runs and the correctness of each one's last run."""
         self.tell(f"{'gzip' if gzip else 'no compression'}: {', '.join(one.name for one in contestants)}")
 
         def one(contestant: Contestant, number: int) -> Run:
@@ -101,21 +101,21 @@ class Session:
         return [run.as_json() for run in runs], right
 
     def compare(self, contestant: Contestant, *, gzip: bool) -> dict[str, Any]:
-        """What a contestant left, beside the truth."""
+        """Compare the rows in a contestant's folder with the truth."""
         out, rows = self.out(contestant, gzip=gzip), self.folder / "rows.parquet"
         rows.unlink(missing_ok=True)
         command = [contestant.python, "-m", f"benchmarks.contestants.{contestant.module}"]
         command += ["--out", str(out), "--now", self.now.isoformat(), "--rows", str(rows)]
         run = harness.launched(command)
         if not rows.exists():
-            self.tell(f"{contestant.name}: its rows could not be read: {run.error}")
+            self.tell(f"{contestant.name}: rows are not readable: {run.error}")
             return {"error": run.error}
         found = truth.compare(rows, self._truth, self.now)
-        self.tell(f"{contestant.name}: recall {found.recall:.2%}, wrong {found.wrong}, twice {found.twice}")
+        self.tell(f"{contestant.name}: recall {found.recall:.2%}, wrong {found.wrong}, duplicates {found.twice}")
         return {**found._asdict(), "recall": found.recall}
 
     def ticks(self, rounds: int, *, steps: str = STEPS) -> list[dict[str, Any]]:
-        """Ticks from a full lake on: each round realistic ones, then a calm one."""
+        """Run ticks on a full lake: in each round usual ones, then a calm one."""
         told: list[dict[str, Any]] = []
         for number in range(rounds):
             for calm, minutes in ((False, steps), (True, steps.split(",", maxsplit=1)[0])):
@@ -130,7 +130,7 @@ class Session:
         return told
 
     def readings(self, rounds: int, times: int) -> dict[str, Any]:
-        """The three questions, each reader in turn."""
+        """Run the three queries with each reader in turn."""
         river, measure = reading.chosen(self.full)
         told: dict[str, dict[str, Any]] = {}
         pythons = {}
@@ -154,7 +154,7 @@ class Session:
         return {"river": river, "engines": told}
 
     def dagster(self, ticks: int) -> dict[str, Any]:
-        """From the schedule's tick to the finished run."""
+        """Measure from the schedule tick to the finished run."""
         self.tell("Dagster's own share")
         lake = self.folder / "dagster-lake"
         shutil.rmtree(lake, ignore_errors=True)
@@ -168,7 +168,7 @@ class Session:
         return run.told
 
     def arrow_bytes(self) -> int:
-        """How large the day is as one Arrow table, all columns, text as text."""
+        """Return the size of the day as one Arrow table: all columns, text not dictionary-encoded."""
         files = sorted(self.full.glob("readings/*/*/*.parquet"))
         return sum(pq.ParquetFile(file).read().nbytes for file in files)
 
@@ -180,15 +180,15 @@ class Session:
 
 
 def ours(session: Session) -> list[Contestant]:
-    """The contestants whose packages are in our own environment, and that a whole day takes seconds."""
+    """Return the contestants that run in our own environment and take seconds."""
     return [
-        Contestant("discard", "discard", does="a client that throws the answers away", keeps=False),
-        Contestant("floor, strings", "floor", {"variant": "strings"}, does="by hand, as one writes it first"),
-        Contestant("floor, dictionary", "floor", {"variant": "dictionary"}, does="by hand, as quick as we could"),
-        Contestant("flood_assets imports", "flood", {"do": "imports"}, does="only its imports", keeps=False),
+        Contestant("discard", "discard", does="a client that discards the answers", keeps=False),
+        Contestant("floor, strings", "floor", {"variant": "strings"}, does="a pyarrow script, plain strings"),
+        Contestant("floor, dictionary", "floor", {"variant": "dictionary"}, does="the same, dictionary-encoded"),
+        Contestant("flood_assets imports", "flood", {"do": "imports"}, does="imports only", keeps=False),
         Contestant("flood_assets cold", "flood", {"do": "cold"}, starts_from=session.gauges, does="without Dagster"),
         Contestant(
-            "flood_assets reconcile", "flood", {"do": "reconcile"}, starts_from=session.full, does="of an unchanged day"
+            "flood_assets reconcile", "flood", {"do": "reconcile"}, starts_from=session.full, does="an unchanged day"
         ),
-        Contestant("flood-assets refresh", "refresh", rounds=3, does="the command: Dagster, gauges, checks and ledger"),
+        Contestant("flood-assets refresh", "refresh", rounds=3, does="the command: Dagster, gauges, checks, ledger"),
     ]

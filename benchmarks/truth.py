@@ -1,4 +1,4 @@
-"""What a contestant has of the day that the simulator really showed: how much is lost, wrong, twice or too old."""
+"""Compare a contestant's rows with the simulator's truth: lost, wrong, duplicate and out-of-range rows."""
 
 from datetime import datetime
 from pathlib import Path
@@ -15,14 +15,14 @@ KEY = ["measure_id", "date_time"]
 
 
 class Correctness(NamedTuple):
-    """What was found.
+    """Result of a comparison.
 
     Attributes:
         shown: readings of the retained 24 hours that the API showed.
-        had: of these, those that the contestant has.
-        wrong: of these, those with another value.
-        twice: rows of the retained day beyond one a reading.
-        older: rows that are older than the day, or later than now.
+        had: number of these that the contestant has.
+        wrong: number of these with another value.
+        twice: duplicate rows within the retained 24 hours.
+        older: rows outside the retained 24 hours.
     """
 
     shown: int
@@ -33,15 +33,15 @@ class Correctness(NamedTuple):
 
     @property
     def recall(self) -> float:
-        """The part of the shown readings that the contestant has."""
+        """Share of the shown readings that the contestant has."""
         return self.had / self.shown if self.shown else 1.0
 
 
 def read_truth(path: Path) -> pa.Table:
-    """The simulator's truth as measure_id, date_time, value, several.
+    """Read the simulator's truth as measure_id, date_time, value, several.
 
-    `several` says that the API gave more than one value, for which both null and, where they are equal, that value
-    count as right. Otherwise several values and none are null.
+    `several` is true if the API gave more than one value: then null is right, and so is the value if all are equal.
+    `value` is null for several different values and for none.
     """
     kinds = {"dateTime": pa.timestamp("s", "UTC"), "measure": pa.string(), "value": pa.string()}
     rows = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=kinds, strings_can_be_null=True))
@@ -53,7 +53,7 @@ def read_truth(path: Path) -> pa.Table:
 
 
 def compare(rows: Path, truth: pa.Table, now: datetime) -> Correctness:
-    """Compare what a contestant gave as its rows with the truth of `now - 24 h < t <= now`."""
+    """Compare a contestant's exported rows with the truth of `now - 24 h < t <= now`."""
     given = pq.read_table(rows)
     at = given["date_time"]
     inside = pc.and_(pc.greater(at, _at(now - DAY)), pc.less_equal(at, _at(now)))

@@ -1,29 +1,29 @@
-"""The errors that a person can do something about.
+"""Errors with a remedy.
 
-Each message names the value that was wrong and the remedy, so the command line shows it
-without a traceback. Errors of one subject derive from these in the file of that subject.
+Each message names the wrong value and the remedy, so the command line shows it without a traceback. Errors of one
+subject derive from these in the file of that subject.
 """
 
 
 class FloodAssetsError(Exception):
-    """Something a person can put right: settings, source, store or clock."""
+    """Error that a person can fix: settings, source, store or clock."""
 
 
 class SettingsError(FloodAssetsError):
-    """A setting has a value that cannot be used."""
+    """Setting with an invalid value."""
 
 
 class ClockError(FloodAssetsError):
-    """This machine's clock contradicts what the lake has already recorded."""
+    """Wrong clock of this machine: the lake already holds later times."""
 
 
 class SourceError(FloodAssetsError):
-    """The API could not be reached, or its answer cannot be believed."""
+    """API that could not be reached, or an answer that is damaged or suspect."""
 
 
 class WrongLakeError(SettingsError):
-    """The lake holds the readings of another API."""
+    """Lake that holds the readings of another API."""
 
 
 class LakeError(FloodAssetsError):
-    """The lake could not be read or written."""
+    """Lake that could not be read or written."""

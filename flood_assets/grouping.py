@@ -1,15 +1,14 @@
-"""Readings by window, in order: of each window one block of rows, by measure and then by time, each key once.
+"""Group readings by window, by measure and by time: numpy columns, and no loop over rows.
 
-All that is judged of a day (how far it is complete, whether an answer can be all) and all that is stored of it needs
-this order. So it is made once, while an answer arrives (`Gatherer`), and found again afterwards (`by_window`). What is
-done window by window needs the memory of the rows and of one window, however large the network.
+First come orders and statistics of many small groups; then `Windowed`, the rows of each window; then `Blocks`, the
+rows of each measure over all windows. Text is coded: ids are sorted, and a row has the place of its id among them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,27 +23,288 @@ Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Columns = Mapping[str, NDArray[Any]]
 
-# So many texts await a common code at least: each time, all that are known are looked up again.
-_LOT = 1 << 16
+# Rows of a block, a measure counting as one more. Columns of so many stay in the processor's cache: a national day is
+# judged in two thirds of the time that it needs at once.
+BLOCK_ROWS = 100_000
 
-# With fewer rows a window, chunks cost more than they save.
-_FEW = 1000
 
-# Rows that there is room for at first.
-_ROOM = 2048
+class Packing(NamedTuple):
+    """A rule that packs a group and a value into one int64, sorted by group and then by value.
+
+    One number sorts ten times quicker than two columns.
+
+    Attributes:
+        least: the smallest value.
+        bits: width of the values above it. 42 hold a century of milliseconds and leave room for a million groups.
+    """
+
+    least: int
+    bits: int
+
+    @classmethod
+    def of(cls, *values: Ints) -> "Packing":
+        """Return the narrowest packing for all of these values."""
+        least = min((int(each.min()) for each in values if len(each)), default=0)
+        return cls(least, (max((int(each.max()) for each in values if len(each)), default=0) - least).bit_length())
+
+    def pack(self, group: Ints, value: Ints) -> Ints:
+        """Return one number for each row."""
+        return (group << self.bits) + (value - self.least)
+
+    def unpack(self, packed: Ints) -> tuple[Ints, Ints]:
+        """Return the groups and the values of packed numbers."""
+        return packed >> self.bits, (packed & ((1 << self.bits) - 1)) + self.least
+
+
+def ordered(group: Ints, value: Ints) -> tuple[Ints, Ints]:
+    """Sort both columns by group and, inside a group, by value; groups are not negative."""
+    packing = Packing.of(value)
+    if int(group.max(initial=0)).bit_length() + packing.bits > 63:
+        order = np.lexsort((value, group))
+        return group[order], value[order]
+    packed = packing.pack(group, value)
+    if (packed[1:] >= packed[:-1]).all():
+        return group, value
+    packed.sort()
+    return packing.unpack(packed)
+
+
+def begins(*columns: NDArray[Any]) -> Flags:
+    """Flag the first row and each row that differs from the one before in any of the columns."""
+    found = np.zeros(len(columns[0]), np.bool_)
+    found[:1] = True
+    for column in columns:
+        found[1:] |= column[1:] != column[:-1]
+    return found
+
+
+def count_rows(codes: Iterable[NDArray[Any]], groups: int) -> Ints:
+    """Count the rows of each group over all of these columns of group numbers."""
+    return sum((np.bincount(each, minlength=groups) for each in codes), np.zeros(groups, np.int64))
+
+
+def runs(count: Ints, most: int) -> list[tuple[int, int]]:
+    """Cut groups into runs of about `most` rows; of each run the first group and the one after the last.
+
+    Args:
+        count: rows of each group.
+        most: a run has fewer rows, those of its first group not counted.
+    """
+    edges = np.flatnonzero(np.diff(np.cumsum(count) // most)) + 1
+    return list(pairwise([0, *edges.tolist(), len(count)])) if len(count) else []
+
+
+def mode(group: Ints, value: Ints, groups: int) -> tuple[Ints, Ints, Ints]:
+    """Return the most frequent value of each group, how often it occurs, and the size of the group.
+
+    Args:
+        group: the group of each value, 0 to `groups` - 1.
+        value: whole numbers, in any order. Of equally frequent ones the smallest counts.
+        groups: how many groups there are; an empty one has mode 0.
+    """
+    found, often = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+    size = np.bincount(group, minlength=groups)
+    group, value = ordered(group, value)
+    start = np.flatnonzero(begins(group, value))
+    count = np.diff(np.append(start, len(group)))
+    best = np.lexsort((-count, group[start]))
+    best = best[begins(group[start[best]])]
+    found[group[start[best]]] = value[start[best]]
+    often[group[start[best]]] = count[best]
+    return found, often, size
+
+
+def quantile(group: Ints, value: Ints, groups: int, share: float) -> Floats:
+    """Return the smallest value of each group that at least `share` of its values do not exceed; NaN if it is empty."""
+    found = np.full(groups, np.nan)
+    group, value = ordered(group, value)
+    start = np.flatnonzero(begins(group))
+    size = np.diff(np.append(start, len(group)))
+    found[group[start]] = value[start + np.maximum(np.ceil(share * size).astype(np.int64) - 1, 0)]
+    return found
+
+
+def keys(measure: Codes, time: Ints) -> Ints:
+    """Return one number for each row of a window, sorted by measure and then by time."""
+    return measure.astype(np.int64) * HOUR_MS + time % HOUR_MS
+
+
+def order_of(key: Ints) -> Ints | None:
+    """Return the order that sorts keys, each once, the last of equal ones; None if they are sorted already."""
+    if np.all(key[1:] > key[:-1]):
+        return None
+    order: Ints = np.argsort(key)
+    if np.all(np.diff(key[order])):
+        return order
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    return order[np.append(key[1:] != key[:-1], [True])]
+
+
+def hours_of(time: Ints) -> Iterator[tuple[int, Ints | None]]:
+    """Yield each hour since 1970 that times (ms) fall into, and their places; None for places if it is the only one."""
+    if not len(time):
+        return
+    hour = time // HOUR_MS
+    first, last = int(hour.min()), int(hour.max())
+    if first == last:
+        yield first, None
+        return
+    # Numpy sorts small numbers by counting them.
+    small = (hour - first).astype(np.uint16) if last - first < 1 << 16 else hour
+    order = np.argsort(small, kind="stable")
+    hour = hour[order]
+    starts = np.flatnonzero(begins(hour))
+    yield from zip(hour[starts].tolist(), np.split(order, starts[1:]), strict=True)
+
+
+def ascend(texts: pa.Array) -> bool:
+    """Return True if texts are sorted and distinct."""
+    return len(texts) < 2 or bool(pc.all(pc.less(texts[:-1], texts[1:])).as_py())
+
+
+def ranks(texts: pa.Array) -> tuple[pa.Array, Codes | None]:
+    """Return the distinct texts, sorted, and the code in them of each text; None if they are sorted already."""
+    if ascend(texts):
+        return texts, None
+    distinct = pc.unique(texts)
+    distinct = distinct.take(pc.sort_indices(distinct))
+    return distinct, pc.index_in(texts, value_set=distinct).to_numpy(zero_copy_only=False)
+
+
+def _common(dictionaries: Sequence[pa.Array]) -> tuple[pa.Array, list[Codes | None]]:
+    """Return the distinct texts of dictionaries, sorted, and for each dictionary its codes, as `ranks` does."""
+    different: list[pa.Array] = []
+    number = []
+    for dictionary in dictionaries:
+        if not different or not dictionary.equals(different[-1]):
+            different.append(dictionary)
+        number.append(len(different) - 1)
+    texts = pa.concat_arrays([dictionary.cast(pa.string()) for dictionary in different])
+    ids, code = ranks(texts)
+    if code is None and len(different) == 1:
+        return ids, [None] * len(dictionaries)
+    code = np.arange(len(texts), dtype=np.int32) if code is None else code
+    of_each = np.split(code, np.cumsum([len(dictionary) for dictionary in different])[:-1])
+    return ids, [of_each[n] for n in number]
+
+
+def _recoded(measure: pa.DictionaryArray, code: Codes | None) -> Codes:
+    """Return the codes of a column's rows, given those of its dictionary by `_common`."""
+    own: Codes = measure.indices.cast(pa.int32()).to_numpy()
+    return own if code is None else code[own]
+
+
+class Piece(NamedTuple):
+    """A window's rows as Arrow gives them: measures as a dictionary of ids, and numeric columns of the same length."""
+
+    measure: pa.DictionaryArray
+    columns: Columns
+
+    @classmethod
+    def of(cls, ids: pa.ChunkedArray, columns: Columns) -> "Piece":
+        """Return a piece from ids that are text or dictionaries of it, perhaps one for each row group."""
+        coded = ids if pa.types.is_dictionary(ids.type) else ids.dictionary_encode()
+        return cls(coded.combine_chunks(), columns)
+
+
+class CodedPiece(NamedTuple):
+    """A window's rows with measures as codes, ascending."""
+
+    codes: Codes
+    columns: Columns
+
+
+class MeasureBlock(NamedTuple):
+    """Some measures and all of their rows.
+
+    Attributes:
+        first: the first of the measures.
+        last: the one after the last.
+        measure: code of each row's measure, counted from `first`; ascending.
+        columns: of each row; a measure's rows are in the order of the pieces, and in that of each piece's rows.
+    """
+
+    first: int
+    last: int
+    measure: Ints
+    columns: Columns
 
 
 @dataclass(frozen=True)
-class Window:
-    """The rows of one window, each key once.
+class Blocks:
+    """Rows of several windows as numbers, read block by block: each block has all rows of some measures.
+
+    Judging a gauge needs its whole day, which lies in 25 windows. A national day is five blocks, a network a hundred
+    times larger some hundreds, so memory stays bounded.
+
+    Attributes:
+        measures: ids, sorted.
+        pieces: the windows, in the order in which a measure's rows are wanted; all with the same columns.
+    """
+
+    measures: pa.Array
+    pieces: Sequence[CodedPiece]
+
+    @classmethod
+    def of(cls, pieces: Sequence[Piece], known: pa.Array | None = None) -> "Blocks":
+        """Code the measures of all pieces alike.
+
+        Args:
+            pieces: as the attribute.
+            known: ids to have among the measures even without rows.
+        """
+        known = pa.array([], pa.string()) if known is None else known
+        ids, (own, *codes) = _common([known, *(piece.measure.dictionary for piece in pieces)])
+        coded = [_recoded(piece.measure, code) for piece, code in zip(pieces, codes, strict=True)]
+        # A dictionary may name measures whose last row was cut off.
+        stays = count_rows(coded, len(ids)) > 0
+        stays[slice(None) if own is None else own] = True
+        if not stays.all():
+            rank = np.cumsum(stays, dtype=np.int32) - 1
+            ids, coded = ids.filter(pa.array(stays)), [rank[each] for each in coded]
+        return cls(ids, [_sorted(code, piece.columns) for code, piece in zip(coded, pieces, strict=True)])
+
+    def each(self, most: int = BLOCK_ROWS) -> Iterator[MeasureBlock]:
+        """Yield all measures in blocks of fewer than `most` rows, the rows of a block's first measure not counted."""
+        for first, last in runs(count_rows((piece.codes for piece in self.pieces), len(self.measures)) + 1, most):
+            yield self.block(first, last)
+
+    def block(self, first: int, last: int) -> MeasureBlock:
+        """Return the measures from `first` to before `last`."""
+        # Of another type, each window's codes would be copied for each block.
+        edges = np.array([first, last], np.int32)
+        spans = [slice(*np.searchsorted(piece.codes, edges).tolist()) for piece in self.pieces]
+        parts = list(zip(self.pieces, spans, strict=True))
+        measure = np.concatenate([np.zeros(0, np.int64), *(piece.codes[span] for piece, span in parts)])
+        order = np.argsort(measure, kind="stable")
+        columns = {
+            name: np.concatenate([piece.columns[name][span] for piece, span in parts])[order]
+            for name in (self.pieces[0].columns if parts else ())
+        }
+        return MeasureBlock(first, last, measure[order] - first, columns)
+
+
+def _sorted(codes: Codes, columns: Columns) -> CodedPiece:
+    """Sort rows by measure; windows are sorted, except damaged ones."""
+    if not (np.diff(codes) < 0).any():
+        return CodedPiece(codes, columns)
+    order = np.argsort(codes, kind="stable")
+    return CodedPiece(codes[order], {name: column[order] for name, column in columns.items()})
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """Rows of one window, sorted by measure and time, each key once.
 
     Attributes:
         start: ms since 1970.
         measure: code of each row into the ids of its `Windowed`, ascending.
         time: ms since 1970, ascending within a measure.
-        table: where the rows are from.
-        at: which of its rows they are: from-to, or the number of each.
+        table: the table that the rows are in.
+        at: their places in it: a range, or the number of each.
     """
 
     start: int
@@ -63,15 +323,12 @@ class Window:
             return self.table.slice(self.at.start, len(self.at))
         return self.table.take(pa.array(self.at))
 
-    def __getitem__(self, part: slice) -> "Window":
-        return Window(self.start, self.measure[part], self.time[part], self.table, self.at[part])
-
-    def where(self, kept: Flags) -> "Window":
-        """Some of the rows."""
+    def where(self, kept: Flags) -> "WindowRows":
+        """Return the flagged rows."""
         if kept.all():
             return self
         at = np.arange(self.at.start, self.at.stop) if isinstance(self.at, range) else self.at
-        return Window(self.start, self.measure[kept], self.time[kept], self.table, at[kept])
+        return WindowRows(self.start, self.measure[kept], self.time[kept], self.table, at[kept])
 
 
 @dataclass(frozen=True)
@@ -81,23 +338,23 @@ class Windowed:
     Attributes:
         ids: distinct measure ids, sorted; may hold some that no row has.
         windows: those with rows, oldest first.
-        repeated: rows whose key came again later, left out.
+        repeated: rows left out because their key came again later.
     """
 
     ids: pa.Array
-    windows: Sequence[Window]
+    windows: Sequence[WindowRows]
     repeated: int = 0
 
     @classmethod
     def of_nothing(cls) -> "Windowed":
-        """No readings of no measures."""
+        """Return no readings of no measures."""
         return cls(pa.array([], pa.string()), [])
 
     def __len__(self) -> int:
         return sum(len(window) for window in self.windows)
 
     def between(self, after: int, until: int) -> "Windowed":
-        """The rows with after < time <= until, ms."""
+        """Return the rows with after < time <= until, ms."""
         kept = []
         for window in self.windows:
             if after < window.start and window.start + HOUR_MS <= until:
@@ -108,31 +365,24 @@ class Windowed:
         return Windowed(self.ids, kept)
 
     def spans(self) -> tuple[Ints, Ints, Ints]:
-        """For each of the ids how many rows it has, and the first and the last time, ms; 0 without any."""
-        count, first, last = (np.zeros(len(self.ids), np.int64) for _ in range(3))
-        # Of several values for one place numpy keeps the last, and windows and their rows are in order of time.
+        """Return for each of the ids its number of rows and its first and last time, ms; 0 without rows."""
+        first, last = np.zeros(len(self.ids), np.int64), np.zeros(len(self.ids), np.int64)
+        # Numpy keeps the last of several values for one place; windows and their rows are in order of time.
         for window in self.windows:
-            count += np.bincount(window.measure, minlength=len(count))
             last[window.measure] = window.time
         for window in reversed(self.windows):
             first[window.measure[::-1]] = window.time[::-1]
-        return count, first, last
+        return count_rows((window.measure for window in self.windows), len(self.ids)), first, last
 
-    def blocks(self, rows: int) -> Iterator["Windowed"]:
-        """The same in blocks of measures, of which each has about so many rows."""
-        count = np.zeros(len(self.ids), np.int64)
-        for window in self.windows:
-            count += np.bincount(window.measure, minlength=len(count))
-        edges = np.flatnonzero(np.diff(np.cumsum(count) // rows)) + 1
-        for codes in pairwise([0, *edges.tolist(), len(count)]):
-            parts = (window[slice(*np.searchsorted(window.measure, codes).tolist())] for window in self.windows)
-            yield Windowed(self.ids, [part for part in parts if len(part)])
+    def by_measure(self) -> Blocks:
+        """Return the rows as blocks of measures with one column, `at`: ms since 1970, ascending within a measure."""
+        return Blocks(self.ids, [CodedPiece(window.measure, {"at": window.time}) for window in self.windows])
 
 
 def by_window(rows: pa.Table) -> Windowed:
-    """The rows of a table by window; of several with one key, the last in the table counts.
+    """Group the rows of a table by window; the last row of those with one key counts.
 
-    What is in order already, as a `Gatherer` leaves it, is only looked at.
+    Rows that are in order already, as `ea.gather` leaves them, are not copied.
 
     Args:
         rows: measure_id (dictionary or string) and date_time without nulls, and perhaps others.
@@ -145,10 +395,8 @@ def by_window(rows: pa.Table) -> Windowed:
     pieces: dict[int, list[tuple[Codes, Ints, range | Ints]]] = defaultdict(list)
     offset = 0
     for batch, code in zip(batches, codes, strict=True):
-        measure = batch.column(0).indices.cast(pa.int32()).to_numpy()
-        measure = measure if code is None else code[measure]
-        time = batch.column(1).cast(pa.int64()).to_numpy()
-        for hour, at in _hours(time):
+        measure, time = _recoded(batch.column(0), code), batch.column(1).cast(pa.int64()).to_numpy()
+        for hour, at in hours_of(time):
             place = range(offset, offset + len(time)) if at is None else offset + at
             some = slice(None) if at is None else at
             pieces[hour].append((measure[some], time[some], place))
@@ -158,7 +406,7 @@ def by_window(rows: pa.Table) -> Windowed:
 
 
 def _coded(rows: pa.Table) -> pa.Table:
-    """The rows with the measures as codes, and times in milliseconds."""
+    """Return the rows with measures as codes and times in milliseconds."""
     ids = rows["measure_id"]
     if not pa.types.is_dictionary(ids.type):
         ids = ids.cast(pa.string()).dictionary_encode()
@@ -166,212 +414,13 @@ def _coded(rows: pa.Table) -> pa.Table:
     return pa.table([columns.get(name, rows[name]) for name in rows.column_names], names=rows.column_names)
 
 
-def _common(dictionaries: Sequence[pa.Array]) -> tuple[pa.Array, list[Codes | None]]:
-    """The distinct texts of dictionaries in order, and for each of them the codes of its texts, as by `ranks`."""
-    different: list[pa.Array] = []
-    number = []
-    for dictionary in dictionaries:
-        if not different or not dictionary.equals(different[-1]):
-            different.append(dictionary)
-        number.append(len(different) - 1)
-    texts = pa.concat_arrays([dictionary.cast(pa.string()) for dictionary in different])
-    ids, code = ranks(texts)
-    if code is None and len(different) == 1:
-        return ids, [None] * len(dictionaries)
-    code = np.arange(len(texts), dtype=np.int32) if code is None else code
-    of_each = np.split(code, np.cumsum([len(dictionary) for dictionary in different])[:-1])
-    return ids, [of_each[n] for n in number]
-
-
-def _hours(time: Ints) -> Iterator[tuple[int, Ints | None]]:
-    """The hours that times fall into, and where the times of each are; None where all are of one."""
-    if not len(time):
-        return
-    hour = time // HOUR_MS
-    first, last = int(hour.min()), int(hour.max())
-    if first == last:
-        yield first, None
-        return
-    # Numpy sorts small numbers by counting them.
-    small = (hour - first).astype(np.uint16) if last - first < 1 << 16 else hour
-    order = np.argsort(small, kind="stable")
-    hour = hour[order]
-    starts = np.flatnonzero(np.diff(hour, prepend=first - 1))
-    yield from zip(hour[starts].tolist(), np.split(order, starts[1:]), strict=True)
-
-
-def _in_order(start: int, pieces: Sequence[tuple[Codes, Ints, range | Ints]], table: pa.Table) -> Window:
+def _in_order(start: int, pieces: Sequence[tuple[Codes, Ints, range | Ints]], table: pa.Table) -> WindowRows:
+    """Join the pieces (measure, time, place) of a window and sort them by key, each key once."""
     if len(pieces) == 1:
         measure, time, at = pieces[0]
     else:
         measure, time, at = (np.concatenate(column) for column in zip(*pieces, strict=True))
     order = order_of(keys(measure, time))
     if order is None:
-        return Window(start, measure, time, table, at)
-    return Window(start, measure[order], time[order], table, np.asarray(at, np.int64)[order])
-
-
-def order_of(key: Ints) -> Ints | None:
-    """The order that sorts keys, with each once, the last of several; None when they are in it already."""
-    if np.all(key[1:] > key[:-1]):
-        return None
-    order: Ints = np.argsort(key)
-    if np.all(np.diff(key[order])):
-        return order
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    return order[np.append(key[1:] != key[:-1], [True])]
-
-
-def keys(measure: Codes, time: Ints) -> Ints:
-    """One number for each row of a window: by measure, and then by time."""
-    return measure.astype(np.int64) * HOUR_MS + time % HOUR_MS
-
-
-def ranks(texts: pa.Array) -> tuple[pa.Array, Codes | None]:
-    """The distinct texts in order, and the code in them of each text; None where they are in order already."""
-    if ascend(texts):
-        return texts, None
-    ordered = pc.unique(texts)
-    ordered = ordered.take(pc.sort_indices(ordered))
-    return ordered, pc.index_in(texts, value_set=ordered).to_numpy(zero_copy_only=False)
-
-
-def ascend(texts: pa.Array) -> bool:
-    """Whether texts are in order, each once."""
-    return len(texts) < 2 or bool(pc.all(pc.less(texts[:-1], texts[1:])).as_py())
-
-
-class _Columns:
-    """Rows of one window as they came, in arrays with room for more.
-
-    One large array a column and window can be given back to the system when the window is done with; the holes that a
-    thousand small ones leave cannot.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.measure = np.empty(_ROOM, np.int32)
-        self.offset = np.empty(_ROOM, np.int32)  # ms into the hour
-        self.value = np.empty(_ROOM, np.float64)  # NaN where there is none
-        # Rows with a raw value, and those values: hardly any row has one.
-        self.raws: list[tuple[Ints, pa.Array]] = []
-
-    def add(self, measure: Codes, offset: Codes, value: Floats) -> slice:
-        """Add rows; where they stand."""
-        here = slice(self.size, self.size + len(measure))
-        if here.stop > len(self.measure):
-            room = max(here.stop, 2 * len(self.measure))
-            self.measure, self.offset, self.value = (
-                np.concatenate([column[: self.size], np.empty(room - self.size, column.dtype)])
-                for column in (self.measure, self.offset, self.value)
-            )
-        self.measure[here], self.offset[here], self.value[here] = measure, offset, value
-        self.size = here.stop
-        return here
-
-    def taken(self) -> tuple[Codes, Codes, Floats, Ints | None, pa.Array]:
-        """The rows; and if any has a raw value, which of the texts that come last each has, -1 for none."""
-        raw, texts = None, pa.array([], pa.string())
-        if self.raws:
-            texts = pa.concat_arrays([texts for _, texts in self.raws])
-            raw = np.full(self.size, -1)
-            raw[np.concatenate([at for at, _ in self.raws])] = np.arange(len(texts))
-        return self.measure[: self.size], self.offset[: self.size], self.value[: self.size], raw, texts
-
-
-class Gatherer:
-    """Brings readings in order while they arrive, some 16 bytes each.
-
-    Attributes:
-        rows: how many it holds.
-    """
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self._hours: dict[int, _Columns] = defaultdict(_Columns)
-        self._ids = pa.array([], pa.string())
-        # Rows whose codes are into other dictionaries, and have to become codes into `_ids`.
-        self._waiting: list[tuple[pa.Array, list[tuple[int, slice]]]] = []
-        self._texts = 0
-
-    @property
-    def measures(self) -> int:
-        """How many different measures there are at most."""
-        return len(self._ids) + self._texts
-
-    def add(self, rows: pa.Table) -> None:
-        """Add rows: measure_id (dictionary), date_time, value, raw_value, and perhaps others."""
-        for batch in rows.to_batches():
-            coded, raws = batch.column("measure_id"), batch.column("raw_value")
-            measure = coded.indices.to_numpy()
-            time = batch.column("date_time").cast(pa.int64()).to_numpy()
-            value = pc.fill_null(batch.column("value"), np.nan).to_numpy()
-            offset = (time % HOUR_MS).astype(np.int32)
-            has_raw = raws.is_valid().to_numpy(zero_copy_only=False) if raws.null_count < len(raws) else None
-            places = []
-            for hour, at in _hours(time):
-                of_hour = np.arange(len(time)) if at is None else at
-                columns = self._hours[hour]
-                here = columns.add(measure[of_hour], offset[of_hour], value[of_hour])
-                places.append((hour, here))
-                if has_raw is not None and len(some := np.flatnonzero(has_raw[of_hour])):
-                    columns.raws.append((here.start + some, raws.take(pa.array(of_hour[some]))))
-            self._waiting.append((coded.dictionary, places))
-            self._texts += len(coded.dictionary)
-            self.rows += len(time)
-            if self._texts > max(_LOT, len(self._ids)):
-                self._unify()
-
-    def _unify(self) -> None:
-        """Give all rows codes into one array of texts."""
-        texts = pa.concat_arrays([self._ids, *(texts.cast(pa.string()) for texts, _ in self._waiting)])
-        at = len(self._ids)
-        self._ids = pc.unique(texts)
-        code = pc.index_in(texts, value_set=self._ids).to_numpy()
-        for dictionary, places in self._waiting:
-            to = code[at : at + len(dictionary)]
-            for hour, here in places:
-                measure = self._hours[hour].measure
-                measure[here] = to[measure[here]]
-            at += len(dictionary)
-        self._waiting, self._texts = [], 0
-
-    def take(self, schema: pa.Schema, seen_at: datetime) -> pa.Table:
-        """All rows in order, each key once, the last that came; nothing is left here.
-
-        Args:
-            schema: `ea.parse.FETCHED`.
-            seen_at: the `observed_at` of all rows.
-
-        Returns:
-            One chunk a window, oldest first, with one sorted dictionary of measures; few rows are one chunk in all.
-        """
-        self._unify()
-        ids, rank = ranks(self._ids)
-        longest = max((columns.size for columns in self._hours.values()), default=0)
-        # The same for all windows, of which each shows as much as it needs.
-        nothing = pa.nulls(longest, pa.string())
-        seen = pa.repeat(pa.scalar(seen_at, TIME), longest)
-        batches = []
-        for hour in sorted(self._hours):
-            measure, offset, value, raw, texts = self._hours.pop(hour).taken()
-            measure = measure.copy() if rank is None else rank[measure]
-            order = order_of(keys(measure, offset.astype(np.int64)))
-            if order is None:
-                value = value.copy()
-            else:
-                measure, offset, value = measure[order], offset[order], value[order]
-                raw = raw if raw is None else raw[order]
-            columns = {
-                "measure_id": pa.DictionaryArray.from_arrays(pa.array(measure), ids),
-                "date_time": pa.array(hour * HOUR_MS + offset.astype(np.int64)).view(TIME),
-                "value": pa.array(value, from_pandas=True) if np.isnan(value).any() else pa.array(value),
-                "raw_value": nothing[: len(measure)] if raw is None else texts.take(pa.array(raw, mask=raw < 0)),
-                "observed_at": seen[: len(measure)],
-            }
-            batches.append(pa.record_batch([columns[name] for name in schema.names], schema=schema))
-        found = pa.Table.from_batches(batches, schema=schema)
-        self.rows, self._ids = 0, pa.array([], pa.string())
-        # Hundreds of gauges that are asked one by one would make ten thousand chunks of four rows.
-        return found.combine_chunks() if len(found) < _FEW * len(batches) else found
+        return WindowRows(start, measure, time, table, at)
+    return WindowRows(start, measure[order], time[order], table, np.asarray(at, np.int64)[order])

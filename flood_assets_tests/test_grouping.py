@@ -5,13 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flood_assets import grouping
 from flood_assets.ea.parse import FETCHED
-from flood_assets.grouping import HOUR_MS, Gatherer, Windowed, by_window
+from flood_assets.grouping import HOUR_MS, Windowed, by_window
 
 NOW = datetime(2026, 11, 21, 9, 7, 30, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,37 +77,6 @@ def test_readings_are_found_by_window_measure_and_time_and_of_several_the_last(r
         assert found.ids.take(pa.array(window.measure)).to_pylist() == window.rows["measure_id"].to_pylist()
 
 
-@pytest.mark.parametrize("lot", [1, 1 << 16])
-@given(rows=ROWS, cuts=CUTS)
-@settings(deadline=None)
-def test_a_gatherer_gives_them_in_that_order_however_they_came(lot, rows, cuts):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grouping, "_LOT", lot)
-        gatherer = Gatherer()
-        for part in parts(rows, cuts):
-            gatherer.add(part)
-        assert gatherer.rows == len(rows)
-        assert gatherer.measures >= len({row[0] for row in rows})
-        found = gatherer.take(FETCHED, NOW)
-    assert found.schema == FETCHED
-    assert listed(found) == in_order(rows)
-    assert set(found["observed_at"].to_pylist()) <= {NOW}
-    assert (gatherer.rows, gatherer.measures, len(gatherer.take(FETCHED, NOW))) == (0, 0, 0)
-
-
-def test_what_is_in_order_is_only_looked_at():
-    many = [(f"m{i:04}", NOW - hour * timedelta(hours=1), 1.0, None) for i in range(1500) for hour in range(3)]
-    gatherer = Gatherer()
-    gatherer.add(table(many))
-    rows = gatherer.take(FETCHED, NOW)
-    assert rows["measure_id"].num_chunks == 3
-    found = by_window(rows)
-    assert [window.at for window in found.windows] == [range(1500), range(1500, 3000), range(3000, 4500)]
-    chunks = rows["date_time"].chunks
-    for window, chunk in zip(found.windows, chunks, strict=True):
-        assert np.shares_memory(window.time, chunk.cast(pa.int64()).to_numpy())
-
-
 @given(ROWS, TIMES, TIMES)
 @settings(deadline=None)
 def test_readings_between_two_moments(rows, after, until):
@@ -120,12 +87,14 @@ def test_readings_between_two_moments(rows, after, until):
 
 @given(ROWS, st.integers(1, 9))
 @settings(deadline=None)
-def test_blocks_of_measures_have_all_readings_of_each(rows, size):
-    whole = by_window(table(rows))
-    blocks = [taken(block) for block in whole.blocks(size)]
-    assert sorted(row for block in blocks for row in block) == sorted(in_order(rows))
-    names = [{row[0] for row in block} for block in blocks]
-    assert sum(map(len, names)) == len(set().union(*names))
+def test_blocks_of_measures_have_all_times_of_each_in_order(rows, size):
+    found = by_window(table(rows))
+    times: dict[str, list[int]] = {name: [] for name in found.ids.to_pylist()}
+    for block in found.by_measure().each(size):
+        for code, at in zip(block.measure.tolist(), block.columns.get("at", np.zeros(0)).tolist(), strict=True):
+            times[found.ids[block.first + code].as_py()].append(at)
+    for name, found_times in times.items():
+        assert found_times == sorted({(at - EPOCH) // MS for other, at, *_ in rows if other == name})
 
 
 @given(ROWS)

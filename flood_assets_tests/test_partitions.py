@@ -12,7 +12,6 @@ from flood_assets.partitions import (
     cutoff,
     days_of,
     is_expired,
-    is_retained,
     partition_key,
     retained_windows,
     utc,
@@ -20,6 +19,7 @@ from flood_assets.partitions import (
     window_of_key,
     windows_between,
 )
+from flood_assets_tests.support.retained import is_retained
 
 ON_THE_HOUR = datetime(2026, 11, 21, 9, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""The files around the package: that they agree with each other and name no machine."""
+"""The files around the package agree with each other, name no machine, and their links lead somewhere."""
 
 import configparser
 import re
@@ -14,12 +14,15 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster._core.workspace.load_target import get_origins_from_toml
 
 import flood_assets
+from flood_assets import schemas
+from flood_assets.cli.main import main
+from flood_assets_tests.support import tables_page
 
 ROOT = Path(__file__).parents[1]
 
 
 def files() -> list[Path]:
-    """What the repository holds."""
+    """Return the files of the repository."""
     if shutil.which("git") and (ROOT / ".git").exists():
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
         return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
@@ -159,3 +162,65 @@ def test_every_exception_to_warnings_as_errors_has_its_reason(pyproject):
     for number, line in enumerate(lines):
         if line.strip().startswith('"ignore:'):
             assert lines[number - 1].strip().startswith("# "), line
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def text_of(page: Path) -> str:
+    """Return a page without its code, in which nothing is a link or a heading."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_the_pages_leads_somewhere(page):
+    lost = []
+    for link in LINK.findall(text_of(page)):
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            lost.append(link)
+    assert lost == []
+
+
+def test_every_page_is_reached_from_the_readme():
+    assert {f"docs/{page.name}" for page in PAGES[1:]} <= set(LINK.findall(text_of(PAGES[0])))
+
+
+def test_the_readme_is_short_and_shows_one_picture_and_two_commands():
+    readme = PAGES[0].read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 150
+    assert readme.count("![") == 1
+    assert re.search(r"^    make demo .*\n    make test ", readme, re.MULTILINE)
+
+
+def test_the_page_of_the_tables_says_what_the_schemas_say():
+    """Write it anew with `python -m flood_assets_tests.support.tables_page`."""
+    page = tables_page.PAGE.read_text(encoding="utf-8")
+    assert tables_page.written(page) == page
+    assert all(f"## {name}\n" in page for name in schemas.TABLES)
+
+
+def test_the_page_of_the_configuration_names_every_command_and_variable():
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    settings = (ROOT / "flood_assets" / "settings.py").read_text(encoding="utf-8")
+    variables = set(re.findall(r"\b(?:FLOOD|ARROW)_[A-Z_]+\b", settings))
+    assert {"FLOOD_API_URL", "FLOOD_LAKE_URL", "FLOOD_NOW"} <= variables
+    assert [name for name in sorted(variables) if f"| `{name}` |" not in page] == []
+    assert [name for name in main.commands if f"`flood-assets {name}" not in page] == []
+
+
+def test_the_page_of_the_development_names_every_target():
+    page = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(targets) > 10
+    assert [target for target in targets if target != "help" and f"`make {target}`" not in page] == []

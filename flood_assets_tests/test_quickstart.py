@@ -1,20 +1,24 @@
-"""The notebook as a newcomer runs it: another process, a fresh home, and a lake in a folder."""
+"""The examples as a newcomer runs them, on a lake in a folder: the notebook in a fresh home, the SQL in DuckDB."""
 
 import json
 import math
 import os
+import re
 import sys
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import nbformat
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 from flood_assets.lake.lake import Lake
-from flood_assets.partitions import retained_windows, window_of
-from flood_assets.schemas import MEASURES, STATIONS
+from flood_assets.notebook import NothingFoundWarning
+from flood_assets.partitions import retained_windows
+from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets_tests.support.lake_rows import QUARTER, fetched, snapshot
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +27,7 @@ NOW = datetime(2026, 10, 5, 9, 7, 30, tzinfo=UTC)
 
 
 def country() -> tuple[list[dict], list[dict], list[tuple]]:
-    """Stations, measures and a day of readings: a river that rises, a tide, showers, a still borehole."""
+    """Return stations, measures and a day of readings: a river that rises, a tide, showers, a still borehole."""
     stations, measures, readings = [], [], []
     first = retained_windows(NOW)[1]
     times = [t for i in range(96) if (t := first + i * QUARTER) <= NOW]
@@ -49,8 +53,9 @@ def country() -> tuple[list[dict], list[dict], list[tuple]]:
 def fill(folder: Path) -> None:
     stations, measures, readings = country()
     lake = Lake.open(folder.as_uri())
-    lake.put_snapshot(STATIONS, window_of(NOW), snapshot(STATIONS, NOW, *stations))
-    lake.put_snapshot(MEASURES, window_of(NOW), snapshot(MEASURES, NOW, *measures))
+    # As the first refresh does: one snapshot for each retained window.
+    lake.put_snapshots(STATIONS, retained_windows(NOW), snapshot(STATIONS, NOW, *stations))
+    lake.put_snapshots(MEASURES, retained_windows(NOW), snapshot(MEASURES, NOW, *measures))
     lake.upsert_readings(fetched(*readings), NOW, NOW)
 
 
@@ -127,3 +132,41 @@ def test_the_notebook_says_what_to_run_when_there_is_no_lake(home, tmp_path):
     assert f"run `FLOOD_LAKE_URL={lake.as_uri()} flood-assets refresh`" in text(notebook, "stations")
     assert "0 stations" in text(notebook, "stations")
     assert not lake.exists()
+
+
+PAGES = [ROOT / "README.md", ROOT / "docs" / "notebooks.md"]
+
+
+def examples(language: str) -> list:
+    """Return the examples of the pages in one language, each with the page that it is on."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for number, code in enumerate(re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL), 1):
+            found.append(pytest.param(code, id=f"{page.name}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize("code", examples("python"))
+def test_the_python_of_the_pages_runs(tmp_path, monkeypatch, code):
+    fill(tmp_path / "lake")
+    url = (tmp_path / "lake").as_uri()
+    monkeypatch.setenv("FLOOD_LAKE_URL", url)
+    monkeypatch.setenv("FLOOD_NOW", NOW.isoformat())
+    with warnings.catch_warnings():
+        # The names and times are those of real gauges, of which this lake has a few.
+        warnings.simplefilter("ignore", NothingFoundWarning)
+        exec(code.replace("file:///var/lib/flood", url), {})
+
+
+@pytest.mark.parametrize("query", examples("sql"))
+def test_the_sql_of_the_pages_gives_each_reading_once(tmp_path, monkeypatch, query):
+    fill(tmp_path / "lake")
+    monkeypatch.chdir(tmp_path)
+    stored = len(Lake.open((tmp_path / "lake").as_uri()).read(READINGS, now=NOW))
+    with duckdb.connect() as connection:
+        rows = connection.sql(query).to_arrow_table()
+    assert len(rows) == stored
+    assert len(rows.group_by(["measure_id", "date_time"]).aggregate([])) == stored
+    if "unit" in rows.column_names:
+        assert set(rows["unit"].to_pylist()) == {"mASD", "mAOD", "mm"}

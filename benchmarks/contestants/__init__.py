@@ -1,1 +1,1 @@
-"""One file for each contestant; what they have in common is in `benchmarks.contestant`."""
+"""Contestants, one module each; their shared command line is in `benchmarks.contestant`."""

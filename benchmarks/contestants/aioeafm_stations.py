@@ -1,6 +1,6 @@
-"""aioeafm, the package behind Home Assistant's integration: each station's page, with the newest value of its gauges.
+"""Fetch each station's page, with the newest value of its gauges, with aioeafm (used by Home Assistant).
 
-It names the live host itself: what this adds is a session that puts ours in its place. It asks eight stations at once.
+aioeafm hard-codes the live host, so this module passes it a session that redirects to ours. Eight requests at a time.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ AT_ONCE = 8
 
 
 def fill(task: Task) -> dict[str, Any]:
-    """The newest value of each gauge of each station, as one Parquet file."""
+    """Store the newest value of each gauge of each station as one Parquet file."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - part of what is measured
 
     found = asyncio.run(_pages(task))
@@ -26,7 +26,7 @@ def fill(task: Task) -> dict[str, Any]:
 
 
 def rows(out: Path) -> "pa.Table":
-    """The file."""
+    """Read the file."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     return pq.read_table(out / "readings.parquet")
@@ -62,14 +62,14 @@ async def _pages(task: Task) -> tuple[list[str], list[str], list[float | None]]:
 
 
 class _Elsewhere:
-    """A session that asks another host."""
+    """Session that redirects requests to another host."""
 
     def __init__(self, session: Any, api: str) -> None:
         self._session = session
         self._api = api
 
     async def get(self, url: str, **more: Any) -> Any:
-        """The same, there."""
+        """Send a GET to the other host."""
         return await self._session.get(url.replace(LIVE, self._api), **more)
 
 

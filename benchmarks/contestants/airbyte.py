@@ -1,4 +1,4 @@
-"""airbyte-cdk: a declarative manifest, read by its own command; the records are kept as the lines that it prints."""
+"""Read the day with airbyte-cdk and a declarative manifest; keep the JSON lines it prints."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def fill(task: Task) -> dict[str, Any]:
-    """A stream for each day."""
+    """Read one stream for each day."""
     manifest = _manifest(task)
     config = {"base_url": task.api, "__injected_declarative_manifest": manifest}
     streams = [
@@ -31,7 +31,7 @@ def fill(task: Task) -> dict[str, Any]:
 
 
 def rows(out: Path) -> "pa.Table":
-    """Its records."""
+    """Return its records."""
     return messages.table(out, _record)
 
 

@@ -1,4 +1,4 @@
-"""The client that throws the day's answers away: what remains is the simulator's own time, and the socket's."""
+"""Download the day and discard it, to measure the time of the simulator and the socket alone."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ def fill(task: Task) -> dict[str, Any]:
 
 
 def rows(out: Path) -> "pa.Table":  # noqa: ARG001 - it keeps nothing
-    """Nothing."""
+    """Return no rows."""
     return no_rows()
 
 

@@ -1,4 +1,4 @@
-"""dlt's `rest_api` source, each day whole, into a folder: Parquet, or merged by key into a Delta table."""
+"""Load whole days with dlt's `rest_api` source into a folder: as Parquet, or upserted by key into a Delta table."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ DATASET = "floods"
 
 
 def fill(task: Task) -> dict[str, Any]:
-    """One pipeline, one run, one table; its own bookkeeping goes into the folder, too."""
+    """Run one pipeline into one table; dlt's state goes into the same folder."""
     os.environ["DLT_DATA_DIR"] = str(task.out / "state")
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
@@ -55,7 +55,7 @@ def fill(task: Task) -> dict[str, Any]:
 
 
 def rows(out: Path) -> "pa.Table":
-    """The table of readings."""
+    """Read the table of readings."""
     import pyarrow.dataset as ds  # noqa: PLC0415
 
     place = out / "lake" / DATASET / "readings"

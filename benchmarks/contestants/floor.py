@@ -1,7 +1,7 @@
-"""The floor: a day as a script would fill it by hand. No merge, no checks, no watermarks, no second run.
+"""Fill a day with a hand-written script, as a lower bound: no upsert, no checks, no watermarks, no second run.
 
-Two variants, of which the quicker counts: `strings`, which is how one writes it first, and `dictionary`, which sorts by
-the ranks of the measures' names, because Arrow cannot sort dictionaries.
+Two variants, of which the quicker counts: `strings`, the obvious one, and `dictionary`, which sorts by the ranks of the
+measure ids because Arrow cannot sort dictionaries.
 """
 
 from datetime import timedelta
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def fill(task: Task) -> dict[str, Any]:
     """Download both days, parse, sort, write one file an hour."""
-    # Imports count for the whole process and not for its own time, as it is for the others.
+    # As for the others, imports count as time of the process, not as processing time.
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
     import pyarrow.csv  # noqa: PLC0415
@@ -44,7 +44,7 @@ def fill(task: Task) -> dict[str, Any]:
 
 
 def rows(out: Path) -> "pa.Table":
-    """All files."""
+    """Read all files."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -70,7 +70,7 @@ def _sorted_by_rank(day: "pa.Table") -> "pa.Table":
 
 
 def _of_hour(day: "pa.Table", hour: Any) -> "pa.Table":
-    """The rows of one hour, which lie together."""
+    """Return the rows of one hour, which are contiguous."""
     import numpy as np  # noqa: PLC0415
     import pyarrow as pa  # noqa: PLC0415
 

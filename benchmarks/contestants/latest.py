@@ -1,6 +1,6 @@
-"""What pollers of `latest` keep: the newest reading of each gauge, every so often over the day.
+"""Poll `latest` over the day and keep the newest reading of each gauge.
 
-The option `every` is the minutes between two polls. Its clock is moved from poll to poll.
+The option `every` is the minutes between two polls. The simulator's clock is moved from poll to poll.
 """
 
 from datetime import timedelta
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def fill(task: Task) -> dict[str, Any]:
-    """Poll, and keep what is new in one file."""
+    """Poll and store the distinct readings in one file."""
     import pyarrow as pa  # noqa: PLC0415 - part of what is measured
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -39,7 +39,7 @@ def fill(task: Task) -> dict[str, Any]:
 
 
 def rows(out: Path) -> "pa.Table":
-    """What was kept."""
+    """Read the file."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     kept = pq.read_table(out / "polled.parquet")

@@ -1,6 +1,6 @@
-"""What the tools have in common that print messages, one JSON line each: they are kept in a file as they come.
+"""Run a tool that prints JSON lines, keep them in a file, and read the readings from it.
 
-Not a contestant itself: `airbyte` and `singer` use it.
+Not a contestant; used by `airbyte` and `singer`.
 """
 
 import json
@@ -18,10 +18,10 @@ FILE = "messages.jsonl"
 
 
 def captured(command: list[str], out: Path) -> dict[str, Any]:
-    """Run a tool; its messages go into a file.
+    """Run a tool and write its messages to a file.
 
     Raises:
-        SystemExit: it failed; with the last line that it said.
+        SystemExit: the tool failed; the message is its last line of output.
     """
     with (out / FILE).open("wb") as file, (out / "log").open("wb") as log:
         code = subprocess.run(command, cwd=out, stdout=file, stderr=log, check=False).returncode
@@ -29,16 +29,16 @@ def captured(command: list[str], out: Path) -> dict[str, Any]:
         said = [
             line for name in ("log", FILE) for line in (out / name).read_text(errors="replace").splitlines() if line
         ]
-        raise SystemExit(said[-1] if said else f"ended with {code}")
+        raise SystemExit(said[-1] if said else f"exit code {code}")
     return {"kept_bytes": (out / FILE).stat().st_size}
 
 
 def table(out: Path, record: Callable[[dict[str, Any]], dict[str, Any] | None]) -> "pa.Table":
-    """The readings among the messages.
+    """Return the readings among the messages.
 
     Args:
-        out: the folder.
-        record: the reading of a message, as the API gives it; None for a message of another kind.
+        out: folder of the messages.
+        record: returns the reading of a message, as the API shows it; None for any other message.
     """
     measures: list[str] = []
     times: list[str] = []

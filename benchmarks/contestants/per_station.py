@@ -1,6 +1,6 @@
-"""One request per station with requests and pandas, as most exercises do it: the list first, then each one's readings.
+"""Fetch the list of stations, then each station's readings, with requests and pandas, as most tutorials do.
 
-It keeps one connection and asks for one station after the other.
+Uses one connection, one station after the other.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def fill(task: Task) -> dict[str, Any]:
-    """Each station's readings since a day ago, as one Parquet file."""
+    """Store each station's readings of the last day as one Parquet file."""
     import pandas as pd  # noqa: PLC0415 - part of what is measured
 
     since = f"{task.now - DAY:%Y-%m-%dT%H:%M:%SZ}"
@@ -33,7 +33,7 @@ def fill(task: Task) -> dict[str, Any]:
 
 
 def rows(out: Path) -> "pa.Table":
-    """The file."""
+    """Read the file."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     kept = pq.read_table(out / "readings.parquet")

@@ -1,6 +1,6 @@
-"""What bare contestants do with HTTP and CSV: the bytes as they were sent, and a table of them.
+"""Download raw bytes and parse CSV with bare pyarrow.
 
-Not a contestant itself: `floor`, `discard` and the floors of `flood` use it.
+Not a contestant; used by `floor`, `discard`, `latest`, `per_station` and the floors in `tick`.
 """
 
 import gzip
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def session(*, packed: bool) -> Any:
-    """A `requests.Session` that asks for gzip or for plain bytes."""
+    """Return a `requests.Session` that asks for gzip or for uncompressed bytes."""
     import requests  # noqa: PLC0415 - not every contestant's environment has it
 
     made = requests.Session()
@@ -20,7 +20,7 @@ def session(*, packed: bool) -> Any:
 
 
 def body(made: Any, url: str) -> bytes:
-    """A whole body as it was sent: what is packed stays packed."""
+    """Return a whole body as it was sent, still compressed."""
     with made.get(url, stream=True) as answer:
         answer.raise_for_status()
         sent: bytes = answer.raw.read(decode_content=False)
@@ -28,13 +28,13 @@ def body(made: Any, url: str) -> bytes:
 
 
 def plain(sent: bytes) -> bytes:
-    """The same unpacked."""
+    """Decompress a body if it is gzip."""
     return gzip.decompress(sent) if sent[:2] == b"\x1f\x8b" else sent
 
 
 def table(text: bytes, *, coded: bool) -> "pa.Table":
-    """dateTime, measure (text or dictionary) and value (a number; null for `a|b` and for none) of a CSV answer."""
-    import pyarrow as pa  # noqa: PLC0415 - not imported by whoever only looks at this file
+    """Parse a CSV answer: dateTime, measure (text or dictionary), value (number; null for `a|b` and for none)."""
+    import pyarrow as pa  # noqa: PLC0415 - not every user of this module needs it
     import pyarrow.compute as pc  # noqa: PLC0415
     from pyarrow import csv  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`flood_assets` as it is really run: the command `flood-assets refresh`, with Dagster, gauges, checks and ledger."""
+"""Run the command `flood-assets refresh`, with Dagster, gauges, checks and ledger."""
 
 import os
 from typing import Any
@@ -8,7 +8,7 @@ from benchmarks.contestants.flood import rows
 
 
 def fill(task: Task) -> dict[str, Any]:
-    """The command, in this process; nothing of Dagster is kept."""
+    """Run the command in this process, without a Dagster home."""
     os.environ["FLOOD_API_URL"] = task.api
     os.environ["FLOOD_LAKE_URL"] = task.out.resolve().as_uri()
     os.environ["FLOOD_NOW"] = task.now.isoformat()
@@ -18,7 +18,7 @@ def fill(task: Task) -> dict[str, Any]:
 
     code = run("refresh")
     if code:
-        raise SystemExit(f"flood-assets refresh ended with {code}")
+        raise SystemExit(f"flood-assets refresh failed with exit code {code}")
     files = list(task.out.glob("readings/*/*/*.parquet"))
     everything = [file for file in task.out.glob("*/*/*/*.parquet") if not file.parts[-4].startswith("_")]
     return {

@@ -1,4 +1,4 @@
-"""tap-rest-api-msdk, a Singer tap: its messages are kept as they come, which is what the simplest target does."""
+"""Read the day with the Singer tap tap-rest-api-msdk and keep its messages, as the simplest target does."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def fill(task: Task) -> dict[str, Any]:
-    """A stream for each day."""
+    """Read one stream for each day."""
     config = {
         "api_url": task.api,
         "streams": [
@@ -34,7 +34,7 @@ def fill(task: Task) -> dict[str, Any]:
 
 
 def rows(out: Path) -> "pa.Table":
-    """Its records."""
+    """Return its records."""
     return messages.table(out, _record)
 
 

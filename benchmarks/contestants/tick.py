@@ -1,10 +1,9 @@
-"""Ticks of `flood_assets`, each beside two floors at the same moment in the same process.
+"""Run ticks of `flood_assets` and compare each with two floors at the same moment in the same process.
 
-*One window*: read `latest` with bare pyarrow and merge it into the one window that is filling. *Same work*: the answers
-that this tick asked for, parsed with bare pyarrow, and merged into as many windows as this tick wrote. Both lose what
-they do not look at and notice nothing; that is what makes them floors.
+*One window*: read `latest` with bare pyarrow and upsert the current window. *Same work*: parse this tick's answers with
+bare pyarrow and upsert as many windows as the tick wrote. Both are lower bounds: they check nothing and miss late rows.
 
-Not a contestant itself: `flood` uses it for `do=ticks`.
+Not a contestant; used by `flood` for `do=ticks`.
 """
 
 import re
@@ -22,8 +21,10 @@ import pyarrow.parquet as pq
 import requests
 
 from benchmarks.contestant import MEASURES, Task
-from benchmarks.contestants import flood, raw
-from flood_assets.ea import fetch, plan
+from benchmarks.contestants import raw
+from benchmarks.contestants.lake_run import run_once
+from flood_assets import ingest
+from flood_assets.ea import plan
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
@@ -32,10 +33,10 @@ from flood_assets.schemas import MEASURES as MEASURES_TABLE
 
 
 def several(task: Task) -> dict[str, Any]:
-    """Move the clock on and catch up, as often as the option `ticks` says, `minutes` apart.
+    """Advance the clock and catch up, once for each of the minutes in the option `minutes`.
 
-    With the option `calm` the gauges that jumped were asked a moment before, and what moved by one step remains.
-    Of each process the first tick pays for what is made once, and so do its floors.
+    With the option `calm`, batches are stored just before, so that only gauges with one new reading remain.
+    The first tick of a process includes one-time work, and so do its floors.
     """
     steps = [float(part) for part in task.options.get("minutes", "15,15,15,15").split(",")]
     calm = "calm" in task.options
@@ -44,8 +45,8 @@ def several(task: Task) -> dict[str, Any]:
         for step in steps:
             moment += timedelta(minutes=step)
             task.move_clock(moment)
-            # Some gauge dates its readings ahead and jumps until they are due: then a little later will do.
-            while calm and _take_in_what_jumped(task, moment) and moment < task.now + timedelta(hours=1):
+            # A gauge whose clock is ahead shows batches until its readings are due: then try a minute later.
+            while calm and _store_batches(task, moment) and moment < task.now + timedelta(hours=1):
                 moment += timedelta(minutes=1)
                 task.move_clock(moment)
             told.append(_one(task, made, moment) | {"minutes": step, "at": f"{moment:%Y-%m-%dT%H:%M:%SZ}"})
@@ -55,14 +56,14 @@ def several(task: Task) -> dict[str, Any]:
 def _one(task: Task, made: Any, moment: datetime) -> dict[str, Any]:
     latest = f"{task.api}/data/readings.csv?latest"
     with _recorded() as urls:
-        did = flood.run_once(task, moment, None)
+        did = run_once(task, moment, None)
     answers = [raw.body(made, url) for url in urls]
     newest = raw.body(made, latest)
     filling = moment.replace(minute=0, second=0)
-    # A window that was merged already is as much work as one that was not.
-    one_window = _timed(lambda: _merged([newest], _stored(task.out, [filling]), task.out))
-    same_work = _timed(lambda: _merged(answers, _stored(task.out, map(_moment, did["windows"])), task.out))
-    found = re.search(r"(\d+) measures moved by one step, (\d+) jumped", did["reason"])
+    # Upserting a window again is as much work as the first time.
+    one_window = _timed(lambda: _upsert([newest], _stored(task.out, [filling]), task.out))
+    same_work = _timed(lambda: _upsert(answers, _stored(task.out, map(_moment, did["windows"])), task.out))
+    found = re.search(r"(\d+) measures have one new reading, (\d+) have several", did["reason"])
     return {
         "reason": did["reason"],
         "requests": did["requests"],
@@ -78,13 +79,13 @@ def _one(task: Task, made: Any, moment: datetime) -> dict[str, Any]:
     }
 
 
-def _take_in_what_jumped(task: Task, moment: datetime) -> int:
-    """Store what is new of the gauges that jumped, so that the tick meets only those that moved by one step.
+def _store_batches(task: Task, moment: datetime) -> int:
+    """Store the new readings of gauges with a batch, so that the tick finds only gauges with one new reading.
 
-    In a whole country some gauge always uploads a batch: a tick without any is not to be had otherwise.
+    In a whole country some gauge always uploads a batch, so no tick is calm otherwise.
 
     Returns:
-        How many jump still.
+        Number of gauges and days that a tick would still have to request.
     """
     lake = Lake.open(task.out.resolve().as_uri())
     complete = watermarks.load(lake.store)
@@ -95,7 +96,9 @@ def _take_in_what_jumped(task: Task, moment: datetime) -> int:
         latest = api.latest().rows
         chosen = plan.after_latest(latest, complete.rows, snapshot, moment)
         moved = latest.filter(pa.array(chosen.take))["measure_id"].cast(pa.string()).combine_chunks()
-        whole = fetch.reread(api, retained_windows(moment), moment)
+        whole = ingest.reread(
+            api, retained_windows(moment), held={}, watermarks=complete.rows, measures=snapshot, now=moment
+        )
 
     def others(rows: pa.Table) -> pa.Table:
         return rows.filter(pc.invert(pc.is_in(rows["measure_id"].cast(pa.string()), value_set=moved)))
@@ -107,8 +110,8 @@ def _take_in_what_jumped(task: Task, moment: datetime) -> int:
     return len(left.since) + len(left.days)
 
 
-def _merged(sent: list[bytes], windows: list[tuple[datetime, bytes]], out: Path) -> None:
-    """Parse answers and merge each window's rows into it, with bare pyarrow: the last row of a key stays."""
+def _upsert(sent: list[bytes], windows: list[tuple[datetime, bytes]], out: Path) -> None:
+    """Parse answers and upsert each window with bare pyarrow: the last row of a key wins."""
     parsed = [_without_root(raw.table(raw.plain(body), coded=True)) for body in sent]
     hours = [pc.floor_temporal(rows["date_time"], unit="hour") for rows in parsed]
     for number, (window, stored) in enumerate(windows):
@@ -116,12 +119,12 @@ def _merged(sent: list[bytes], windows: list[tuple[datetime, bytes]], out: Path)
         for rows, hour in zip(parsed, hours, strict=True):
             own = rows.filter(pc.equal(hour, pa.scalar(window, _TIME)))
             parts.append(own.set_column(0, "measure_id", own["measure_id"].cast(pa.string())))
-        merged = pa.concat_tables(parts)
-        merged = merged.append_column("place", pa.array(np.arange(len(merged), dtype=np.int32)))
-        merged = merged.sort_by([(name, "ascending") for name in ("measure_id", "date_time", "place")])
-        last = pc.or_(_differs(merged["measure_id"]), _differs(merged["date_time"]))
-        merged = merged.drop_columns("place").filter(pa.concat_arrays([last, pa.array([True])]))
-        pq.write_table(merged, out / f".floor-{number}.parquet", compression="zstd")
+        upserted = pa.concat_tables(parts)
+        upserted = upserted.append_column("place", pa.array(np.arange(len(upserted), dtype=np.int32)))
+        upserted = upserted.sort_by([(name, "ascending") for name in ("measure_id", "date_time", "place")])
+        last = pc.or_(_differs(upserted["measure_id"]), _differs(upserted["date_time"]))
+        upserted = upserted.drop_columns("place").filter(pa.concat_arrays([last, pa.array([True])]))
+        pq.write_table(upserted, out / f".floor-{number}.parquet", compression="zstd")
 
 
 _TIME = pa.timestamp("ms", "UTC")
@@ -130,7 +133,7 @@ _STORED = pa.schema(list(zip(_COLUMNS, (pa.string(), _TIME, pa.float64()), stric
 
 
 def _without_root(rows: pa.Table) -> pa.Table:
-    """measure_id (dictionary), date_time, value as the lake has them."""
+    """Convert to measure_id (dictionary), date_time, value as stored in the lake."""
     rows = rows.unify_dictionaries().combine_chunks()
     measure = rows["measure"].chunk(0)
     names = pc.replace_substring(measure.dictionary, MEASURES, "")
@@ -139,7 +142,7 @@ def _without_root(rows: pa.Table) -> pa.Table:
 
 
 def _differs(column: pa.ChunkedArray) -> pa.Array:
-    """Of each row but the last, whether the next one is another."""
+    """Return, for each row but the last, true if the next value differs."""
     values = column.combine_chunks()
     values = values.chunk(0) if isinstance(values, pa.ChunkedArray) else values
     return pc.not_equal(values[:-1], values[1:])
@@ -153,7 +156,7 @@ def _timed(work: Callable[[], None]) -> float:
 
 @contextmanager
 def _recorded() -> Iterator[list[str]]:
-    """The addresses that this process asks meanwhile, in order."""
+    """Record the URLs that this process requests inside the context, in order."""
     urls: list[str] = []
     send = requests.Session.send
 

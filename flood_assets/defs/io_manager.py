@@ -16,7 +16,7 @@ import pyarrow as pa
 from flood_assets import schemas
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
-from flood_assets.ingest import Batch, store
+from flood_assets.ingest import Batch
 from flood_assets.lake.lake import Lake, WindowChange
 from flood_assets.ledger.account import Account
 from flood_assets.partitions import WINDOW, is_expired, partition_key, retained_windows, window_of, window_of_key
@@ -50,7 +50,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
             else:
                 windows = [window_of_key(key) for key in context.asset_partition_keys]
                 if isinstance(obj, Batch):
-                    changes = _store(context, lake, obj, now)
+                    changes = _store(context, lake, obj)
                 else:
                     changes = _put_snapshots(context, lake, table, windows, obj, now)
                 _record(context, lake, table, windows, changes)
@@ -99,10 +99,10 @@ def _newest(lake: Lake, table: schemas.Table, windows: list[datetime]) -> list[d
     return [max((s.window for s in lake.windows(table) if s.window in asked), default=windows[-1])]
 
 
-def _store(context: dg.OutputContext, lake: Lake, batch: Batch, now: datetime) -> list[WindowChange]:
+def _store(context: dg.OutputContext, lake: Lake, batch: Batch) -> list[WindowChange]:
     """Store a batch, and tell what is odd about it."""
     started = time.perf_counter()
-    merge, marked = store(lake, batch, now)
+    merge, marked = batch.store(lake)
     if len(batch.rejects):
         context.log.warning("%d rows could not be understood: kept in the table `rejects`", len(batch.rejects))
     if not marked:

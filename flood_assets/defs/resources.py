@@ -48,14 +48,17 @@ class Source(dg.ConfigurableResource):  # type: ignore[type-arg]
         """A client for one run."""
         # Only runs ask the API: who loads the definitions is spared the client and what it brings of HTTP.
         from flood_assets.ea.client import FloodMonitoringApi  # noqa: PLC0415
+        from flood_assets.ea.http import RetryPolicy  # noqa: PLC0415
 
         return FloodMonitoringApi(
             self.base_url,
             now=clock.now,
-            connect_timeout=self.connect_timeout_s,
-            read_timeout=self.read_timeout_s,
-            tries=self.tries,
-            deadline=self.deadline_s,
+            retry=RetryPolicy(
+                connect_timeout=self.connect_timeout_s,
+                read_timeout=self.read_timeout_s,
+                tries=self.tries,
+                deadline=self.deadline_s,
+            ),
             largest=self.largest_answer_mb * 1_000_000,
         )
 

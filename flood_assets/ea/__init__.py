@@ -1,5 +1,5 @@
 """The source: the Environment Agency's real-time flood-monitoring API.
 
-`client` asks over HTTP, `parse` makes Arrow tables of the answers, `plan` decides what to ask for.
-Nothing here knows of Dagster or of the lake.
+`http` downloads, `client` knows the addresses, `parse`, `lists` and `gather` make Arrow tables of the answers, `plan`
+decides what to ask for, `fetch` does so, and `completeness` detects incomplete answers.
 """

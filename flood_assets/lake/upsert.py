@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import Codes, Flags, Floats, Ints, Window, ascend, by_window, keys, ranks
+from flood_assets.grouping import Codes, Flags, Floats, Ints, WindowRows, ascend, by_window, keys, ranks
 from flood_assets.partitions import cutoff, to_ms
 from flood_assets.schemas import READINGS, TIME
 
@@ -110,7 +110,7 @@ class Fetch:
         repeated: rows whose key came again later in the same fetch, left out.
     """
 
-    windows: Sequence[Window]
+    windows: Sequence[WindowRows]
     measures: pa.Array
     stations: pa.Array
     station_of: Codes
@@ -120,7 +120,7 @@ class Fetch:
     repeated: int
     _code: Codes
 
-    def block(self, window: Window) -> Block:
+    def block(self, window: WindowRows) -> Block:
         """Return one of the windows, ready to be upserted; called for one after the other, which halves the memory."""
         rows = window.rows
         measure = self._code[window.measure]

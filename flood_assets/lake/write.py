@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import Ints, Window
+from flood_assets.grouping import Ints, WindowRows
 from flood_assets.lake import quarantine, upsert
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.objects import Blob, ConflictError
@@ -134,12 +134,12 @@ def upsert_readings(
     """
     fetch = upsert.split(rows, observed_at, now, stations)
 
-    def update(window: Window) -> _Update:
+    def update(window: WindowRows) -> _Update:
         start = from_ms(window.start)
         place = f"{store.url}/{key_of(READINGS, start)}"
         return _Update(store, READINGS, start, partial(_upserted, fetch=fetch, window=window, place=place))
 
-    def prepare(window: Window) -> tuple[_Update, Prepared[WindowChange]]:
+    def prepare(window: WindowRows) -> tuple[_Update, Prepared[WindowChange]]:
         mine = update(window)
         return mine, mine.prepared()
 
@@ -269,7 +269,7 @@ class _Update:
         logger.error("%s. It is kept as %s and the window is written anew", error, name)
 
 
-def _upserted(stored: pa.Table | None, *, fetch: upsert.Fetch, window: Window, place: str) -> _Outcome:
+def _upserted(stored: pa.Table | None, *, fetch: upsert.Fetch, window: WindowRows, place: str) -> _Outcome:
     new = fetch.block(window)
     if stored is not None and upsert.repeats(stored, new):
         return _Outcome(None, len(stored), 0, 0, len(stored), 0, *_span(new.time))

@@ -1,6 +1,5 @@
-"""The ledger: of each gauge and hour, what was to be expected, what came, and why the rest did not.
+"""Count expected, received and missing readings per measure and hour, with the cause of each gap.
 
-`day` is what it is judged from: readings and gauges as numpy columns. `rhythm` says how often a gauge reports, `delays`
-how late, `counts` what follows for each window, and `account` reads a lake and does all three. But for `account`,
-everything is pure; nothing knows Dagster or asks the API.
+`day` holds a day's readings as numpy columns. `intervals` says how often each gauge reports, `delays` how late, and
+`counts` counts. `account` reads a lake and does all of it; the other modules are pure.
 """

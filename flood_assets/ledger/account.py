@@ -1,4 +1,4 @@
-"""The account of a lake: its readings, watermarks and measures read once, and everything that follows from them."""
+"""Read a lake once and judge its completeness and timeliness at a moment."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,16 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flood_assets.grouping import BLOCK_ROWS, Blocks, Ints, Piece
 from flood_assets.lake import watermarks as marking
-from flood_assets.lake.blocks import MOST, Blocks, Piece
 from flood_assets.lake.lake import READERS, Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger import delays as lateness
-from flood_assets.ledger.counts import Evidence, counts_of
-from flood_assets.ledger.day import LISTED, READ, Day, kept
+from flood_assets.ledger.counts import counts_of
+from flood_assets.ledger.day import LISTED, READ, Day, day_piece
 from flood_assets.ledger.delays import delays_of
-from flood_assets.ledger.groups import Ints
-from flood_assets.ledger.rhythm import rhythm_of
+from flood_assets.ledger.intervals import reporting_intervals
 from flood_assets.partitions import retained_windows
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
 
@@ -30,13 +29,13 @@ COUNTS = ("expected", "received", "late", "several", "without_value", "missing",
 
 @dataclass(frozen=True)
 class Account:
-    """What the ledger says of a lake at a moment.
+    """Completeness and timeliness of a lake at a moment.
 
     Attributes:
-        windows: of each retained window, oldest first, the counts of each measure, schema `schemas.COMPLETENESS`.
-        timeliness: how late each measure reports, schema `schemas.TIMELINESS`.
+        windows: for each retained window, oldest first, the counts of each measure, schema `schemas.COMPLETENESS`.
+        timeliness: reporting interval and delay of each measure, schema `schemas.TIMELINESS`.
         asked: when the API was asked for what.
-        lost: windows of readings whose object is damaged: what they held counts as not fetched.
+        lost: windows of readings whose object is damaged: their readings count as not fetched.
     """
 
     windows: Mapping[datetime, pa.Table]
@@ -45,14 +44,14 @@ class Account:
     lost: frozenset[datetime]
 
     def of_each(self, count: str) -> Ints:
-        """One of the counts over all windows, for each measure in the order of `timeliness`."""
+        """Sum a count over all windows, for each measure in the order of `timeliness`."""
         found = np.zeros(len(self.timeliness), np.int64)
         for table in self.windows.values():
             found += table[count].to_numpy()
         return found
 
     def totals(self) -> dict[str, int]:
-        """Each count over all measures and windows."""
+        """Sum each count over all measures and windows."""
         return {name: int(self.of_each(name).sum()) for name in COUNTS}
 
 
@@ -61,71 +60,68 @@ def take(
     now: datetime,
     *,
     measure_ids: Iterable[str] | None = None,
-    most: int = MOST,
+    most: int = BLOCK_ROWS,
     read: Callable[[datetime], pa.Table] | None = None,
 ) -> Account:
-    """Judge what a lake holds at `now`: each window is decoded once, and the measures are judged block by block.
+    """Judge a lake at `now`: decode each window once, then judge its measures block by block.
 
     Args:
         lake: the lake; it is only read.
-        now: decides what is retained and what is due.
+        now: decides which readings are retained and which are due.
         measure_ids: only these; others are not decoded.
-        most: how many rows are judged at once; what comes of it does not depend on it.
-        read: gives the retained rows of a window, coded, for who looks at them at the same time; it may be asked for
-            several windows at once. Else the lake is asked.
+        most: rows of a block; the result does not depend on it.
+        read: returns the retained rows of a window, coded, for a caller that needs them too; called from several
+            threads. By default the lake is read.
 
     Raises:
         LakeError: the lake could not be read.
     """
     ids = None if measure_ids is None else sorted(set(measure_ids))
-    # Before the readings: a run that ends meanwhile stores readings first and watermarks last, and what it adds to the
-    # readings only is no harm, while watermarks without their readings would say that gauges were silent.
+    # Before the readings: a run that ends meanwhile stores readings first and watermarks last. Readings without their
+    # watermarks do no harm; watermarks without their readings would say that gauges were silent.
     watermarks = marking.load(lake.store)
-    listed, before = _only(lake.newest_snapshot(MEASURES, now), ids), lake.newest_snapshot(TIMELINESS, now)
+    snapshot, before = (lake.newest_snapshot(table, now) for table in (MEASURES, TIMELINESS))
+    listed = (MEASURES.schema.empty_table() if snapshot is None else snapshot).select(list(LISTED))
+    if ids is not None:
+        listed = listed.filter(pc.is_in(listed["measure_id"], pa.array(ids, pa.string())))
     windows = retained_windows(now)
     if read is None:
         read = partial(lake.read_window, READINGS, now=now, columns=READ, measure_ids=ids, coded=True)
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(partial(_kept, read), windows))
-    nothing = kept(schema_of(READINGS, READ, coded=True).empty_table())
+        found = list(pool.map(partial(_piece, read), windows))
+    nothing = day_piece(schema_of(READINGS, READ, coded=True).empty_table())
     pieces = [nothing, *(each for each in found if each is not None)]
-    blocks = Blocks(pieces, listed["measure_id"].combine_chunks())
+    blocks = Blocks.of(pieces, listed["measure_id"].combine_chunks())
     lost = frozenset(window for window, each in zip(windows, found, strict=True) if each is None)
     del found, pieces
     asked = watermarks.asked if watermarks else marking.Asked()
 
-    # What is known of the measures, in their order, so that a block looks up its own only.
+    # In the order of the blocks' measures, so that a block looks up its own only.
     listed = _of(blocks.measures, listed)
     before = _of(blocks.measures, before if before is not None else TIMELINESS.schema.empty_table())
     watermarks = None if watermarks is None else replace(watermarks, rows=_of(blocks.measures, watermarks.rows))
     counts, timeliness = [], [TIMELINESS.schema.empty_table()]
     for block in blocks.each(most):
         here = slice(block.first, block.last)
-        day = Day.among(blocks.measures[here], block, listed[here])
-        rhythm = rhythm_of(day)
+        day = Day.of(blocks.measures[here], block, listed[here])
+        intervals = reporting_intervals(day)
         delays = delays_of(day, asked.polls, before[here])
         marked = None if watermarks is None else replace(watermarks, rows=watermarks.rows[here])
-        counts.append(counts_of(day, rhythm, delays, Evidence(marked, lost), now))
-        timeliness.append(lateness.table(day, rhythm, delays, now))
+        counts.append(counts_of(day, intervals, delays, marked, lost, now))
+        timeliness.append(lateness.table(day, intervals, delays, now))
     nobody = COMPLETENESS.schema.empty_table()
     by_window = {window: pa.concat_tables([nobody, *(each[window] for each in counts)]) for window in windows}
     return Account(by_window, pa.concat_tables(timeliness), asked, lost)
 
 
 def _of(measures: pa.Array, known: pa.Table) -> pa.Table:
-    """For each measure its row of a table; nulls where it has none."""
+    """Return each measure's row of a table; nulls where it has none."""
     return known.take(pc.index_in(measures, value_set=known["measure_id"].combine_chunks()))
 
 
-def _only(snapshot: pa.Table | None, ids: list[str] | None) -> pa.Table:
-    """What is needed of the measures, and only of those that were asked for."""
-    listed = (MEASURES.schema.empty_table() if snapshot is None else snapshot).select(list(LISTED))
-    return listed if ids is None else listed.filter(pc.is_in(listed["measure_id"], pa.array(ids, pa.string())))
-
-
-def _kept(read: Callable[[datetime], pa.Table], window: datetime) -> Piece | None:
-    """What is needed of a window's readings; None when it is damaged."""
+def _piece(read: Callable[[datetime], pa.Table], window: datetime) -> Piece | None:
+    """Read a window of readings; None when it is damaged."""
     try:
-        return kept(read(window))
+        return day_piece(read(window))
     except DamagedWindowError:
         return None

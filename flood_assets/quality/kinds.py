@@ -1,11 +1,11 @@
-"""Which kind of gauge a measure is, and what its series may do: how far it may jump, spike, and stand still.
+"""Kind of each measure, and the thresholds of its series: spike, rate of change and flat line.
 
-What a single value may be is in `flood_assets.quality.limits`. All amounts are in the kind's base unit: metres, m³/s,
-mm, m/s, degrees and degrees Celsius; those of a spike and of a step are for 15 minutes, by far the most usual step
-(93 % of all measures), and grow in proportion where readings lie further apart.
+Limits of single values are in `quality.limits`. Amounts are in the kind's base unit: metres, m³/s, mm, m/s, degrees and
+degrees Celsius. Those of a spike and of a step are for 15 minutes, the period of 93 % of all measures, and grow in
+proportion where readings lie further apart.
 
-QARTOD's manuals leave every threshold to the operator and give examples. Where one fits it is taken; else the source is
-named beside the number.
+QARTOD's manuals leave every threshold to the operator and give examples. The example is taken where one fits, else the
+source is beside the number.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ _HOUR = 3600
 
 
 class Kind(IntEnum):
-    """What a measure watches."""
+    """Kind of gauge."""
 
-    OTHER = 0  # a battery's voltage, a gate's percentage, something that no snapshot knows: nothing can be said of it
+    OTHER = 0  # a battery's voltage, a gate's percentage, a measure that no snapshot lists: not evaluated
     RIVER = 1  # stage upstream or downstream of a structure, in a river, drain or canal
     TIDE = 2
     GROUNDWATER = 3
     POOL = 4  # a reservoir, or the sump of a pumping station
     FLOW = 5
-    RAIN = 6  # what fell in a period
+    RAIN = 6  # amount of a period
     RAIN_EVENT = 7  # one row for each tip of the bucket
-    RAIN_COUNTER = 8  # all that fell since the counter was set to zero
+    RAIN_COUNTER = 8  # amount since the counter was set to zero
     WIND_SPEED = 9
     WIND_DIRECTION = 10
     TEMPERATURE = 11
@@ -38,24 +38,24 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What is more than this is flagged. `inf` is never, None that the test is not made.
+    """Flag values above these thresholds. `inf` never flags; None skips the test.
 
     Attributes:
-        spike: suspect and fail: how far a reading stands out from both its neighbours.
-        spike_share: the same as share of the larger neighbour, added to it.
-        step: suspect: the change from the reading before. Never a fail: QARTOD has none for the rate of change, as it
+        spike: suspect and fail: distance of a reading from both its neighbours.
+        spike_share: added to it, as a share of the larger neighbour.
+        step: suspect: change from the reading before. Never a fail: QARTOD has none for the rate of change, as it
             cannot know which of two readings is wrong.
-        step_share: the same as share of the smaller of the two, added to it.
+        step_share: added to it, as a share of the smaller of the two.
         flat: suspect and fail: seconds without any change.
-        flat_at_zero: whether zero may last for ever.
-        turns: whether values go round at 360.
+        flat_at_zero: True if zero may last for ever.
+        turns: True if values go round at 360.
     """
 
-    spike: tuple[float, float] | None = None
+    spike: tuple[float | None, float | None] = (None, None)
     spike_share: tuple[float, float] = (0.0, 0.0)
     step: float | None = None
     step_share: float = 0.0
-    flat: tuple[float, float] | None = None
+    flat: tuple[float | None, float | None] = (None, None)
     flat_at_zero: bool = False
     turns: bool = False
 
@@ -83,8 +83,7 @@ THRESHOLDS: dict[Kind, Thresholds] = {
     # A total is no sample of something continuous: a burst between dry quarters is weather. The same amount again and
     # again is not, as QARTOD's flat line, and the repeats of Lewis et al. 2021 (GSDR-QC, Environ. Model. Softw. 144).
     Kind.RAIN: Thresholds(flat=(6 * _HOUR, inf), flat_at_zero=True),
-    Kind.RAIN_EVENT: Thresholds(),
-    Kind.RAIN_COUNTER: Thresholds(),
+    # Rain events and counters, and other kinds, have no thresholds.
     # Spikes as in QARTOD's Manual for Wind Data (2014), test 6. A mean over 15 minutes that is the same to the last
     # digit for two hours is a stuck anemometer, but for calm.
     Kind.WIND_SPEED: Thresholds(spike=(20.0, 40.0), step=15.0, flat=(2 * _HOUR, 6 * _HOUR), flat_at_zero=True),
@@ -97,11 +96,11 @@ THRESHOLDS: dict[Kind, Thresholds] = {
 
 # QARTOD recommends to set thresholds by the gauge's own variability where that is larger. A spike may be as many
 # standard deviations of the noise, a step as many of the steps (N_DEV = 3 in the manuals). The deviations are estimated
-# by the median, so that what is looked for does not hide behind itself.
+# by the median, so that a spike does not hide behind itself.
 SPIKE_DEVIATIONS = (6.0, 12.0)
 STEP_DEVIATIONS = 3.0
 
-# What a measure is by its parameter and unit. A level in volts or a flow in degrees is neither. No unit at all (the API
+# Kind of a measure by its parameter and unit. A level in volts or a flow in degrees is neither. No unit at all (the API
 # gives `---` to 6 % of the stages) leaves the tests that need none.
 _KINDS: dict[tuple[str | None, str | None], Kind] = {
     **{("level", unit): Kind.RIVER for unit in (None, "mASD", "mAOD", "mBDAT", "m", "mm")},
@@ -111,18 +110,19 @@ _KINDS: dict[tuple[str | None, str | None], Kind] = {
     ("wind", "deg"): Kind.WIND_DIRECTION,
     ("temperature", "deg C"): Kind.TEMPERATURE,
 }
-# What narrows it: the qualifier of a level, the value type of rain. Other qualifiers (Stage, 1, none) do not.
-_LEVELS = {
-    "tidal level": Kind.TIDE,
-    "groundwater": Kind.GROUNDWATER,
-    "reservoir level": Kind.POOL,
-    "sump level": Kind.POOL,
+# Narrower kinds: by the qualifier of a level, by the value type of rain. Other qualifiers do not count.
+_NARROWER = {
+    (Kind.RIVER, "tidal level"): Kind.TIDE,
+    (Kind.RIVER, "groundwater"): Kind.GROUNDWATER,
+    (Kind.RIVER, "reservoir level"): Kind.POOL,
+    (Kind.RIVER, "sump level"): Kind.POOL,
+    (Kind.RAIN, "event"): Kind.RAIN_EVENT,
+    (Kind.RAIN, "cumulative total"): Kind.RAIN_COUNTER,
 }
-_RAINS = {"event": Kind.RAIN_EVENT, "cumulative total": Kind.RAIN_COUNTER}
 
 
 def kinds_of(measures: pa.Table) -> npt.NDArray[np.int8]:
-    """The kind of each measure of a snapshot, by its parameter, qualifier, unit and value type; never by its id."""
+    """Return the kind of each measure of a snapshot, by parameter, qualifier, unit and value type; never by its id."""
     names = ("parameter", "qualifier", "unit", "value_type")
     # Some thousand measures have some dozen such descriptions.
     described = measures.select(names).append_column("row", pa.array(np.arange(len(measures))))
@@ -135,12 +135,5 @@ def kinds_of(measures: pa.Table) -> npt.NDArray[np.int8]:
 
 def _kind(parameter: str | None, qualifier: str | None, unit: str | None, value_type: str | None) -> Kind:
     kind = _KINDS.get((parameter, unit), Kind.OTHER)
-    if kind is Kind.RIVER:
-        return _LEVELS.get(_folded(qualifier), kind)
-    if kind is Kind.RAIN:
-        return _RAINS.get(_folded(value_type), kind)
-    return kind
-
-
-def _folded(text: str | None) -> str:
-    return (text or "").replace("_", " ").casefold()
+    narrowed_by = {Kind.RIVER: qualifier, Kind.RAIN: value_type}.get(kind) or ""
+    return _NARROWER.get((kind, narrowed_by.replace("_", " ").casefold()), kind)

@@ -1,20 +1,18 @@
-"""Gross range (QARTOD's test 4): what a single value may be, whatever stands beside it.
+"""Limits of single values for the gross range test (QARTOD's test 4).
 
-Fail is what cannot be, suspect what has never been. Cannot be: by unit and kind, as far as England's ground, tides and
-weather allow. Never been: at this station by its stage scale, or in this country.
+A value fails if England's ground, tides and weather make it impossible for its unit and kind. It is suspect outside
+the station's stage scale, or if the measure has none, outside the records of the country.
 
-**Whose scale.** The API gives a station one stage scale (typical range, highest recent, records) without saying its
-datum, while some stations have their stage in mASD, in mAOD and in a plain m at once. So:
+The API gives a station one stage scale (typical range, highest recent, records) without its datum, and some stations
+have their stage in mASD, in mAOD and in a plain m at once. So:
 
-* only measures with the qualifier Stage are judged by it, never Downstream Stage or others;
-* if the station has exactly one Stage measure in mASD, it is that one's: the scale is given above the stage datum;
-* else, if it has exactly one in m or mAOD, it is that one's, but only once the gauge's own readings show it: their
-  median, of eight readings or more, lies within the scale;
-* where several could be meant, nobody is judged.
+* the scale applies only to measures with the qualifier Stage, never to Downstream Stage or others;
+* to the station's Stage measure in mASD, if there is exactly one: the scale is given above the stage datum;
+* else to its one Stage measure in m or mAOD, but only if the median of eight or more readings lies within the scale;
+* to none if several are possible.
 
-The widest of the given values is believed, with a margin of a quarter of their span but at least half a metre: of 929
-readings of 2024-02-29 with a scale, none lay above it and ten below: seven by up to 0.42 m, three by 2.8 to 28 m. A
-measure with a scale is suspect outside it, others outside what the country has seen.
+The widest of the given values counts, with a margin of a quarter of their range but at least half a metre: of 929
+readings of 2024-02-29 with a scale, none lay above it and ten below: seven by up to 0.42 m, three by 2.8 to 28 m.
 """
 
 from dataclasses import dataclass, fields
@@ -25,9 +23,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flood_assets.grouping import Flags, Floats, Ints
 from flood_assets.quality.kinds import Kind
-
-Floats = npt.NDArray[np.float64]
 
 # Scafell Pike, England's highest ground, by the Ordnance Survey; and Trout Beck at Moor House, at 535 m the highest
 # gauging station that we know of (UK Environmental Change Network), with its banks.
@@ -39,7 +36,7 @@ _DEEPEST_HEAD, _BELOW_ANY_HEAD = -100.0, -150.0
 
 @dataclass(frozen=True)
 class Range:
-    """What makes a value of this unit one in the base unit, and where it is suspect and fails, in the base unit."""
+    """Factor from a unit to the base unit, and the limits in the base unit."""
 
     factor: float
     suspect: tuple[float, float]
@@ -70,21 +67,13 @@ _RANGES: dict[tuple[Kind, str], Range] = {
     (Kind.TIDE, "mAOD"): Range(1, (-8, 12), _TIDE.fail),
     (Kind.TIDE, "m"): _TIDE,
     (Kind.TIDE, "mm"): Range(0.001, _TIDE.suspect, _TIDE.fail),
-    (Kind.GROUNDWATER, "mASD"): _HEAD,
-    (Kind.GROUNDWATER, "mAOD"): _HEAD,
-    (Kind.GROUNDWATER, "m"): _HEAD,
-    (Kind.GROUNDWATER, "mBDAT"): _DIP,
-    (Kind.POOL, "mASD"): _HEAD,
-    (Kind.POOL, "mAOD"): _HEAD,
-    (Kind.POOL, "m"): _HEAD,
-    (Kind.POOL, "mBDAT"): _DIP,
+    **{(kind, unit): _HEAD for kind in (Kind.GROUNDWATER, Kind.POOL) for unit in ("mASD", "mAOD", "m")},
+    **{(kind, "mBDAT"): _DIP for kind in (Kind.GROUNDWATER, Kind.POOL)},
     (Kind.FLOW, "m3/s"): Range(1, *_FLOW),
     (Kind.FLOW, "l/s"): Range(0.001, *_FLOW),
     (Kind.FLOW, "Ml/d"): Range(1 / 86.4, *_FLOW),
     # The amounts that may fall in a period are below; no bucket tips back.
-    (Kind.RAIN, "mm"): Range(1, (0, inf), (0, inf)),
-    (Kind.RAIN_EVENT, "mm"): Range(1, (0, inf), (0, inf)),
-    (Kind.RAIN_COUNTER, "mm"): Range(1, (0, inf), (0, inf)),
+    **{(kind, "mm"): Range(1, (0, inf), (0, inf)) for kind in (Kind.RAIN, Kind.RAIN_EVENT, Kind.RAIN_COUNTER)},
     # Fail as in QARTOD's Manual for Wind Data (2014), test 4: what sensors can give. Suspect above the highest gust at
     # a low-level station in the UK: 123 knots, Fraserburgh, 13 February 1989 (Met Office).
     (Kind.WIND_SPEED, "m/s"): Range(1, (0, 63.3), (0, 100)),
@@ -110,47 +99,42 @@ _MARGIN_SHARE, _LEAST_MARGIN = 0.25, 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """For each measure of a snapshot, in its base unit; NaN where there is none to compare with.
+    """Limits of each measure of a snapshot, in its base unit; NaN for none.
 
     Attributes:
-        factor: what makes a value one in the base unit; NaN where the unit is not known.
-        suspect_low, suspect_high, fail_low, fail_high: what lies outside is flagged.
-        scale_low, scale_high: the stage scale with its margin.
-        scale_is_sure: whether the scale needs no confirmation by the gauge's readings.
+        factor: multiplies a value into the base unit; NaN where the unit is not known.
+        suspect, fail: lower and upper limits, shape (2, measures): values outside are flagged.
+        scale: the stage scale with its margin, shape (2, measures).
+        scale_is_sure: True if the scale needs no confirmation by the gauge's readings.
     """
 
     factor: Floats
-    suspect_low: Floats
-    suspect_high: Floats
-    fail_low: Floats
-    fail_high: Floats
-    scale_low: Floats
-    scale_high: Floats
-    scale_is_sure: npt.NDArray[np.bool_]
+    suspect: Floats
+    fail: Floats
+    scale: Floats
+    scale_is_sure: Flags
 
-    def some(self, rows: npt.NDArray[np.int64]) -> "Limits":
-        """Those of the measures in some rows."""
-        return Limits(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+    def some(self, rows: Ints) -> "Limits":
+        """Return the limits of the measures in some rows."""
+        return Limits(**{field.name: getattr(self, field.name)[..., rows] for field in fields(self)})
 
 
 def limits_of(measures: pa.Table, stations: pa.Table, kinds: npt.NDArray[np.int8]) -> Limits:
-    """The limits of each measure of a snapshot, of which `kinds` are the kinds."""
+    """Return the limits of each measure of a snapshot, given their kinds."""
     units = np.array(measures["unit"].to_pylist(), dtype=object)
-    factor, suspect_low, suspect_high, fail_low, fail_high = np.full((5, len(measures)), np.nan)
-    for (kind, unit), span in _RANGES.items():
+    factor, suspect, fail = (np.full((*ends, len(measures)), np.nan) for ends in ((), (2,), (2,)))
+    for (kind, unit), limit in _RANGES.items():
         here = (kinds == kind) & (units == unit)
-        factor[here] = span.factor
-        suspect_low[here], suspect_high[here] = span.suspect
-        fail_low[here], fail_high[here] = span.fail
+        factor[here] = limit.factor
+        suspect[:, here], fail[:, here] = np.vstack(limit.suspect), np.vstack(limit.fail)
 
     raining = np.isfinite(factor) & np.isin(kinds, (Kind.RAIN, Kind.RAIN_EVENT))
     # Without a period, an amount may have come together in any time up to a day.
     period = measures["period_s"].cast(pa.float64()).fill_null(86400).to_numpy()[raining]
-    suspect_high[raining] = _on_logarithmic_axes(period, _UK_RAIN)
-    fail_high[raining] = _on_logarithmic_axes(period, _WORLD_RAIN)
+    suspect[1, raining] = _on_logarithmic_axes(period, _UK_RAIN)
+    fail[1, raining] = _on_logarithmic_axes(period, _WORLD_RAIN)
 
-    scale_low, scale_high, sure = _scales(measures, stations, units, kinds)
-    return Limits(factor, suspect_low, suspect_high, fail_low, fail_high, scale_low, scale_high, sure)
+    return Limits(factor, suspect, fail, *_scales(measures, stations, units, kinds))
 
 
 def _on_logarithmic_axes(x: Floats, points: tuple[tuple[float, float], ...]) -> Floats:
@@ -160,8 +144,8 @@ def _on_logarithmic_axes(x: Floats, points: tuple[tuple[float, float], ...]) -> 
 
 def _scales(
     measures: pa.Table, stations: pa.Table, units: npt.NDArray[np.object_], kinds: npt.NDArray[np.int8]
-) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """The scale of each measure that has one, with its margin, and whether it is surely this measure's."""
+) -> tuple[Floats, Flags]:
+    """Return each measure's scale with its margin, NaN for none, and True where it is surely this measure's."""
     station = pc.index_in(measures["station_id"], value_set=stations["station_id"].combine_chunks(), skip_nulls=True)
     at = station.cast(pa.float64()).fill_null(-1).to_numpy().astype(np.intp)
     stage = (kinds == Kind.RIVER) & (at >= 0) & pc.equal(measures["qualifier"], "Stage").fill_null(False).to_numpy()
@@ -172,18 +156,18 @@ def _scales(
     sure[sure] = surely[at[sure]] == 1
     likely[likely] = (surely[at[likely]] == 0) & (perhaps[at[likely]] == 1)
 
-    # fmax and fmin pass over what is absent.
+    # fmax and fmin ignore NaN.
     top = np.fmax.reduce([_numbers(stations[name]) for name in _TOPS])
     bottom = np.fmin.reduce([_numbers(stations[name]) for name in _BOTTOMS])
     span = np.where(top > bottom, top - bottom, np.nan)
     margin = np.maximum(_MARGIN_SHARE * span, _LEAST_MARGIN)
 
-    low, high = np.full((2, len(measures)), np.nan)
+    scale = np.full((2, len(measures)), np.nan)
     judged = sure | likely
-    low[judged], high[judged] = (bottom - margin)[at[judged]], (top + margin)[at[judged]]
-    return low, high, sure
+    scale[:, judged] = np.stack([bottom - margin, top + margin])[:, at[judged]]
+    return scale, sure
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
-    """A column as numbers, NaN where it has none."""
+    """Return a column as numbers, NaN for null."""
     return np.asarray(column.to_numpy(), np.float64)

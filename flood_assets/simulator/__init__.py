@@ -1,9 +1,9 @@
-"""The Environment Agency's flood-monitoring API, offline: a made-up country's gauges with delays, corrections, faults.
+"""Simulate the Environment Agency's flood-monitoring API offline, with delays, corrections and faults.
 
     with serve(Simulator(stations=100, seed=1)) as server:
         requests.get(f"{server.url}/data/readings.csv?latest")
 
-It knows nothing of the rest of the package, so that neither can repeat the other's mistakes.
+It imports nothing from the rest of the package, so that neither can repeat the other's mistakes.
 """
 
 from flood_assets.simulator.country import Simulator

@@ -1,7 +1,7 @@
-"""The flood-monitoring API: what a path and its parameters ask for, and the answer as pieces of a body.
+"""Parse requests to the flood-monitoring API and stream the answers; no sockets.
 
-Nothing here knows of sockets: `answer` gives a status, a content type and an iterator of bytes, which `server` sends.
-Answers are made block by block while they are sent, so that their size does not matter.
+`Api.answer` returns a status, a content type and an iterator of bytes, which `server` sends. Answers are generated
+block by block while they are sent, so memory does not depend on their size.
 """
 
 import json
@@ -46,7 +46,7 @@ Stream = Iterator[tuple[Block, Rows]]
 
 
 class RefusedError(Exception):
-    """A request that is answered with a status other than 200 and a line of text."""
+    """Request answered with a status other than 200 and a line of text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -55,14 +55,14 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """Parsed request.
 
     Attributes:
-        path: below the API's root, without the suffix of the format, such as `/data/readings`.
+        path: path below the API's root, without the format suffix, such as `/data/readings`.
         form: `json` or `csv`.
-        query: the first value of each parameter.
-        raw: the query as it was sent.
-        rows: show no more rows than this, whatever the limit; part of a fault.
+        query: first value of each parameter.
+        raw: query string as it was sent.
+        rows: maximum number of rows, whatever the limit; set by a fault.
     """
 
     path: str
@@ -73,7 +73,7 @@ class Request:
 
     @classmethod
     def of(cls, path: str, raw: str, accept: str = "", rows: int | None = None) -> "Request":
-        """Read a path below the root, a query and an Accept header."""
+        """Parse a path below the root, a query string and an Accept header."""
         path = unquote(path)
         form = "csv" if "text/csv" in accept else "json"
         suffix = re.search(r"\.(json|csv|rdf|ttl|html)$", path)
@@ -81,17 +81,17 @@ class Request:
             form, path = suffix[1], path[: suffix.start()]
         query: dict[str, str] = {}
         for name, value in parse_qsl(raw, keep_blank_values=True):
-            query.setdefault(name, value)  # of a filter that is given twice the first one counts
+            query.setdefault(name, value)  # the first value of a repeated filter counts
         return cls(path.rstrip("/") if path.count("/") < 3 else path, form, query, raw, rows)
 
     @property
     def full(self) -> bool:
-        """Whether the full view is asked for."""
+        """True if the full view is requested."""
         return self.query.get("_view") == "full"
 
     @property
     def endpoint(self) -> str:
-        """What it is counted as: the path without ids, and the parameter that decides the size of the answer."""
+        """Key for the statistics: the path without ids, plus the parameter that decides the size of the answer."""
         parts = self.path.removeprefix("/").split("/")
         if len(parts) > 2:
             parts[2] = "*"
@@ -99,7 +99,7 @@ class Request:
         return " ".join(["/" + "/".join(parts[:4]), *flags])
 
     def check(self, allowed: set[str]) -> None:
-        """Refuse parameters that the endpoint does not know."""
+        """Raise RefusedError (400) for parameters that the endpoint does not know."""
         unknown = sorted(set(self.query) - allowed - _COMMON)
         if unknown:
             names = ", ".join(unknown)
@@ -107,7 +107,7 @@ class Request:
             raise RefusedError(400, text)
 
     def number(self, name: str) -> int | None:
-        """A whole number, or None."""
+        """Return a parameter as an int, or None if it is absent."""
         text = self.query.get(name)
         if text is None:
             return None
@@ -117,7 +117,7 @@ class Request:
             raise RefusedError(400, f"Bad format for {name}, should be an integer but was {text}") from wrong
 
     def moment(self, name: str) -> int | None:
-        """A date or time in seconds, or None; a date alone is its midnight."""
+        """Return a date or datetime parameter in seconds since 1970, or None; a date alone is its midnight."""
         text = self.query.get(name)
         if text is None:
             return None
@@ -131,7 +131,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, a content type, and a body in pieces."""
+    """HTTP status, content type, and the body in pieces."""
 
     status: int
     kind: str
@@ -140,7 +140,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Span:
-    """Which times are asked for: start <= time < end; or the newest reading of each measure."""
+    """Requested times: start <= time < end, or only the newest reading of each measure."""
 
     start: int = 0
     end: int = 0
@@ -148,7 +148,7 @@ class _Span:
 
 
 def parse_moment(text: str) -> int:
-    """Seconds since 1970 of an ISO date or datetime, rounded down; without a zone it is UTC."""
+    """Return an ISO date or datetime in seconds since 1970, rounded down; no zone means UTC."""
     if not re.match(r"\d{4}-\d\d-\d\d($|T)", text):
         raise ValueError(text)
     found = datetime.fromisoformat(text.replace(" ", "+"))
@@ -156,7 +156,7 @@ def parse_moment(text: str) -> int:
 
 
 class Api:
-    """The endpoints over a simulator."""
+    """Endpoints of the API over a simulator."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -172,7 +172,7 @@ class Api:
         return Answer(200, f"{kind};charset=UTF-8", pieces)
 
     def truth(self, start: int, end: int) -> Iterator[tuple[encode.Texts, Rows]]:
-        """Every reading with start < time <= end that is shown now."""
+        """Yield every reading with start < time <= end that is shown now."""
         now = self.simulator.seconds
         for block in self.simulator.blocks:
             for part in self._days(block, everything(block), _Span(start + 1, end + 1), now):
@@ -186,7 +186,7 @@ class Api:
 
     def _route(self, request: Request) -> Iterator[bytes]:
         if request.form not in ("json", "csv"):
-            raise RefusedError(406, f"{request.form} is not among the formats that this simulator gives: json and csv")
+            raise RefusedError(406, f"{request.form} is not a format of this simulator: expected json or csv")
         match request.path.removeprefix("/").split("/"):
             case ["id", "stations"]:
                 return self._stations(request)
@@ -261,7 +261,7 @@ class Api:
     def _measure_items(
         self, block: Block, places: Ints, keeps: Callable[[Measure], bool], now: int, *, single: bool = False
     ) -> list[dict[str, Any]]:
-        """Measures with their newest readings; on a page of its own, a dead one may have a link instead."""
+        """Return measures with their newest readings; a single page links to a dead measure's last reading instead."""
         chosen = [m for m in places.tolist() if keeps(block.measures[m])]
         rows = self.simulator.latest(block, np.array(chosen, dtype=np.int64), now)
         latest = {m: (t, v, s) for m, t, v, s in zip(*(c.tolist() for c in rows), strict=True)}
@@ -299,7 +299,7 @@ class Api:
     # ---- readings
 
     def _selected(self, request: Request) -> Iterator[tuple[Block, Ints]]:
-        """The measures that the filters of a request leave, block by block."""
+        """Yield, block by block, the measures that pass the filters of a request."""
         one = request.query.get("measure", "").removeprefix(f"{ROOT}/id/measures/")
         if one:
             try:
@@ -353,7 +353,7 @@ class Api:
         return self._encoded(request, stream, limit, offset)
 
     def _days(self, block: Block, which: Ints, span: _Span, now: int) -> Iterator[Rows]:
-        """The readings of a span, a day at a time; of a few measures all at once."""
+        """Yield the readings of a span, a day at a time; in one piece for few measures."""
         if span.latest:
             yield self.simulator.latest(block, which, now)
             return
@@ -365,7 +365,7 @@ class Api:
             start = until
 
     def _newest_first(self, chosen: list[tuple[Block, Ints]], span: _Span, now: int) -> Stream:
-        """Readings in descending order of time, made hour by hour so that only one hour is in memory."""
+        """Yield readings in descending order of time, made hour by hour so that only one hour is in memory."""
         if span.latest:
             span = _Span(self.simulator.oldest(now), now + AHEAD + 1, latest=True)
         newest = {block.index: self.simulator.latest(block, which, now) for block, which in chosen if span.latest}
@@ -414,7 +414,7 @@ class Api:
 
 
 def _merged(parts: list[tuple[Block, Rows]]) -> Stream:
-    """Parts that are each in descending order as one stream in that order; equal times stay by block."""
+    """Merge streams that are each in descending order of time into one; equal times stay in order of block."""
     if len(parts) == 1:
         yield parts[0]
         return
@@ -428,7 +428,7 @@ def _merged(parts: list[tuple[Block, Rows]]) -> Stream:
 
 
 def _paged(stream: Stream, offset: int, limit: int | None) -> Stream:
-    """Skip `offset` rows and show `limit`: a reading with two values is two rows but one item, as it is in truth."""
+    """Skip `offset` rows and yield `limit`; as in the real API, a reading with two values is two rows but one item."""
     at = 0
     for block, rows in stream:
         if limit is not None and at >= offset + limit:
@@ -443,7 +443,7 @@ def _paged(stream: Stream, offset: int, limit: int | None) -> Stream:
 
 
 def _enveloped(request: Request, items: Iterator[bytes], limit: int | None, offset: int) -> Iterator[bytes]:
-    """Items, each with a comma and a line feed in front, as a JSON answer."""
+    """Wrap items, each preceded by a comma and a line feed, as a JSON answer."""
     yield _envelope(request, limit, offset, ("csv", "rdf", "ttl", "html"))[:-1] + b',"items":['
     first = True
     for piece in items:
@@ -472,13 +472,13 @@ def _envelope(request: Request, limit: int | None, offset: int, forms: Sequence[
 def _single(request: Request, item: dict[str, Any]) -> Iterator[bytes]:
     request.check(set())
     if request.form == "csv":
-        raise RefusedError(406, "A single item is not given as csv")
+        raise RefusedError(406, "A single item is not available as csv")
     envelope = _envelope(request, None, 0, ("rdf", "ttl", "html"))
     return iter([envelope[:-1] + b',"items":' + json.dumps(item).encode() + b"}\n"])
 
 
 def _listing(request: Request, blocks: Iterator[list[dict[str, Any]]], columns: Sequence[str]) -> Iterator[bytes]:
-    """A list of stations or measures; limited only when that is asked for."""
+    """Yield a list of stations or measures; limited only on request."""
     limit, offset = request.number("_limit"), request.number("_offset") or 0
     limit = None if limit is None or limit < 0 else limit
     shown = limit if request.rows is None else request.rows
@@ -500,7 +500,7 @@ def _sliced(blocks: Iterator[list[dict[str, Any]]], offset: int, limit: int | No
 
 
 def _flattened(item: dict[str, Any]) -> dict[str, Any]:
-    """An item for a table: an object within it is its id, and the newest reading has columns of its own."""
+    """Flatten an item for a table: nested objects become their id, the newest reading gets its own columns."""
     flat = {k: v["@id"] if isinstance(v, dict) else v for k, v in item.items()}
     reading = item.get("latestReading")
     if isinstance(reading, dict):
@@ -509,7 +509,7 @@ def _flattened(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listed(block: Block, station: Station, full: bool) -> dict[str, Any]:
-    """A station as an item of a list."""
+    """Return a station as a list item."""
     item = dict(station.item)
     measures = [m.brief() for m in block.listed(station)]
     if measures:
@@ -523,7 +523,7 @@ def _measure_filter(request: Request) -> Callable[[Measure], bool]:
 
 
 def _station_filter(request: Request) -> Callable[[Block, Station], bool]:
-    """Whether a station passes all filters of a request."""
+    """Return a predicate for stations that pass all filters of a request."""
     query = request.query
     exact = {k: v for k, v in query.items() if k in _EXACT}
     traits = {k: query[k] for k in ("parameter", "parameterName", "qualifier") if k in query}
@@ -548,7 +548,7 @@ def _several(value: object) -> list[object]:
 
 
 def _near(request: Request) -> Callable[[dict[str, Any]], bool] | None:
-    """Whether a station is within `dist` km of `lat`, `long`; None when this is not asked."""
+    """Return a predicate for stations within `dist` km of `lat`, `long`; None if the request has no such filter."""
     given = [request.query[k] for k in ("lat", "long", "dist") if k in request.query]
     if len(given) < 3:
         return None
@@ -567,5 +567,5 @@ def _near(request: Request) -> Callable[[dict[str, Any]], bool] | None:
 
 
 def as_datetime(seconds: int) -> datetime:
-    """A moment in UTC."""
+    """Convert seconds since 1970 to an aware datetime in UTC."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)

@@ -1,7 +1,7 @@
-"""Which readings there are, and when the API starts to show each: polls, uploads, outages, late ones, corrections.
+"""Generate the readings and the moment the API starts to show each: polls, uploads, outages, delays, corrections.
 
-`readings` gives all readings of some measures and a span of time as columns, shown or not; each is a function of
-(seed, measure, time). What is shown at a moment is decided in `country`; the values are made in `weather`.
+`Arrivals.readings` returns all readings of some measures and a span of time as columns, shown or not; each is a
+function of (seed, measure, time). `country` decides what is shown at a moment; `weather` makes the values.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from flood_assets.simulator.chance import Bools, Ints, Words, below, fractions, 
 from flood_assets.simulator.network import Kind, Signals
 from flood_assets.simulator.weather import Weather
 
-AHEAD = 1200  # seconds by which a reading's own time may be later than the moment at which it is shown
+AHEAD = 1200  # seconds by which a reading may be dated later than the moment it is first shown
 NEVER = np.int64(2**62)
-NONE = np.int64(-(2**62))  # stands for a value that is not there
+NONE = np.int64(-(2**62))  # stands for a missing value
 
 _WEEK, _MONTH = 7 * 86400, 28 * 86400
 _HOUR = 3600
 
-# What becomes of a reading, by where its first random number falls.
+# Fate of a reading: upper bounds of its first random number.
 _DROPPED = 0.0025
 _LATE = _DROPPED + 0.0030
 _CORRECTED = _LATE + 1 / 3000
@@ -31,18 +31,18 @@ _SPIKED = _MISSING + 0.00002
 
 @dataclass(frozen=True)
 class Readings:
-    """Readings as columns, one element each; corrections are few and stand in columns of their own.
+    """Readings as columns, one element each; the few corrections have columns of their own.
 
     Attributes:
-        measure: place of the measure in its block.
+        measure: index of the measure in its block.
         time: the reading's dateTime, seconds since 1970.
         value: in thousandths, `NONE` where the API has no value.
         second: a second value of the same reading, mostly `NONE`.
-        arrival: the moment from which it is shown.
-        corrected: rows of the above that get another value later.
-        correct: that value.
-        correct_from: from when it is shown.
-        correct_until: until when; then the old value comes back.
+        arrival: moment from which it is shown.
+        corrected: rows of the above that are corrected later.
+        correct: the corrected value.
+        correct_from: moment from which the corrected value is shown.
+        correct_until: moment at which the old value comes back.
     """
 
     measure: Ints
@@ -58,7 +58,7 @@ class Readings:
 
 @dataclass(frozen=True)
 class Slots:
-    """Readings before their values are known: `draw` decides what becomes of each."""
+    """Readings before their values are known; `draw` decides the fate of each."""
 
     measure: Ints
     time: Ints
@@ -66,12 +66,12 @@ class Slots:
     draw: Words
 
     def keep(self, rows: Bools | Ints) -> "Slots":
-        """Some of them."""
+        """Return the selected rows."""
         return Slots(self.measure[rows], self.time[rows], self.arrival[rows], self.draw[rows])
 
 
 class _Quiet(NamedTuple):
-    """A station that says nothing for a while: its readings are handed over afterwards, or never."""
+    """Silence of a station: its readings arrive afterwards, or never."""
 
     measure: int
     start: int
@@ -80,7 +80,7 @@ class _Quiet(NamedTuple):
 
 
 class Arrivals:
-    """The readings of one seed."""
+    """Readings of one seed."""
 
     def __init__(self, seed: int, weather: Weather) -> None:
         self._weather = weather
@@ -90,11 +90,11 @@ class Arrivals:
         }
 
     def readings(self, signals: Signals, which: Ints, start: int, end: int) -> Readings:
-        """All readings of the measures at `which` in `signals` with start <= time < end."""
+        """Return all readings with start <= time < end of the measures that `which` selects in `signals`."""
         return self.valued(signals, self.slots(signals, which, start, end))
 
     def slots(self, signals: Signals, which: Ints, start: int, end: int) -> Slots:
-        """The same without values; measures with one period stand together, then by time."""
+        """Return the readings of `readings` without values, ordered by period, then by time."""
         which = which[~signals.dead[which]]
         parts = [
             self._regular(signals, which[signals.period[which] == period], period, start, end)
@@ -128,13 +128,13 @@ class Arrivals:
         return Slots(which[column], time[row, column], arrival[row, column], draw[row, column])
 
     def _tipped(self, s: Signals, gauge: int, due: Ints) -> tuple[Ints, Ints]:
-        """How often an event gauge tipped in quarters of an hour, and when: it says nothing while it is dry."""
+        """Return the tips of event gauges per quarter of an hour, with their times; nothing while it is dry."""
         rows = np.full(due.size, gauge, dtype=np.int64)
         moment = due + below(895, words(self._keys["event"], s.number[rows], due))
         return self._weather.tips(s, rows, due), moment
 
     def _arrival(self, s: Signals, which: Ints, time: Ints, draw: Words) -> Ints:
-        """When the poll or the upload brings the reading."""
+        """Return the moment at which a poll or an upload brings each reading."""
         jitter = words(self._keys["delay"], s.number[which], time)
         again = np.where(below(1000, jitter, 20) < 25, 900, 0)  # one poll in forty fails: the next one brings two
         arrival: Ints = time + s.uploaded[which] + below(180, jitter) + again
@@ -152,7 +152,7 @@ class Arrivals:
         return arrival
 
     def _batch(self, s: Signals, which: Ints, time: Ints) -> Ints:
-        """The moment of the upload that takes these readings along: all of a batch arrive in the same second."""
+        """Return the moment of the upload that carries each reading; a whole batch arrives in the same second."""
         every = s.upload[which]
         number = -((s.uploaded[which] - time - 120) // every)
         luck = words(self._keys["batch"], s.station[which], number)
@@ -160,7 +160,7 @@ class Arrivals:
         return np.asarray((number + failed) * every + s.uploaded[which] + below(240, luck))
 
     def _quiet(self, s: Signals, which: Ints, start: int, end: int) -> list[_Quiet]:
-        """The outages (hours) and silences (days to weeks) of stations that touch a span of time."""
+        """Return the outages (hours) and silences (days to weeks) of stations that overlap a span of time."""
         found = []
         for name, every, share, shortest, longest in (
             ("outage", _WEEK, 0.035, _HOUR, 30 * _HOUR),
@@ -178,7 +178,7 @@ class Arrivals:
         return found
 
     def valued(self, signals: Signals, slots: Slots) -> Readings:
-        """Slots with their values, second values and corrections."""
+        """Add values, second values and corrections to slots."""
         value = self._weather.values(signals, slots.measure, slots.time)
         second = np.full(value.size, NONE)
         fate = fractions(slots.draw)
@@ -190,7 +190,7 @@ class Arrivals:
         fate, own = fate[odd], value[odd]
         twofold = signals.twofold[slots.measure[odd]]
         doubled = ((fate >= _CORRECTED) & (fate < _DOUBLED)) | twofold
-        # Three in ten second values are equal to the first.
+        # Three in ten second values equal the first.
         second[odd[doubled]] = (own + np.where((below(10, more, 32) < 3) & ~twofold, 0, step))[doubled]
         value[odd[(fate >= _MISSING) & ~twofold]] += 10_000
         value[odd[(fate >= _DOUBLED) & (fate < _MISSING) & ~twofold]] = NONE

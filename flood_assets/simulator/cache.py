@@ -1,4 +1,4 @@
-"""A dictionary that holds only so much and makes what is asked for; for values that can always be made again."""
+"""Bounded cache of values that can always be computed again."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 class Cache(Generic[Key, Value]):
-    """Keeps the values that were used last, at most `limit` of them. Threads may make a value twice, at no harm."""
+    """Least-recently-used cache of at most `limit` values. Threads may compute a value twice, which does no harm."""
 
     def __init__(self, limit: int, make: Callable[[Key], Value]) -> None:
         self._limit = limit

@@ -1,7 +1,7 @@
-"""Random numbers without state: each is a function of a key and of counters such as a measure and a time.
+"""Generate stateless random numbers from a key and counters such as a measure and a time.
 
-This is what makes the simulator agree with itself: nothing is drawn in sequence, so it does not matter which
-part of the country or of the day is asked for first. What the numbers are used for is in the other modules.
+Nothing is drawn in sequence, so the simulator gives the same answer whichever part of the country or of the day is
+requested first. The other modules decide how the numbers are used.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def key(seed: int, purpose: str) -> int:
-    """The 64-bit key of one purpose: two purposes draw independent numbers from the same counters."""
+    """Return the 64-bit key of a purpose; two purposes draw independent numbers from the same counters."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest(), "little")
 
 
 def words(start: int, *counters: Ints) -> Words:
-    """64 random bits for each element of the counters, which are broadcast against each other (splitmix64)."""
+    """Return 64 random bits (splitmix64) for each element of the counters, which are broadcast together."""
     state: Words = np.array([start], dtype=np.uint64)
     for counter in counters:
         state = state + counter.astype(np.uint64) * _STEP
@@ -34,20 +34,20 @@ def words(start: int, *counters: Ints) -> Words:
 
 
 def fractions(bits: Words) -> Floats:
-    """A number in [0, 1) from the upper 53 of 64 bits."""
+    """Return numbers in [0, 1) made from the upper 53 of 64 bits."""
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def uniform(start: int, *counters: Ints) -> Floats:
-    """A number in [0, 1) for each element of the counters."""
+    """Return a number in [0, 1) for each element of the counters."""
     return fractions(words(start, *counters))
 
 
 def between(low: float, high: float, start: int, *counters: Ints) -> Floats:
-    """A number in [low, high) for each element of the counters."""
+    """Return a number in [low, high) for each element of the counters."""
     return low + (high - low) * uniform(start, *counters)
 
 
 def below(limit: int, bits: Words, shift: int = 0) -> Ints:
-    """A whole number in [0, limit) from the bits above `shift`; limit is small against what is left of 2**64."""
+    """Return integers in [0, limit) from the bits above `shift`; limit must be small against the rest of 2**64."""
     return ((bits >> np.uint64(shift)) % np.uint64(limit)).astype(np.int64)

@@ -1,7 +1,6 @@
-"""The whole country at a moment: which readings are shown, and the newest of each measure.
+"""Compute the readings that the whole country shows at a moment, and the newest of each measure.
 
-It joins `network`, `weather` and `arrivals` and knows the clock, but nothing of HTTP: questions are read in `api`,
-answers written in `encode`.
+Combines `network`, `weather`, `arrivals` and the clock. No HTTP: `api` parses requests, `encode` writes answers.
 """
 
 import copy
@@ -26,7 +25,7 @@ _RECENT, _YESTERDAY = 6 * 3600, 26 * 3600
 
 
 class Rows(NamedTuple):
-    """Readings as they are shown: place of the measure in its block, time in s, value(s) in thousandths or `NONE`."""
+    """Readings as shown: index of the measure in its block, time in s, value(s) in thousandths or `NONE`."""
 
     measure: Ints
     time: Ints
@@ -34,17 +33,17 @@ class Rows(NamedTuple):
     second: Ints
 
     def take(self, rows: Ints | Bools | slice) -> "Rows":
-        """Some of them."""
+        """Return the selected rows."""
         return Rows(self.measure[rows], self.time[rows], self.value[rows], self.second[rows])
 
 
 class Simulator:
-    """The gauges of a country that is made up from a seed, at the moment that its clock shows.
+    """Simulated country made from a seed, at the moment its clock shows.
 
     Args:
-        stations: how many stations; measures are some 27 in 100 more.
-        seed: two simulators with one seed, one number of stations and one clock are equal.
-        now: gives the present; the real time by default.
+        stations: number of stations; there are some 27 % more measures.
+        seed: simulators with the same seed, number of stations and clock are equal.
+        now: returns the present; the real time by default.
     """
 
     def __init__(self, stations: int = 5500, seed: int = 1, now: Callable[[], datetime] | None = None) -> None:
@@ -61,29 +60,29 @@ class Simulator:
 
     @property
     def now(self) -> datetime:
-        """The moment that the clock shows, in whole seconds."""
+        """Moment the clock shows, in whole seconds."""
         return (self._frozen or self._now()).astimezone(UTC).replace(microsecond=0)
 
     def set_clock(self, moment: datetime | None) -> None:
         """Stop the clock at a moment, or let it run again."""
         if moment is not None and moment.tzinfo is None:
-            raise ValueError(f"{moment.isoformat()} has no time zone: give an aware datetime, such as one in UTC")
+            raise ValueError(f"{moment.isoformat()} has no time zone: pass an aware datetime, for example in UTC")
         self._frozen = moment
 
     def ago(self, seconds: float) -> "Simulator":
-        """The same country with its clock stopped so long before now."""
+        """Return the same country with its clock stopped this long before now."""
         earlier = copy.copy(self)
         earlier.set_clock(self.now - timedelta(seconds=seconds))
         return earlier
 
     @property
     def seconds(self) -> int:
-        """The same moment in seconds since 1970."""
+        """Moment the clock shows, in seconds since 1970."""
         return int(self.now.timestamp())
 
     @property
     def measures(self) -> int:
-        """How many measures are in the lists; the first question takes some seconds in a large network."""
+        """Number of measures in the lists; the first call takes some seconds in a large network."""
         with self._lock:
             if self._measures is None:
                 self._measures = sum(self.network.count(number) for number in range(self.network.blocks))
@@ -91,25 +90,25 @@ class Simulator:
 
     @property
     def blocks(self) -> Iterator[Block]:
-        """All stations and measures, block by block."""
+        """Stations and measures, block by block."""
         for number in range(self.network.blocks):
             yield self._blocks[number]
 
     def block_of(self, station: int) -> Block:
-        """The block of the station with a number."""
+        """Return the block that holds a station number."""
         return self._blocks[self.network.block_number(station)]
 
     def oldest(self, now: int) -> int:
-        """The first second that is still shown: 28 whole days and the present one are."""
+        """Return the first second still shown: the API keeps 28 whole days and the present one."""
         return (now // DAY - RETENTION_DAYS) * DAY
 
     def shown(self, block: Block, which: Ints, start: int, end: int, now: int) -> Rows:
-        """The readings with start <= time < end that are shown at `now`, with the values that are shown then."""
+        """Return the readings with start <= time < end shown at `now`, with the values shown then."""
         start, end = max(start, self.oldest(now)), min(end, now + AHEAD + 1)
         return _at(self._arrivals.readings(block.signals, which, start, max(start, end)), now)
 
     def latest(self, block: Block, which: Ints, now: int) -> Rows:
-        """The newest reading of each measure that has one, by measure."""
+        """Return the newest reading of each measure that has one, by measure."""
         found: list[Slots] = []
         missing = which
         oldest = self.oldest(now)
@@ -118,7 +117,7 @@ class Simulator:
             slots = self._arrivals.slots(block.signals, missing, max(start, oldest), end)
             shown = np.flatnonzero(slots.arrival <= now)
             last = np.full(len(block.measures), -1)
-            last[slots.measure[shown]] = shown  # of several the last one stays, and they are in order of time
+            last[slots.measure[shown]] = shown  # slots are in order of time, so the last assignment is the newest
             has = last[missing] >= 0
             found.append(slots.keep(last[missing[has]]))
             missing = missing[~has]
@@ -128,7 +127,7 @@ class Simulator:
 
 
 def _at(readings: Readings, now: int) -> Rows:
-    """What is shown of readings at a moment."""
+    """Return the readings and values shown at a moment."""
     value = readings.value
     in_force = (readings.correct_from <= now) & (now < readings.correct_until)
     if in_force.any():
@@ -139,7 +138,7 @@ def _at(readings: Readings, now: int) -> Rows:
 
 
 def everything(block: Block) -> Ints:
-    """The places of all measures of a block."""
+    """Return the indexes of all measures of a block."""
     return np.arange(len(block.measures))
 
 

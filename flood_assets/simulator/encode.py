@@ -1,8 +1,8 @@
-"""Readings as bytes: CSV rows and JSON items, tens of thousands at a time.
+"""Encode readings as CSV rows and JSON items, tens of thousands at a time.
 
-A row is put together as fixed columns of bytes, one of them a measure's URI and so on, padded with zeros where a text
-is shorter than its column; then all zeros are dropped at once. That is some fifty times as fast as formatting rows
-one by one, and the reason why a national day is answered in a second. What is answered is decided in `api`.
+A row is assembled from fixed-width columns of bytes (a measure's URI and so on), padded with zeros; then all zeros are
+dropped at once. That is some fifty times as fast as formatting row by row, so a national day is answered in a second.
+`api` decides which readings an answer holds.
 """
 
 import csv
@@ -29,11 +29,11 @@ FULL_HEADER = (
     "period", "unitName", "valueType", "value",
 )  # fmt: skip
 
-_ROWS = 8192  # at a time, so that the columns stay in the processor's cache
+_ROWS = 8192  # rows at a time: the columns fit in the processor's cache
 
 
 def column(texts: Sequence[str]) -> Bytes:
-    """Texts as rows of bytes, padded with zeros."""
+    """Return texts as rows of bytes, padded with zeros."""
     made = np.array([text.encode() for text in texts] or [b""])
     width = max(made.dtype.itemsize, 1)
     return made.astype(f"S{width}").view(np.uint8).reshape(made.size, width)
@@ -41,7 +41,7 @@ def column(texts: Sequence[str]) -> Bytes:
 
 @lru_cache
 def _clock(colon: str) -> Bytes:
-    """`HH:MM:SSZ` of each second of a day."""
+    """Return `HH:MM:SSZ` for each second of a day."""
     second = np.arange(86400)
     parts = (second // 36000, second // 3600 % 10, second // 600 % 6, second // 60 % 10, second // 10 % 6, second % 10)
     hours, colons = np.stack(parts, axis=1).astype(np.uint8) + 48, np.full((86400, 1), ord(colon), dtype=np.uint8)
@@ -50,27 +50,27 @@ def _clock(colon: str) -> Bytes:
 
 
 def _dates(day: Ints) -> Bytes:
-    """`YYYY-MM-DD` of days since 1970."""
+    """Return `YYYY-MM-DD` for days since 1970."""
     days, row = np.unique(day, return_inverse=True)
     return column([str(d) for d in days.astype("datetime64[D]")])[row]
 
 
 @lru_cache
 def _wholes(padded: bool) -> Bytes:
-    """The numbers below 10,000, with or without leading zeros."""
+    """Return the integers below 10,000 as text, with or without leading zeros."""
     return column([f"{n:04d}" if padded else str(n) for n in range(10_000)])
 
 
 @lru_cache
 def _decimals(as_json: bool) -> Bytes:
-    """What follows the whole number, by thousandths; from 1000 on for rain, which CSV gives to a tenth."""
+    """Return the fraction as text, indexed by thousandths; from index 1000 on for rain, which CSV rounds to a tenth."""
     if as_json:
         return column([f"{n / 1000}"[1:] for n in range(1000)] * 2)
     return column([f".{n:03d}" for n in range(1000)] + [f".{n // 100}" for n in range(1000)])
 
 
 def _numbers(value: Ints, coarse: Bools, as_json: bool) -> Bytes:
-    """Values in thousandths as text; nothing for `NONE`."""
+    """Return values in thousandths as text; empty for `NONE`."""
     size = np.where(value == NONE, 0, np.abs(value))
     whole = size // 1000
     tail = size - whole * 1000 + 1000 * coarse
@@ -87,13 +87,13 @@ def _numbers(value: Ints, coarse: Bools, as_json: bool) -> Bytes:
 
 @dataclass(frozen=True)
 class Texts:
-    """What is the same in all rows of a measure, for the measures of one block."""
+    """Per-measure texts that are the same in every row, for the measures of one block."""
 
     block: Block
 
     @cached_property
     def coarse(self) -> Bools:
-        """Which measures CSV gives to a tenth."""
+        """Mask of measures that CSV rounds to a tenth."""
         return np.isin(self.block.signals.kind, (Kind.RAIN, Kind.TIP, Kind.RAIN_TOTAL))
 
     @cached_property
@@ -108,7 +108,7 @@ class Texts:
 
     @cached_property
     def descriptions(self) -> Bytes:
-        """All that stands between date and value in the full CSV."""
+        """Columns between date and value in the full CSV."""
         return column([f",{_cells(self._description(i))}," for i in range(len(self.block.measures))])
 
     def _description(self, place: int) -> list[str]:
@@ -121,17 +121,17 @@ class Texts:
 
     @cached_property
     def ids(self) -> Bytes:
-        """The beginning of a JSON item, up to the time in its `@id`."""
+        """Start of a JSON item, up to the time in its `@id`."""
         return column([f',\n{{"@id":"{ROOT}/data/readings/{m.notation}/' for m in self.block.measures])
 
     @cached_property
     def links(self) -> Bytes:
-        """The measure in a JSON item as a URI."""
+        """Measure of a JSON item as a URI."""
         return column([f'","measure":"{m.item["@id"]}"' for m in self.block.measures])
 
     @cached_property
     def objects(self) -> Bytes:
-        """The measure in a JSON item as an object."""
+        """Measure of a JSON item as an object."""
         return column([f'","measure":{json.dumps(self._object(i))}' for i in range(len(self.block.measures))])
 
     def _object(self, place: int) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _fixed(text: str) -> Bytes:
 
 
 def csv_rows(texts: Texts, rows: Rows, full: bool = False) -> Iterator[bytes]:
-    """`dateTime,measure,value` rows, or with thirteen columns, ending in CRLF."""
+    """Yield `dateTime,measure,value` rows, or rows of thirteen columns, ending in CRLF."""
 
     def parts(part: Rows) -> list[Bytes]:
         day = part.time // 86400
@@ -172,7 +172,7 @@ def csv_rows(texts: Texts, rows: Rows, full: bool = False) -> Iterator[bytes]:
 
 
 def truth_rows(texts: Texts, rows: Rows) -> Iterator[bytes]:
-    """The same with the measure's notation instead of its URI, ending in LF."""
+    """Yield rows with the measure's notation instead of its URI, ending in LF."""
 
     def parts(part: Rows) -> list[Bytes]:
         day = part.time // 86400
@@ -183,7 +183,7 @@ def truth_rows(texts: Texts, rows: Rows) -> Iterator[bytes]:
 
 
 def values(texts: Texts, rows: Rows) -> list[Bytes]:
-    """The value column of CSV: a number, nothing, or two numbers with a bar between them."""
+    """Return the value column of CSV: a number, nothing, or two numbers separated by a bar."""
     first = _numbers(rows.value, texts.coarse[rows.measure], as_json=False)
     two = rows.second != NONE
     if not two.any():
@@ -193,7 +193,7 @@ def values(texts: Texts, rows: Rows) -> list[Bytes]:
 
 
 def json_items(texts: Texts, rows: Rows, full: bool = False) -> Iterator[bytes]:
-    """Items of a list, each with a comma and a line feed in front."""
+    """Yield the items of a list, each preceded by a comma and a line feed."""
 
     def parts(part: Rows) -> list[Bytes]:
         day = part.time // 86400
@@ -210,7 +210,7 @@ def json_items(texts: Texts, rows: Rows, full: bool = False) -> Iterator[bytes]:
 
 
 def _json_values(rows: Rows) -> list[Bytes]:
-    """`,"value":1.2`, or a list of two, or nothing."""
+    """Return `,"value":1.2`, a list of two values, or nothing."""
     even = np.zeros(rows.value.size, dtype=np.bool_)
     name = np.tile(_fixed(',"value":'), (rows.value.size, 1))
     name[rows.value == NONE] = 0
@@ -235,12 +235,12 @@ def _joined(rows: Rows, parts: Callable[[Rows], list[Bytes]]) -> Iterator[bytes]
 
 
 def moment(time: int) -> str:
-    """A time as the API writes it."""
+    """Format a time as the API writes it."""
     return str(np.datetime64(time, "s")) + "Z"
 
 
 def reading(notation: str, time: int, value: int, second: int) -> dict[str, Any]:
-    """One reading as the item of a list, with its date."""
+    """Return one reading as a list item, with its date."""
     at = moment(time)
     item: dict[str, Any] = {
         "@id": f"{ROOT}/data/readings/{notation}/{at.replace(':', '-')}",
@@ -254,7 +254,7 @@ def reading(notation: str, time: int, value: int, second: int) -> dict[str, Any]
 
 
 def table(names: Sequence[str], items: Sequence[dict[str, Any]]) -> bytes:
-    """Items that are not readings as CSV rows: several values of a cell are joined with a bar."""
+    """Yield items other than readings as CSV rows; several values of a cell are joined with a bar."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     for item in items:

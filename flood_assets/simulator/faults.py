@@ -1,7 +1,7 @@
-"""What can be made to go wrong with an answer, and the changes to a body that this takes.
+"""Define the faults of answers and apply the ones that change a body.
 
-A fault is asked for through `/__simulator/faults` or `Server.set_faults`. What it does to the connection rather than
-to the body (a reset, a stall, a body cut short) is done where the connection is, in `server`.
+Set faults through `/__simulator/faults` or `Server.set_faults`. Faults of the connection (a reset, a stall, a body cut
+short) are applied in `server`.
 """
 
 import json
@@ -19,19 +19,19 @@ Kind = Literal[
 ]  # fmt: skip
 Framing = Literal["", "chunked", "close", "length"]
 
-# How many rows are shown of measures that no list has, and what their ids end with.
+# Number of rows of measures that no list has, and the suffix of their ids.
 STRANGERS, STRANGER = 5, b"-stranger"
 
-# Bodies are held back up to this size to find their middle; of a longer one this much is sent before the fault.
+# Bodies up to this size are held back to find their middle; a longer one breaks after this many bytes.
 _HELD = 4 * 2**20
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong.
+    """One fault.
 
     Attributes:
-        match: it befalls requests whose path and query contain this.
+        match: affects requests whose path and query contain this text.
         kind: what happens. `status`: the answer is `status`. `truncate`: the body ends in the middle, also that of a
             gzip stream; `framing` says what the headers promised: `close` (nothing; the default), `chunked` (a last
             chunk that never comes) or `length` (more bytes). `cut_at_line`: the body ends early but cleanly at the
@@ -40,12 +40,12 @@ class Fault:
             `reset`: connection reset in the middle of the body. `garbage`: some bytes in the middle are replaced.
             `header`: the first line of a CSV names other columns. `empty`: status 200 and no body. `nothing`: no
             items or rows. `redirect_loop`: 302 to itself. `no_final_newline`: the last line is not ended. `limit`:
-            only the first `rows` rows after `_offset`, without a word. `lossy`: of a CSV only each second row or so,
-            the same ones each time, ended cleanly. `hole`: readings of a CSV with `start` <= dateTime < `end` are not
+            only the first `rows` rows after `_offset`, silently. `lossy`: only about every second row of a CSV, the
+            same ones each time, ended cleanly. `hole`: readings of a CSV with `start` <= dateTime < `end` are not
             shown. `repeat`: all rows or items `rounds` times over; 0 or less: without end. `strangers`: the first rows
-            of a CSV come once more, of measures that no list has. `hang`: the first half of the body, then silence for
-            `seconds`, then the connection is closed. `stale`: what was shown `seconds` ago, with the Date of now.
-        times: how many requests it befalls; 0 or less for all.
+            of a CSV are repeated under measures that no list has. `hang`: the first half of the body, then silence for
+            `seconds`, then the connection is closed. `stale`: the answer of `seconds` ago, with the present Date.
+        times: number of requests it affects; 0 or less for all.
         status: for `status`.
         retry_after: the Retry-After header of `status`, if any.
         seconds: for `stall`, `hang` and `stale`.
@@ -74,12 +74,13 @@ class Fault:
 
     @classmethod
     def of(cls, wanted: "Fault | dict[str, Any]") -> "Fault":
-        """Read a fault from JSON; ValueError when there is no such kind or setting."""
+        """Build a fault from JSON; raise ValueError for an unknown kind or setting."""
         if isinstance(wanted, Fault):
             return wanted
         unknown = set(wanted) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"a fault has no {', '.join(sorted(unknown))}: see flood_assets.simulator.faults.Fault")
+            names = ", ".join(sorted(unknown))
+            raise ValueError(f"unknown fault setting {names}: see flood_assets.simulator.faults.Fault")
         fault = cls(**wanted)
         if fault.kind not in get_args(Kind):
             raise ValueError(f"fault kind is {fault.kind!r}: expected one of {', '.join(get_args(Kind))}")
@@ -87,20 +88,20 @@ class Fault:
 
 
 class Faults:
-    """The faults that are still to come."""
+    """Queue of faults still to come."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Fault, int]] = []
         self._lock = threading.Lock()
 
     def set(self, wanted: Iterable[Fault | dict[str, Any]]) -> None:
-        """Forget those that are waiting and wait with others."""
+        """Replace the waiting faults."""
         found = [Fault.of(one) for one in wanted]
         with self._lock:
             self._waiting = [(fault, fault.times) for fault in found]
 
     def take(self, target: str) -> Fault | None:
-        """The first fault that befalls a path and query; it has happened once more then."""
+        """Return the first fault that matches a path and query, or None, and count it as used once."""
         with self._lock:
             for i, (fault, left) in enumerate(self._waiting):
                 if fault.match in target:
@@ -113,7 +114,7 @@ class Faults:
 
 
 def altered(fault: Fault, pieces: Iterator[bytes], is_csv: bool) -> Iterator[bytes]:
-    """The body with what the fault does to it; the same body when the fault is about something else."""
+    """Return the body altered by the fault; unchanged if the fault does not concern bodies."""
     match fault.kind:
         case "garbage":
             pieces = _garbled(pieces, fault.after)
@@ -138,13 +139,13 @@ def altered(fault: Fault, pieces: Iterator[bytes], is_csv: bool) -> Iterator[byt
 
 
 def first_part(pieces: Iterator[bytes], after: int | None) -> bytes:
-    """What is sent of a body before it breaks off: half of it, or `after` bytes."""
+    """Return the part of a body sent before it breaks off: half of it, or `after` bytes."""
     held = _held(pieces)
     return held[0][: held[1] if after is None else after]
 
 
 def _held(pieces: Iterator[bytes]) -> tuple[bytes, int]:
-    """The beginning of a body, and where its middle is taken to be."""
+    """Return the start of a body and the offset taken as its middle."""
     found, size = [], 0
     for piece in pieces:
         found.append(piece)
@@ -183,7 +184,7 @@ def _cut_at_line(pieces: Iterator[bytes], after: int | None) -> Iterator[bytes]:
 
 
 def _rows(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines of a CSV, the header first, each with its end."""
+    """Yield the lines of a CSV with their line ends, header first."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
@@ -199,7 +200,7 @@ def _filtered(pieces: Iterator[bytes], kept: Callable[[bytes], bool]) -> Iterato
 
 
 def _repeated(pieces: Iterator[bytes], rounds: int, is_csv: bool) -> Iterator[bytes]:
-    """Holds one round in memory."""
+    """Repeat a body; one round of it is held in memory."""
     more = repeat(None, rounds - 1) if rounds > 0 else repeat(None)
     if is_csv:
         header, *rows = _rows(pieces)
@@ -223,7 +224,7 @@ def _joined_by_strangers(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def parse(content: object) -> Sequence[dict[str, Any]]:
-    """Check that JSON is a list of objects; ValueError when it is not."""
+    """Parse JSON as a list of objects; raise ValueError if it is not one."""
     if isinstance(content, list) and all(isinstance(one, dict) for one in content):
         return content
-    raise ValueError("faults are a JSON list of objects")
+    raise ValueError("faults: expected a JSON list of objects")

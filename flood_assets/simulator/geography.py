@@ -1,6 +1,6 @@
-"""The ground that gauges stand on: England's outline, its coast and tides, made-up rivers and towns, the National Grid.
+"""Model the ground: England's outline, coast and tides, made-up rivers and towns, the National Grid.
 
-Shapes and names only. Which gauge stands where is in `network`, what water does there in `weather`.
+Shapes and names only. `network` places the gauges, `weather` moves the water.
 """
 
 from dataclasses import dataclass
@@ -54,9 +54,9 @@ RIVERS, REACHES, TOWNS = 150, 4, 420
 
 
 def to_grid(lat: Floats, long: Floats) -> tuple[Floats, Floats]:
-    """Easting and northing in metres on the British National Grid of WGS 84 coordinates, to some metres.
+    """Convert WGS 84 coordinates to easting and northing in metres on the British National Grid, to some metres.
 
-    A seven-parameter shift to the Airy ellipsoid, then the Ordnance Survey's transverse Mercator series.
+    Uses a seven-parameter shift to the Airy ellipsoid, then the Ordnance Survey's transverse Mercator series.
     """
     phi, lam = np.radians(lat), np.radians(long)
     a, e2 = 6378137.0, 0.00669437999014
@@ -93,7 +93,7 @@ def _mercator(phi: Floats, lam: Floats, a: float, b: float) -> tuple[Floats, Flo
 
 
 def grid_reference(easting: int, northing: int, digits: int = 5) -> str:
-    """The two letters and twice `digits` figures of a point on the National Grid, such as `SE4279353042`."""
+    """Return the grid reference of a point: two letters and twice `digits` figures, such as `SE4279353042`."""
     column, row = easting // 100_000, northing // 100_000
     first = (19 - row) - (19 - row) % 5 + (column + 10) // 5
     second = (19 - row) * 5 % 25 + column % 5
@@ -103,7 +103,7 @@ def grid_reference(easting: int, northing: int, digits: int = 5) -> str:
 
 
 def inside(long: Floats, lat: Floats) -> Bools:
-    """Whether points lie in England, by the number of times that a ray to the east crosses the outline."""
+    """Return a mask of points inside England, by counting how often a ray to the east crosses the outline."""
     x0, y0 = _OUTLINE.T
     x1, y1 = np.roll(_OUTLINE, -1, axis=0).T
     slope = (x1 - x0) / np.where(y1 == y0, 1, y1 - y0)  # a level piece is never crossed
@@ -113,19 +113,19 @@ def inside(long: Floats, lat: Floats) -> Bools:
 
 
 def scatter(start: int, number: Ints) -> tuple[Floats, Floats]:
-    """Longitude and latitude of a point in England for each number: the first of ten tries that is on land."""
+    """Return longitude and latitude of a point in England for each number: the first of ten tries on land."""
     tries = np.arange(10)
     long = between(-5.75, 1.8, start, number[:, None], 2 * tries)
     lat = between(49.95, 55.85, start, number[:, None], 2 * tries + 1)
     chosen = inside(long, lat).argmax(axis=1)
     lost = ~inside(long, lat).any(axis=1)
     row = np.arange(number.size)
-    # Someone whose ten tries all fell into the sea stands in the Midlands.
+    # If all ten tries fell into the sea, the point is placed in the Midlands.
     return np.where(lost, -1.5, long[row, chosen]), np.where(lost, 52.7, lat[row, chosen])
 
 
 def _coast() -> tuple[Floats, Floats]:
-    """Longitude and latitude of points a few kilometres apart along the coast."""
+    """Return longitude and latitude of points a few kilometres apart along the coast."""
     ends = np.roll(_OUTLINE, -1, axis=0)
     pieces = [
         _OUTLINE[i] + np.linspace(0, 1, 4)[:-1, None] * (ends[i] - _OUTLINE[i])
@@ -137,7 +137,7 @@ def _coast() -> tuple[Floats, Floats]:
 
 
 def tide_at(long: Floats, lat: Floats) -> tuple[Floats, Floats]:
-    """Amplitude (m) and phase (radians) of the M2 tide, between the ports of the table by inverse distance."""
+    """Return amplitude (m) and phase (radians) of the M2 tide, interpolated between ports by inverse distance."""
     distance = ((long[:, None] - _TIDES[:, 0]) * 0.62) ** 2 + (lat[:, None] - _TIDES[:, 1]) ** 2
     weight = 1 / (distance**1.5 + 1e-4)
     weight /= weight.sum(axis=1, keepdims=True)
@@ -146,7 +146,7 @@ def tide_at(long: Floats, lat: Floats) -> tuple[Floats, Floats]:
 
 
 def _names(start: int, stems: list[str], endings: list[str], wanted: int) -> list[str]:
-    """Different names of a stem and an ending, in an order that the key decides."""
+    """Return distinct names made of a stem and an ending, in an order decided by the key."""
     pairs = [stem + ending for stem in stems for ending in endings if stem[-1] != ending[0]]
     order = np.argsort(uniform(start, np.arange(len(pairs))))
     return [pairs[i] for i in order[:wanted]]
@@ -160,9 +160,9 @@ class Ground:
         coast: longitude and latitude of points along the coast.
         source: longitude and latitude of each river's source, shape (rivers, 2).
         mouth: the same of its mouth, on the coast.
-        bend: how far it swings from the straight line, in degrees.
+        bend: distance of its bend from the straight line, in degrees.
         rivers: names such as `River Calder` or `Ashby Brook`.
-        catchments: for each river the name of the catchment that it is counted to.
+        catchments: for each river name of its catchment.
         towns: names.
         town_at: longitude and latitude of each town, shape (towns, 2).
     """
@@ -177,7 +177,7 @@ class Ground:
     town_at: Floats
 
     def along(self, river: Ints, share: Floats) -> tuple[Floats, Floats]:
-        """Longitude and latitude at a share (0 source, 1 mouth) of rivers."""
+        """Return longitude and latitude at a share (0 source, 1 mouth) of rivers."""
         start, end = self.source[river], self.mouth[river]
         way = end - start
         swing = self.bend[river] * np.sin(share * 3 * np.pi) * (1 - share)
@@ -187,13 +187,13 @@ class Ground:
         return long, lat
 
     def town_of(self, long: Floats, lat: Floats) -> Ints:
-        """The nearest town of each point."""
+        """Return the nearest town of each point."""
         away = ((long[:, None] - self.town_at[:, 0]) * 0.62) ** 2 + (lat[:, None] - self.town_at[:, 1]) ** 2
         return np.asarray(away.argmin(axis=1))
 
 
 def ground(seed: int) -> Ground:
-    """Rivers and towns of a seed: a river runs from somewhere inland to a coast that it reaches over land."""
+    """Make the rivers and towns of a seed; a river runs from a point inland to a coast that it reaches over land."""
     coast = _coast()
     number = np.arange(RIVERS)
     long, lat = scatter(key(seed, "source"), number)

@@ -1,8 +1,8 @@
-"""Stations and measures of a seed: what is measured where, under which ids and names, with which oddities.
+"""Make the stations and measures of a seed, with their ids, names and oddities.
 
 The network is made in blocks of 256 stations, each a function of (seed, block), so that a country of half a million
-gauges need not be in memory at once. A block holds what the API says about its stations and measures, and the same
-as columns of numbers (`Signals`) for `weather` and `arrivals`, which say what is measured and when it shows.
+gauges need not be in memory at once. A block holds the API's items for its stations and measures, and the same as
+columns of numbers (`Signals`) for `weather`, which makes the values, and `arrivals`, which decides when they show.
 """
 
 import re
@@ -22,7 +22,7 @@ _FIRST_NUMBER = 1000  # of station 0, so that every number has at least four fig
 
 
 class Kind(IntEnum):
-    """What a signal does over time."""
+    """Kind of signal, which decides its behaviour over time."""
 
     RIVER = 0
     FLOW = 1
@@ -39,7 +39,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Signal:
-    """One thing a kind of station measures; `period` in seconds, 0 where the API says Unspecified."""
+    """One quantity that a kind of station measures; `period` in seconds, 0 where the API says Unspecified."""
 
     kind: Kind
     parameter: str
@@ -49,7 +49,7 @@ class Signal:
     code: str = "i"
 
     def notation(self, station: str) -> str:
-        """The measure's id at a station."""
+        """Return the measure's id at a station."""
         qualifier = self.qualifier.lower().replace(" ", "_")
         if self.qualifier == "Downstream Stage":
             qualifier = "downstage"
@@ -90,8 +90,8 @@ _EVENT_RAIN = _rain(period=0, code="Event", kind=Kind.TIP)
 _UNSPECIFIED = _level("Stage", "mASD", 0)
 _WARMTH = Signal(Kind.WARMTH, "temperature", "Dry Bulb", "deg C")
 
-# How many stations of the country measure what: counts of 2020, those with several measures raised to the
-# 1.27 measures per station of 2026.
+# Number of stations of the country per combination of measures: counts of 2020, those with several measures raised to
+# the 1.27 measures per station of 2026.
 _SORTS: tuple[tuple[float, tuple[Signal, ...]], ...] = (
     (900, (_stage("m"),)),
     (950, (_rain(),)),
@@ -151,7 +151,7 @@ _SORTS: tuple[tuple[float, tuple[Signal, ...]], ...] = (
     (16, ()),
 )  # fmt: skip
 
-# Oddities of which the country has one or two stand at the same place in every network, so that small ones have them.
+# Oddities found once or twice in the country have fixed positions, so that small networks have them too.
 _ZERO, _NAMELESS, _LISTED, _TWINS, _TWOFOLD, _AHEAD = 0, 1, 2, (6, 7), 8, 9
 _URL_SCALES = (3, 4)
 _FIXED: dict[int, tuple[Signal, ...]] = {
@@ -200,7 +200,7 @@ _VALUE_TYPES = {
     "Event": "event",
     "Cumulative_Total": "cumulative total",
 }
-# What a number in metres (or, for flow, cubic metres a second) is in the measure's unit.
+# Factor from metres (or, for flow, cubic metres a second) to the measure's unit.
 _FACTORS = {"mm": 1000.0, "Ml/d": 86.4, "l/s": 1000.0, "Knots": 1.944}
 _AREAS = (("Thames", "Thames - West Thames"), ("Midland", "Midlands - Trent"), ("North East", "Yorkshire"),
           ("North West", "Greater Manchester, Merseyside and Cheshire"), ("Anglian", "Anglian - Eastern"),
@@ -209,10 +209,10 @@ _AREAS = (("Thames", "Thames - West Thames"), ("Midland", "Midlands - Trent"), (
 
 @dataclass(frozen=True)
 class Signals:
-    """The measures of a block as columns of numbers, one element a measure.
+    """Measures of a block as columns of numbers, one element a measure.
 
     Attributes:
-        number: identifies the measure in the whole network; what all its random numbers are drawn with.
+        number: identifies the measure in the whole network; counter of all its random numbers.
         station: the station's number in the whole network.
         kind: a `Kind`.
         period: seconds between readings.
@@ -220,18 +220,18 @@ class Signals:
         x: easting in km.
         y: northing in km.
         river: index of the river.
-        share: where on it, 0 source to 1 mouth.
+        share: position on the river, 0 source to 1 mouth.
         low: level or flow in dry weather, in the measure's unit.
         span: from there to the usual high; for tides the amplitude of M2; for groundwater the yearly swing.
         turn: phase of M2 in radians.
         factor: from metres, cubic metres a second or mm to the measure's unit.
-        spoilt: what a faulty sensor adds to everything, mostly 0.
+        spoilt: constant error of a faulty sensor, mostly 0.
         upload: seconds between two uploads of the station; 0 when it is polled at each reading.
-        uploaded: seconds after the full `upload` at which it uploads; for polled ones the usual delay.
-        dead: nothing was measured for longer than the API remembers.
-        unlisted: there are readings, but no list has the measure.
-        twofold: every reading has two values.
-        ahead: its clock is.
+        uploaded: seconds after the full `upload` at which it uploads; the usual delay for polled stations.
+        dead: true if nothing was measured for longer than the API remembers.
+        unlisted: true if there are readings but no list has the measure.
+        twofold: true if every reading has two values.
+        ahead: true if its clock is ahead.
     """
 
     number: Ints
@@ -256,32 +256,32 @@ class Signals:
     ahead: Bools
 
     def take(self, which: Ints) -> "Signals":
-        """The columns of some of the measures."""
+        """Return the columns of the selected measures."""
         return Signals(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure: its id, the place of its station in the block, and what `/id/measures` says except the reading."""
+    """Measure: its id, the index of its station in the block, and its `/id/measures` item without the reading."""
 
     notation: str
     station: int
     item: dict[str, Any]
 
     def brief(self) -> dict[str, Any]:
-        """What a list of stations says about it."""
+        """Return the fields of the measure that a list of stations shows."""
         shown = ("@id", "parameter", "parameterName", "period", "qualifier", "unitName")
         return {k: self.item[k] for k in shown if k in self.item}
 
 
 @dataclass(frozen=True)
 class Station:
-    """A station: its id, the places of its measures in the block, and what the API says about it.
+    """Station: its id, the indexes of its measures in the block, and its API items.
 
     Attributes:
-        item: as in a list, without `measures`.
+        item: its item in a list, without `measures`.
         scales: the objects that `stageScale` and `downstageScale` stand for.
-        detail: what only the station's own page says.
+        detail: fields that only the station's own page has.
     """
 
     notation: str
@@ -293,7 +293,7 @@ class Station:
 
 @dataclass(frozen=True)
 class Block:
-    """Some 256 stations that follow each other and their measures."""
+    """Up to 256 consecutive stations and their measures."""
 
     index: int
     stations: list[Station]
@@ -301,13 +301,13 @@ class Block:
     signals: Signals
 
     def listed(self, station: Station) -> list[Measure]:
-        """The measures that a station says it has."""
+        """Return the measures that a station's item lists."""
         return [self.measures[m] for m in station.measures if not self.signals.unlisted[m]]
 
 
 @dataclass(frozen=True)
 class _Sites:
-    """Where the stations of a block stand and what is measured there, one element a station."""
+    """Positions and kinds of the stations of a block, one element a station."""
 
     index: Ints
     signals: list[tuple[Signal, ...]]
@@ -321,7 +321,7 @@ class _Sites:
 
 
 class Network:
-    """All stations of a seed."""
+    """Network of all stations of a seed."""
 
     def __init__(self, stations: int, seed: int) -> None:
         self.stations = stations
@@ -341,16 +341,16 @@ class Network:
         return [(_tide(),) if twin else signals or () for signals, twin in zip(found, twins, strict=True)]
 
     def _twins(self, index: Ints) -> Bools:
-        """Whether stations are one of two neighbours that share a stationReference."""
+        """Return a mask of stations that share a stationReference with a neighbour."""
         drawn = (uniform(self._key("twins"), index // 2) < 0.0018) & (index >= _ALWAYS_ALIVE)
         return np.asarray(drawn | np.isin(index, _TWINS))
 
     def notation(self, index: int) -> str:
-        """The id of a station, from its number alone."""
+        """Return the id of a station, from its number alone."""
         return self._notations(np.array([index]))[0][0]
 
     def _notations(self, index: Ints) -> list[tuple[str, str]]:
-        """Id and stationReference of stations."""
+        """Return id and stationReference of stations."""
         style = uniform(self._key("style"), index)
         twins = self._twins(index)
         renamed = (uniform(self._key("renamed"), index) < 0.0086) | (index == _RENAMED)
@@ -379,11 +379,11 @@ class Network:
 
     @staticmethod
     def block_number(station: int) -> int:
-        """The number of the block that a station is in."""
+        """Return the number of the block that holds a station."""
         return station // BLOCK
 
     def find(self, notation: str) -> int | None:
-        """The number of the station with this id: one of the figures in the id says it."""
+        """Return the number of the station with this id, read from the figures in it, or None."""
         for index, name in _NAMES.items():
             if notation == name and index < self.stations:
                 return index
@@ -395,7 +395,7 @@ class Network:
         return None
 
     def find_measure(self, notation: str) -> Iterator[int]:
-        """Numbers of the stations whose id, followed by `-`, an id of a measure starts with."""
+        """Return the numbers of stations whose id, followed by `-`, is a prefix of this measure id."""
         for dash in re.finditer("-", notation):
             index = self.find(notation[: dash.start()])
             if index is not None:
@@ -405,7 +405,7 @@ class Network:
         return np.arange(block * BLOCK, min((block + 1) * BLOCK, self.stations), dtype=np.int64)
 
     def count(self, block: int) -> int:
-        """How many measures there are in a block."""
+        """Count the measures of a block."""
         return sum(len(sort) for sort in self._sort(self._members(block)))
 
     def block(self, number: int) -> Block:
@@ -462,7 +462,7 @@ class Network:
         upload, uploaded = self._uploads(station, np.isin(kind, (Kind.GROUND,)), np.isin(kind, (Kind.RAIN,)))
         alive = (station < _ALWAYS_ALIVE) | (kind == Kind.TIP)
         odd = uniform(self._key("odd"), number)
-        falls = np.isin(kind, (Kind.RAIN, Kind.TIP, Kind.RAIN_TOTAL))  # no gauge was ever seen to report negative rain
+        falls = np.isin(kind, (Kind.RAIN, Kind.TIP, Kind.RAIN_TOTAL))  # no gauge has been seen to report negative rain
         spoilt = np.where(
             (odd < 0.001) & ~alive & ~falls, np.round(between(-40, 30, self._key("spoilt"), number), 2), 0
         )
@@ -490,7 +490,7 @@ class Network:
         )
 
     def _ranges(self, flat: list[Signal], station: Ints, number: Ints, kind: Ints) -> tuple[Floats, Floats]:
-        """Dry-weather value and usual range, the same for all levels of a station except for their datum."""
+        """Return dry-weather value and usual range; the levels of a station differ only by datum."""
         low = between(0.05, 0.6, self._key("low"), station)
         span = 0.25 + 2.2 * uniform(self._key("span"), station) ** 2
         flowing = kind == Kind.FLOW
@@ -506,7 +506,7 @@ class Network:
         return low, span * np.where(down, 0.8, 1)
 
     def _phases(self, station: Ints, number: Ints, kind: Ints, period: Ints) -> Ints:
-        """Seconds after the full quarter of an hour: 0 for all but some in a thousand."""
+        """Return seconds after the full quarter of an hour: 0 for all but some in a thousand."""
         odd = uniform(self._key("phase"), number)
         choice = np.array([1, 2, 3, 5, 300, 600, 300, 600])
         drawn = choice[(uniform(self._key("seconds"), number) * choice.size).astype(np.int64)]
@@ -515,7 +515,7 @@ class Network:
         return np.where(station == _ODD_SECONDS, 5, phase).astype(np.int64)
 
     def _uploads(self, station: Ints, ground: Bools, rain: Bools) -> tuple[Ints, Ints]:
-        """How stations hand over their readings: seconds between uploads (0 polled) and when or how late."""
+        """Return seconds between uploads (0 if polled), and the time of the upload or the delay of the poll."""
         drawn = uniform(self._key("upload"), station)
         hours = np.array([0, 1, 4, 8, 12, 24])
         shares = np.array([0.735, 0.755, 0.825, 0.955, 0.990, 1.0])
@@ -527,7 +527,7 @@ class Network:
         row[station < _ALWAYS_ALIVE] = 0
         upload = hours[row] * 3600
         free = uniform(self._key("upload time"), station)
-        # Half of the stations that upload do so around five in the morning and whole batches later.
+        # Half of the uploading stations upload around five in the morning, the others later.
         early = uniform(self._key("early"), station) < 0.5
         at = np.where(early, (5 * 3600 + 2400 * free) % np.maximum(upload, 1), free * upload)
         polled = 60 + 420 * free
@@ -535,7 +535,7 @@ class Network:
 
 
 class _Facts:
-    """What the API says about the stations of a block, as the items of its answers."""
+    """Builder of the API's items for the stations of a block."""
 
     def __init__(self, seed: int, sites: _Sites, ground: geography.Ground, notations: list[tuple[str, str]]) -> None:
         self.sites, self.ground, self.notations = sites, ground, notations
@@ -604,7 +604,7 @@ class _Facts:
     def _page(
         self, i: int, kind: Kind, measures: tuple[int, ...], signals: Signals, item: dict[str, Any]
     ) -> dict[str, dict[str, Any]]:
-        """Add what stations have that are shown on 'River levels on the internet'; give their scales."""
+        """Add the fields of stations shown on 'River levels on the internet'; return their scales."""
         u, index, sites = self.drawn[i], int(self.sites.index[i]), self.sites
         shares = (("Active", 0.98), ("Suspended", 0.99), ("Closed", 0.998), ("ukcmf", 2.0))
         status = next(name for name, limit in shares if u[8] < limit)

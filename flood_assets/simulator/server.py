@@ -1,10 +1,10 @@
-"""The simulator over HTTP: sockets, framing, compression, faults and the control endpoints.
+"""Serve the simulator over HTTP: sockets, framing, compression, faults and control endpoints.
 
-What is answered is decided in `api`. The control endpoints under `/__simulator` are never part of the API:
+`api` makes the answers. The control endpoints under `/__simulator` are not part of the API:
 
     PUT clock?now=2026-11-21T10:00:00Z   stop the server's clock (now= empty: let it run)
     PUT faults                           a JSON list of faults, see `faults.Fault`
-    GET stats                            requests and plain body bytes by endpoint; PUT reset sets them to zero
+    GET stats                            requests and uncompressed body bytes by endpoint; PUT reset zeroes them
     GET truth.csv?from=..&to=..          every reading shown now with from < dateTime <= to, corrected values applied
     GET about                            seed, stations, measures, now
 """
@@ -41,7 +41,7 @@ _PAGE = b"<html><head><title>Service unavailable</title></head><body><h1>Service
 
 
 class Truth(NamedTuple):
-    """One reading as a perfect copy would hold it: `value` is text as in CSV, such as `1.250`, `1.2|1.3` or empty."""
+    """One reading of a perfect copy; `value` is text as in CSV, such as `1.250`, `1.2|1.3` or empty."""
 
     time: datetime
     measure: str
@@ -49,7 +49,7 @@ class Truth(NamedTuple):
 
 
 class Server:
-    """A simulator that answers requests in threads of this process until it is closed."""
+    """Simulator that answers requests in threads of this process until it is closed."""
 
     def __init__(self, simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> None:
         self.simulator = simulator
@@ -64,17 +64,17 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """Port that it listens on."""
         return int(self._http.server_address[1])
 
     @property
     def url(self) -> str:
-        """The root of the API, without a slash at the end."""
+        """Root of the API, without a trailing slash."""
         return f"http://{self._http.server_address[0]!s}:{self.port}{API_PATH}"
 
     @property
     def control(self) -> str:
-        """The root of the control endpoints, without a slash at the end."""
+        """Root of the control endpoints, without a trailing slash."""
         return f"http://{self._http.server_address[0]!s}:{self.port}{CONTROL_PATH}"
 
     def set_clock(self, moment: datetime | None) -> None:
@@ -86,7 +86,7 @@ class Server:
         self._state.faults.set(wanted)
 
     def stats(self) -> dict[str, dict[str, int]]:
-        """Requests and bytes of plain body by endpoint, such as `/data/readings latest`."""
+        """Return requests and uncompressed body bytes by endpoint, such as `/data/readings latest`."""
         return self._state.stats()
 
     def reset(self) -> None:
@@ -94,7 +94,7 @@ class Server:
         self._state.reset()
 
     def truth(self, start: datetime, end: datetime) -> list[Truth]:
-        """Every reading shown now with start < dateTime <= end, in no particular order."""
+        """Yield every reading shown now with start < dateTime <= end, in no particular order."""
         rows = []
         for texts, part in self._state.api.truth(int(start.timestamp()), int(end.timestamp())):
             names, coarse = [m.notation for m in texts.block.measures], texts.coarse
@@ -106,7 +106,7 @@ class Server:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Meanwhile nobody listens: connections are refused. Then it answers at the same address again."""
+        """Refuse connections inside the context; answer at the same address again afterwards."""
         host, port = self._http.server_address[:2]
         self.close()
         try:
@@ -115,7 +115,7 @@ class Server:
             self._listen(str(host), int(port))
 
     def close(self) -> None:
-        """Stop answering, also requests that are under way."""
+        """Stop answering, including requests in progress."""
         self._state.stopping.set()
         self._http.shutdown()
         self._http.disconnect()
@@ -132,7 +132,7 @@ class Server:
 
 
 def serve(simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> Server:
-    """Answer requests in threads of this process; a context manager that closes the server when it is left."""
+    """Answer requests in threads of this process until the context is left."""
     return Server(simulator, port, host)
 
 
@@ -144,8 +144,8 @@ def run(
     *,
     host: str = "127.0.0.1",
 ) -> None:
-    """Answer requests until Ctrl-C or SIGTERM; prints one line with the URL when it is ready."""
-    # Whoever starts it in the background may have left both signals ignored, and a child inherits that.
+    """Answer requests until Ctrl-C or SIGTERM; print one line with the URL when ready."""
+    # A shell that starts it in the background may ignore both signals, and a child inherits that.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with serve(Simulator(stations, seed, now), port, host) as server:
@@ -156,13 +156,13 @@ def run(
 
 
 def _decimal(value: int, digits: int) -> str:
-    """Thousandths as CSV has them."""
+    """Format thousandths as CSV does."""
     size = abs(value)
     return f"{'-' if value < 0 else ''}{size // 1000}.{f'{size % 1000:03d}'[:digits]}"
 
 
 class _State:
-    """What the threads of a server share."""
+    """State shared by the threads of a server."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -186,7 +186,7 @@ class _State:
             self._counts.clear()
 
     def counted(self, endpoint: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """A body whose bytes are counted while it is sent."""
+        """Yield a body and count its bytes while it is sent."""
         for piece in pieces:
             self.count(endpoint, 0, len(piece))
             yield piece
@@ -212,20 +212,20 @@ class _Http(ThreadingHTTPServer):
             self._open.discard(connection)
 
     def disconnect(self) -> None:
-        """End the connections that clients keep open, so that no thread waits for them."""
+        """Close the connections that clients keep open, so that no thread waits for them."""
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away."""
+        """Ignore clients that disconnect."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
 class _Broken(Exception):  # noqa: N818 (not an error: the connection is broken off on purpose)
-    """The rest of an answer is not sent."""
+    """Raised to send no more of an answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -248,7 +248,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Print no line for each request."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The Date header by the simulator's clock."""
+        """Return the Date header by the simulator's clock."""
         moment = self.server.state.simulator.now if timestamp is None else datetime.fromtimestamp(timestamp, UTC)
         return format_datetime(moment, usegmt=True)
 
@@ -328,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(Answer(answer.status, answer.kind, pieces), fault if answer.status == 200 else None)
 
     def _broken_off(self, fault: Fault) -> bool:
-        """Do what a fault does instead of an answer; False when it is about the answer."""
+        """Apply a fault that replaces the answer; return False if the fault alters an answer instead."""
         match fault.kind:
             case "status":
                 retry = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
@@ -353,7 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(Answer(status, "text/plain", iter([text.encode()])), None, headers)
 
     def _send(self, answer: Answer, fault: Fault | None, headers: dict[str, str] | None = None) -> None:
-        """Send an answer: with its length when it is small, in chunks when it is large, packed when that is wanted."""
+        """Send an answer: with its length if small, in chunks if large, gzipped if the client accepts it."""
         head, _ = _peek(answer.pieces, _WORTH_PACKING)
         packed = len(head) > _WORTH_PACKING and "gzip" in self.headers.get("Accept-Encoding", "")
         plain: Iterator[bytes] = chain([head], answer.pieces)
@@ -393,7 +393,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _send_part(self, pieces: Iterator[bytes], fault: Fault) -> None:
-        """Send the first part of a body and then nothing, or a reset, or silence."""
+        """Send the first part of a body, then end, reset or stall the connection."""
         part = faults.first_part(pieces, fault.after)
         framing = fault.framing or ("close" if fault.kind == "truncate" else "chunked")
         names = {"chunked": ("Transfer-Encoding", "chunked"), "close": ("Connection", "close")}
@@ -403,7 +403,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.kind == "hang":
             self.server.state.stopping.wait(fault.seconds)
         elif fault.kind == "reset":
-            # With no time to linger, close sends RST in place of FIN. The pause lets the first part arrive.
+            # With a linger time of 0, close sends RST instead of FIN. The pause lets the first part arrive.
             self.server.state.stopping.wait(0.1)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.server.forget(self.connection)
@@ -435,7 +435,7 @@ def _query(raw: str) -> dict[str, str]:
 
 
 def _peek(pieces: Iterator[bytes], size: int) -> tuple[bytes, bool]:
-    """Take more than `size` bytes from the beginning of a body, or all of it; whether that was all."""
+    """Read just over `size` bytes of a body, or all of it; return them and True if that was all."""
     head = b""
     for piece in pieces:
         head += piece
@@ -445,7 +445,7 @@ def _peek(pieces: Iterator[bytes], size: int) -> tuple[bytes, bool]:
 
 
 def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces that are worth a chunk."""
+    """Yield the same bytes in pieces large enough for a chunk."""
     held, size = [], 0
     for piece in pieces:
         held.append(piece)
@@ -458,7 +458,7 @@ def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A body as gzip, at the level that costs least."""
+    """Compress a body with gzip at the cheapest level."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     for piece in pieces:
         made = packer.compress(piece)

@@ -1,7 +1,7 @@
-"""What the gauges measure: moving fields of rain, floods that travel down rivers, tides, groundwater, wind, warmth.
+"""Compute gauge values: moving fields of rain, floods that travel down rivers, tides, groundwater, wind, temperature.
 
-Everything is a function of (seed, place, moment) and keeps no state but caches. When a value becomes known, and what
-goes wrong with it on the way, is in `arrivals`.
+Everything is a function of (seed, place, moment) and keeps no state but caches. `arrivals` decides when a value becomes
+known and which errors it picks up on the way.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _HARMONICS = ((12.4206012, 1.0), (12.0, 0.34), (12.65834824, 0.19))
 
 
 class Weather:
-    """Values of any measures at any moments of one seed."""
+    """Weather of one seed: values of any measures at any moments."""
 
     def __init__(self, seed: int, ground: geography.Ground) -> None:
         self._seed = seed
@@ -59,7 +59,7 @@ class Weather:
         }
 
     def values(self, signals: Signals, which: Ints, time: Ints) -> Ints:
-        """Thousandths of the measure's unit: `which` is the place of the measure in `signals`, `time` is in s."""
+        """Return values in thousandths of the measure's unit; `which` indexes `signals`, `time` is in s."""
         value = np.zeros(which.size)
         kinds = signals.kind[which]
         for kind in np.flatnonzero(np.bincount(kinds)).tolist():
@@ -71,7 +71,7 @@ class Weather:
     # ---- rain
 
     def intensity(self, x: Floats, y: Floats, time: Ints) -> Floats:
-        """Rain in mm/h at points (km on the National Grid)."""
+        """Return rain in mm/h at points (km on the National Grid)."""
         if time.size == 0:
             return np.zeros(0)
         epoch = time // _EPOCH
@@ -98,7 +98,7 @@ class Weather:
         return np.maximum(rain - 0.06, 0) * hills
 
     def _cells(self, epochs: Ints) -> Floats:
-        """The properties of the cells of rain born in some epochs: shape (11, epochs * cells)."""
+        """Return the properties of the rain cells born in some epochs: shape (11, epochs * cells)."""
         number = (epochs[:, None] * _CELLS + np.arange(_CELLS)).ravel()
         draw = uniform(self._keys["rain"], number[:, None], np.arange(10)).T
         spell = uniform(self._keys["wet"], number // (_CELLS * 20))  # wet and dry spells of sixty hours
@@ -118,14 +118,14 @@ class Weather:
         ])  # fmt: skip
 
     def _gauge(self, s: Signals, which: Ints, time: Ints) -> Floats:
-        """Rain caught in the period that ends at `time`, in whole tips."""
+        """Return the rain (mm, whole tips) of the period that ends at `time`."""
         return self.tips(s, which, time).astype(np.float64) * _TIP
 
     def tips(self, s: Signals, which: Ints, time: Ints) -> Ints:
-        """How often the bucket tipped in the period that ends at `time`."""
+        """Count the bucket's tips in the period that ends at `time`."""
         period = s.period[which]
         caught = self.intensity(s.x[which], s.y[which], time - period // 2) * period / _HOUR
-        # What is left over in the bucket is as good as random.
+        # The remainder in the bucket is treated as random.
         full = np.floor(caught / _TIP + uniform(self._keys["tips"], s.number[which], time))
         return np.where(caught > 0, full, 0).astype(np.int64)
 
@@ -137,7 +137,7 @@ class Weather:
     # ---- rivers
 
     def _hydrographs(self) -> Floats:
-        """How each reach of each river answers to rain, hour by hour: rows sum to 1, the newest hour is last."""
+        """Return the hourly response of each reach to rain: rows sum to 1, newest hour last."""
         reach = np.tile(np.arange(geography.REACHES), geography.RIVERS)
         flashy = between(0.5, 1.8, self._keys["flashy"], np.repeat(np.arange(geography.RIVERS), geography.REACHES))
         slowness = (2.5 + 4.5 * reach) * flashy
@@ -146,7 +146,7 @@ class Weather:
         return np.asarray(kernel / kernel.sum(axis=1, keepdims=True))
 
     def _rain(self, day: int) -> Floats:
-        """mm/h of rain over each reach and what lies above it, in the 24 hours of a day."""
+        """Return rain in mm/h over each reach and its upstream area, for the 24 hours of a day."""
         time = (day * DAY + np.arange(24) * _HOUR + _HOUR // 2).astype(np.int64)
         reaches = self._reach_x.size
         rain = self.intensity(np.repeat(self._reach_x, 24), np.repeat(self._reach_y, 24), np.tile(time, reaches))
@@ -155,13 +155,13 @@ class Weather:
         return np.asarray(above.reshape(reaches, 24))
 
     def _risen(self, day: int) -> Floats:
-        """What the rain of ten days makes of each reach, at the 25 full hours of a day."""
+        """Return the response of each reach to ten days of rain, at the 25 full hours of a day."""
         rain = np.concatenate([self._rain_of[d] for d in range(day - _MEMORY, day + 1)], axis=1)
         windows = sliding_window_view(rain, _MEMORY * 24, axis=1)[:, :25]
         return np.asarray(np.einsum("rhj,rj->rh", windows, self._kernels))
 
     def _rise(self, s: Signals, which: Ints, time: Ints) -> Floats:
-        """How far rivers have risen: 0 after a long drought, around 1 after usual rain, 4 in a flood."""
+        """Return the rise of rivers: 0 after a long drought, around 1 after usual rain, 4 in a flood."""
         day = time // DAY
         days, row = np.unique(day, return_inverse=True)
         hours = np.stack([self._rise_of[d] for d in days.tolist()])  # (days, reaches, 25)
@@ -182,7 +182,7 @@ class Weather:
         return np.asarray(rise / (1 + rise / 40))  # the largest floods leave the banks and rise less
 
     def _noise(self, s: Signals, which: Ints, time: Ints) -> Floats:
-        """Ripples of some millimetres, the same for all levels of a station."""
+        """Return ripples of some millimetres, the same for all levels of a station."""
         return (uniform(self._keys["noise"], s.station[which], time) - 0.5) * 0.006
 
     def _level(self, s: Signals, which: Ints, time: Ints) -> Floats:
@@ -209,7 +209,7 @@ class Weather:
         return height + 0.6 * surge
 
     def _drift(self, s: Signals, which: Ints, time: Ints) -> Floats:
-        """A slow swing within about -0.3 to 0.3, of its own for each station."""
+        """Return each station's own slow swing, within about -0.3 to 0.3."""
         days = time / DAY
         swing = np.zeros(which.size)
         for i, period in enumerate((5.3, 13.7, 41.0)):

@@ -88,7 +88,7 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     assert rows[2].split()[2:] == [
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
-    assert rows[4] == "nothing to compare `latest` with: read the whole day"
+    assert rows[4] == "first fill: downloading the whole day"
     parts = ["seconds", "gauges", "download", "parse", "store", "ledger", "checks", "telling", "Dagster"]
     assert rows[5].split() == parts
     spent = [float(part) for part in rows[7].split()]
@@ -113,13 +113,13 @@ def test_reconcile_says_what_was_the_same(place, run):
     assert run("refresh").exit_code == 0
     result = run("reconcile")
     assert result.exit_code == 0
-    assert "re-read 2026-10-14 and 2026-10-15: asked for" in result.output
+    assert "reading 2026-10-14 and 2026-10-15 again, as requested" in result.output
     held = f"{len(place.lake.read(READINGS, now=NOW)):,}"
     (row,) = [line.split() for line in result.output.splitlines() if line.strip().startswith("readings ")]
     assert row[2:7] == [held, "0", "0", held, "0"]
 
 
-def test_expire_tells_and_a_dry_run_only_tells(place, run):
+def test_expire_deletes_and_a_dry_run_only_reports(place, run):
     assert run("refresh").exit_code == 0
     place.at(NOW + 3 * HOUR)
     dry, wet, again = run("expire", "--dry-run"), run("expire"), run("expire")
@@ -153,14 +153,14 @@ def test_an_api_that_is_away_is_one_message_and_exit_code_1(run, monkeypatch):
     monkeypatch.setenv("FLOOD_API_URL", "http://127.0.0.1:9/flood-monitoring")
     result = run("refresh")
     assert result.exit_code == 1
-    # Which is told first depends on how long each waited before it was tried again.
+    # The order depends on how long each waited before its retry.
     for line in result.output.splitlines():
         assert re.match(r"(measures|stations) failed: http://127\.0\.0\.1:9/flood-monitoring/id/\1", line)
     assert len(result.output.splitlines()) == 2
     assert "Traceback" not in result.output
 
 
-def test_readings_are_filled_though_stations_cannot_be_had_and_stations_are_asked_for_again(place, run, monkeypatch):
+def test_readings_are_stored_without_stations_and_the_next_refresh_asks_for_stations_again(place, run, monkeypatch):
     monkeypatch.setattr(terminal, "build_defs", lambda: build_defs(source=Source(tries=1)))
     place.server.set_faults([{"match": "id/stations", "kind": "status", "status": 400, "times": 0}])
     result = run("refresh")
@@ -200,6 +200,13 @@ def test_a_wrong_command_or_option_is_exit_code_2():
     assert CliRunner().invoke(main, ["simulate", "--port", "99999"]).exit_code == 2
 
 
+def test_a_wrong_time_is_named_after_its_option():
+    result = CliRunner().invoke(main, ["simulate", "--now", "yesterday"])
+    assert result.exit_code == 2
+    assert "'--now': 'yesterday': expected a time with a zone" in result.output
+    assert "FLOOD_NOW" not in result.output
+
+
 def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     assert run("refresh").exit_code == 0
     window = retained_windows(NOW)[3]
@@ -215,7 +222,7 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     assert "8 of 9 checks passed" in result.output
 
 
-def test_a_warning_of_a_check_is_told_and_is_no_failure(place, run):
+def test_a_warning_of_a_check_is_shown_and_is_no_failure(place, run):
     assert run("refresh").exit_code == 0
     silent = {"kind": "hole", "start": f"{NOW:%Y-%m-%dT%H:%M}", "end": "2027", "times": 0}
     place.server.set_faults([{"match": "readings.csv", **silent}])
@@ -237,7 +244,7 @@ def test_the_table_of_a_whole_country_fits_into_80_columns():
 
     many = [told("readings", 24_000, 150_000) for _ in range(25)]
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(run._table([told("stations", 5_500, 900_000), *many]))
+    console.print(terminal._table([told("stations", 5_500, 900_000), *many]))
     text = console.export_text()
     console.file.close()
     assert fits(text)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from flood_assets import quality
 from flood_assets.defs.checks import COMPLETENESS_CHECKS, READINGS_CHECKS, look, plausible
-from flood_assets.lake.blocks import Blocks, Piece
+from flood_assets.grouping import Blocks, Piece
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import encode
 from flood_assets.partitions import window_of
@@ -261,7 +261,9 @@ def test_values_judged_in_blocks_of_any_size_are_counted_as_the_flags_of_all_at_
         of = rows.filter(pc.equal(windows, window))
         columns = {"at": of["date_time"].cast(pa.int64()).to_numpy(), "value": of["value"].to_numpy()}
         pieces.append(Piece.of(of["measure_id"], columns))
-    told = {name: value.value for name, value in plausible(Blocks(pieces), listed, places, most=most).metadata.items()}
+    told = {
+        name: value.value for name, value in plausible(Blocks.of(pieces), listed, places, most=most).metadata.items()
+    }
 
     flags = quality.flags(rows, listed, places)
     assert (told["rows"], told["without_value"]) == (len(rows), rows["value"].null_count)

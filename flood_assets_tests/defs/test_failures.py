@@ -5,7 +5,7 @@ import pytest
 
 from flood_assets.defs.assets.common import WindowError
 from flood_assets.defs.failures import explained
-from flood_assets.ea.client import NotFoundError
+from flood_assets.ea.http import NotFoundError
 from flood_assets.errors import ClockError, FloodAssetsError, LakeError, SettingsError, SourceError
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets_tests.conftest import failure_of

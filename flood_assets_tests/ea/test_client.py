@@ -4,7 +4,6 @@ import json
 import logging
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -16,13 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flood_assets import __version__
-from flood_assets.ea import client
+from flood_assets.ea import gather
 from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.ea.gather import Gatherer
+from flood_assets.ea.http import Http, RetryPolicy
 from flood_assets.ea.parse import FETCHED
 from flood_assets.errors import SourceError
-from flood_assets.grouping import Gatherer
 from flood_assets.schemas import MEASURES, REJECTS, STATIONS
-from flood_assets_tests.ea.test_parse import ROOT, items
+from flood_assets_tests.ea.test_lists import items
+from flood_assets_tests.ea.test_parse import ROOT
 from flood_assets_tests.support.api_server import Server, readings, redirect, reset, whole
 from flood_assets_tests.support.recordings import FOLDER, envelope, recorded
 
@@ -46,7 +47,9 @@ def waits():
 @pytest.fixture
 def api(server, waits):
     client = FloodMonitoringApi(
-        server.url, now=lambda: SEEN, read_timeout=20, sleep=waits.append, jitter=lambda: 0.5, clock=lambda: 0.0
+        server.url,
+        now=lambda: SEEN,
+        retry=RetryPolicy(read_timeout=20, sleep=waits.append, jitter=lambda: 0.5, clock=lambda: 0.0),
     )
     yield client
     client.close()
@@ -135,7 +138,9 @@ def test_the_time_of_asking_is_from_before_the_request_that_was_answered(server)
     times = iter(SEEN + timedelta(minutes=minute) for minute in range(10))
     asked_at = []
     api = FloodMonitoringApi(
-        server.url, now=lambda: asked_at.append(len(server.asked)) or next(times), sleep=lambda _: None
+        server.url,
+        now=lambda: asked_at.append(len(server.asked)) or next(times),
+        retry=RetryPolicy(sleep=lambda _: None),
     )
     server.answer(whole(b"", status=503), whole(THREE))
     answer = api.latest()
@@ -163,7 +168,7 @@ def test_the_time_of_asking_is_from_before_the_request_that_was_answered(server)
     ],
 )
 def test_a_fast_clock_is_put_back_by_the_servers(server, shown, asked):
-    """Seconds after the request was sent by our clock: what the answer's `Date` says, and what is believed."""
+    """Seconds after the request was sent by our clock: what the answer's `Date` says, and the time that counts."""
     server.answer(whole(THREE, Date=format_datetime(SEEN + timedelta(seconds=shown), usegmt=True)))
     with closing(FloodMonitoringApi(server.url, now=lambda: SEEN)) as api:
         rows = api.latest().rows
@@ -171,7 +176,7 @@ def test_a_fast_clock_is_put_back_by_the_servers(server, shown, asked):
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 01 Mar 2024 12:00:00 -0000"])
-def test_without_a_date_in_the_answer_our_own_clock_is_believed(api, server, date):
+def test_without_a_date_in_the_answer_our_own_clock_counts(api, server, date):
     server.answer(whole(THREE, Date=date))
     assert api.latest().observed_at == SEEN
 
@@ -197,7 +202,7 @@ def test_gzip_in_several_members_is_one_body(api, server):
     assert len(values(api.latest())) == 3
 
 
-def test_a_body_that_nothing_shows_to_be_whole_is_not_believed(api, server):
+def test_a_body_that_nothing_shows_to_be_whole_is_not_accepted(api, server):
     server.answer(whole(THREE, packed=False, framing="close"))
     with pytest.raises(SourceError, match="nothing would show that it is cut short"):
         api.latest()
@@ -223,7 +228,7 @@ def test_a_body_cut_at_any_byte_is_never_a_shorter_table(cut_server, data, packe
 @pytest.fixture(scope="module")
 def cut_server():
     with Server() as server:
-        api = FloodMonitoringApi(server.url, now=lambda: SEEN, tries=1)
+        api = FloodMonitoringApi(server.url, now=lambda: SEEN, retry=RetryPolicy(tries=1))
         yield server, api
         api.close()
 
@@ -238,7 +243,7 @@ def test_a_body_cut_at_the_end_of_a_line_is_an_error(api, server):
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (whole(b"<html>Busy</html>", kind="text/html; charset=utf-8"), "page for people .*Busy"),
+        (whole(b"<html>Busy</html>", kind="text/html; charset=utf-8"), "web page .*Busy"),
         (whole(b"<html>\nBusy</html>\n"), "expected the header .* found '<html>"),
         (whole(b"date,measure,value\r\n"), "found 'date,measure,value"),
         (whole(b"", packed=False), "empty"),
@@ -317,14 +322,14 @@ def test_a_redirect_in_a_circle_is_an_error_at_once(api, server):
 def test_a_server_that_is_not_there_is_said(waits):
     with Server() as server:
         url = server.url
-    api = FloodMonitoringApi(url, now=lambda: SEEN, sleep=waits.append, jitter=lambda: 0.5)
+    api = FloodMonitoringApi(url, now=lambda: SEEN, retry=RetryPolicy(sleep=waits.append, jitter=lambda: 0.5))
     with pytest.raises(SourceError, match=r"5 tries .*Connection refused"):
         api.latest()
     assert len(waits) == 4
 
 
 def test_an_address_that_is_none_is_said_at_once(waits):
-    api = FloodMonitoringApi("http://[", now=lambda: SEEN, sleep=waits.append)
+    api = FloodMonitoringApi("http://[", now=lambda: SEEN, retry=RetryPolicy(sleep=waits.append))
     with pytest.raises(SourceError, match="FLOOD_API_URL"):
         api.latest()
     assert not waits
@@ -332,7 +337,9 @@ def test_an_address_that_is_none_is_said_at_once(waits):
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + THREE])
 def test_a_server_that_falls_silent_is_given_up(server, waits, begun):
-    api = FloodMonitoringApi(server.url, now=lambda: SEEN, read_timeout=0.1, tries=2, sleep=waits.append)
+    api = FloodMonitoringApi(
+        server.url, now=lambda: SEEN, retry=RetryPolicy(read_timeout=0.1, tries=2, sleep=waits.append)
+    )
 
     def silent(handler):
         handler.wfile.write(begun)
@@ -345,12 +352,14 @@ def test_a_server_that_falls_silent_is_given_up(server, waits, begun):
     api.close()
 
 
-def test_a_drip_is_given_up_when_the_deadline_is_over(server, waits):
+def test_a_slow_response_is_given_up_when_the_deadline_is_over(server, waits):
     """Each look at the clock is 50 s later: the body is far larger than what is read between two looks."""
     seconds = iter(range(0, 1_000_000, 50))
-    api = FloodMonitoringApi(server.url, now=lambda: SEEN, clock=lambda: next(seconds), sleep=waits.append)
+    api = FloodMonitoringApi(
+        server.url, now=lambda: SEEN, retry=RetryPolicy(clock=lambda: next(seconds), sleep=waits.append)
+    )
     server.answer(whole(THREE + b"x" * 5_000_000, packed=False))
-    with pytest.raises(SourceError, match=r"1 tries .*the answer drips: [0-9,]+ bytes when 600 s were over"):
+    with pytest.raises(SourceError, match=r"1 tries .*response too slow: [0-9,]+ bytes in 600 s"):
         api.latest()
     assert not waits
     api.close()
@@ -366,11 +375,11 @@ def endless(handler):
 
 
 def test_an_answer_without_end_is_given_up_at_once_and_said(server, waits):
-    api = FloodMonitoringApi(server.url, now=lambda: SEEN, largest=2_000_000, sleep=waits.append)
+    api = FloodMonitoringApi(server.url, now=lambda: SEEN, largest=2_000_000, retry=RetryPolicy(sleep=waits.append))
     server.answer(endless)
     for ask in (api.latest, api.stations):
         server.asked.clear()
-        with pytest.raises(SourceError, match=r"no end: given up after 2 MB, .* raise `largest_answer_mb`"):
+        with pytest.raises(SourceError, match=r"too large: stopped after 2 MB, .* raise `largest_answer_mb`"):
             ask()
         assert (len(server.asked), waits) == (1, [])
     api.close()
@@ -379,13 +388,13 @@ def test_an_answer_without_end_is_given_up_at_once_and_said(server, waits):
 def test_an_answer_that_says_everything_a_hundred_times_takes_the_memory_of_some(api, server, monkeypatch):
     held, add = [], Gatherer.add
 
-    def watched(self, rows):
-        add(self, rows)
+    def watched(self, part):
+        add(self, part)
         held.append(self.rows)
 
     monkeypatch.setattr(Gatherer, "add", watched)
-    monkeypatch.setattr(client, "COMPACT_ROWS", 20_000)
-    monkeypatch.setattr(client, "COMPACT_ROWS_A_MEASURE", 2)
+    monkeypatch.setattr(gather, "COMPACT_ROWS", 20_000)
+    monkeypatch.setattr(gather, "COMPACT_ROWS_A_MEASURE", 2)
     header, _, rows = readings(*range(10_000)).partition(b"\n")
     server.answer(whole(header + b"\n" + (rows + b"nonsense\r\n") * 100))
     answer = api.latest()
@@ -418,7 +427,9 @@ def test_waits_double_and_are_spread(api, server, waits):
 
     spread = []
     jitters = itertools.cycle([0.0, 1.0])
-    api = FloodMonitoringApi(server.url, now=lambda: SEEN, sleep=spread.append, jitter=lambda: next(jitters))
+    api = FloodMonitoringApi(
+        server.url, now=lambda: SEEN, retry=RetryPolicy(sleep=spread.append, jitter=lambda: next(jitters))
+    )
     with pytest.raises(SourceError):
         api.latest()
     assert spread == [0.5, 3, 2, 12]
@@ -448,7 +459,9 @@ def test_no_try_begins_after_the_deadline(server, waits):
         waits.append(seconds)
         time[0] += seconds
 
-    api = FloodMonitoringApi(server.url, now=lambda: SEEN, clock=lambda: time[0], sleep=sleep, deadline=100)
+    api = FloodMonitoringApi(
+        server.url, now=lambda: SEEN, retry=RetryPolicy(clock=lambda: time[0], sleep=sleep, deadline=100)
+    )
     server.answer(whole(b"", status=503, Retry_After="60"))
     with pytest.raises(SourceError, match="2 tries and 60 s"):
         api.latest()
@@ -488,7 +501,7 @@ def test_an_answer_that_is_that_long_costs_one_request_more(api, server):
 
 
 @pytest.mark.parametrize("rows", [499, 501, 9_999, 10_001])
-def test_other_answers_are_believed(api, server, rows):
+def test_other_answers_are_accepted(api, server, rows):
     server.answer(limited(rows, 100_000))
     assert (api.latest().rows.num_rows, len(server.asked)) == (rows, 1)
 
@@ -540,43 +553,31 @@ def test_since_is_paged_when_its_limit_is_reached(api, server):
     assert server.asked == [path, f"{path}&_offset=10000", f"{path}&_offset=10002"]
 
 
-# While it arrives
+# A raw look
 
 
-def test_a_day_can_be_read_in_parts(api, server):
-    values = [number / 8 for number in range(100_000)]
-    server.answer(whole(readings(*values), framing="chunked"))
-    parts = list(api.stream_day(DAY))
-    assert len(parts) > 1
-    assert [value for part in parts for value in part.rows["value"].to_pylist()] == values
-    assert {(part.again, part.observed_at) for part in parts} == {(False, SEEN)}
+def test_a_probe_returns_any_answer_as_it_is(server):
+    http = Http(server.url, now=lambda: SEEN)
+    server.answer(redirect("/elsewhere"), whole(b"Query timed out", status=503, kind="text/plain"))
+    answer = http.probe("id/stations")
+    assert (answer.status, answer.body) == (503, b"Query timed out")
+    assert answer.headers["content-type"] == "text/plain"
+    assert 0 <= answer.seconds < 30
+    assert server.asked == ["/flood-monitoring/id/stations", "/elsewhere"]
+    assert {head["User-Agent"].partition("/")[0] for head in server.headers} == {"flood_assets"}
+    http.close()
 
 
-def test_parts_come_before_the_answer_has_ended(api, server):
-    body = readings(*range(100_000))
-    go_on = threading.Event()
-
-    def reply(handler):
-        handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode())
-        handler.wfile.write(body[:-1_000])
-        go_on.wait(30)
-        handler.wfile.write(body[-1_000:])
-
+@pytest.mark.parametrize("reply", [reset(), whole(THREE, cut=30), redirect("/flood-monitoring/id/stations")])
+def test_a_probe_without_an_answer_is_an_error_at_once(server, reply):
+    http = Http(server.url, now=lambda: SEEN)
     server.answer(reply)
-    parts = api.stream_day(DAY)
-    first = next(parts)
-    go_on.set()
-    assert first.rows.num_rows + sum(part.rows.num_rows for part in parts) == 100_000
+    with pytest.raises(SourceError, match="id/stations: no answer: "):
+        http.probe("id/stations")
+    http.close()
 
 
-def test_parts_that_come_again_are_marked(api, server):
-    body = readings(*range(100_000))
-    server.answer(whole(body, packed=False, cut=len(body) - 10), whole(body, packed=False))
-    parts = list(api.stream_day(DAY))
-    starts = [number for number, part in enumerate(parts) if part.again]
-    assert len(starts) == 1
-    assert sum(part.rows.num_rows for part in parts[starts[0] :]) == 100_000
-    assert api.readings_of_day(DAY).rows.num_rows == 100_000
+# While it arrives
 
 
 def test_what_came_before_an_answer_broke_off_is_not_in_the_table(api, server):
@@ -584,14 +585,6 @@ def test_what_came_before_an_answer_broke_off_is_not_in_the_table(api, server):
     server.answer(whole(body, packed=False, cut=len(body) - 10), whole(body, packed=False))
     answer = api.readings_of_day(DAY)
     assert (answer.rows.num_rows, answer.requests) == (100_000, 2)
-
-
-def test_a_stream_may_be_left_early(api, server):
-    server.answer(whole(readings(*range(100_000))), whole(THREE))
-    parts = api.stream_day(DAY)
-    next(parts)
-    parts.close()
-    assert len(values(api.latest())) == 3
 
 
 def test_progress_is_logged(api, server, caplog):
@@ -614,7 +607,7 @@ def test_the_time_for_waiting_and_for_parsing_are_told_apart(server):
         time[0] += 7
         whole(THREE)(handler)
 
-    api = FloodMonitoringApi(server.url, now=lambda: SEEN, clock=lambda: time[0])
+    api = FloodMonitoringApi(server.url, now=lambda: SEEN, retry=RetryPolicy(clock=lambda: time[0]))
     server.answer(reply)
     answer = api.latest()
     assert (answer.seconds_download, answer.seconds_parse) == (7, 0)

@@ -1,4 +1,4 @@
-"""What an answer must hold to be believed."""
+"""Answers that are suspect, and answers that are accepted."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def held(keys: list[Key]) -> Mapping[datetime, int]:
     return Counter(window_of(at) for _, at in keys)
 
 
-def doubt(keys: list[Key], days=DAYS, latest=None, lake=None, listed=0, now=NOW) -> str:
+def suspect(keys: list[Key], days=DAYS, latest=None, lake=None, listed=0, now=NOW) -> str:
     given = shown(keys)
     return completeness.of_days(
         given,
@@ -59,102 +59,102 @@ def doubt(keys: list[Key], days=DAYS, latest=None, lake=None, listed=0, now=NOW)
     )
 
 
-def test_a_handful_of_measures_is_doubted_where_a_country_is_listed():
+def test_a_handful_of_measures_is_suspect_where_a_country_is_listed():
     """All the rules for a country pass over it: cut to seven rows, an empty lake's first answer looked like all."""
     few = country(measures=7)
-    assert doubt(few, listed=7) == ""
-    assert "show 7 of the 400 measures" in doubt(few, listed=400)
+    assert suspect(few, listed=7) == ""
+    assert "show 7 of the 400 measures" in suspect(few, listed=400)
     early = MIDNIGHT + HOUR
-    assert doubt([key for key in few if MIDNIGHT <= key[1] <= early], days=DAYS[1:], listed=400, now=early) == ""
-    assert doubt(country(), listed=400) == ""
+    assert suspect([key for key in few if MIDNIGHT <= key[1] <= early], days=DAYS[1:], listed=400, now=early) == ""
+    assert suspect(country(), listed=400) == ""
 
 
-def test_a_whole_answer_is_believed():
+def test_a_whole_answer_is_accepted():
     every = country()
-    assert doubt(every) == ""
-    assert doubt(every, latest=[key for key in every if key[1] > NOW - QUARTER], lake=every) == ""
-    assert doubt(every * 3) == ""
+    assert suspect(every) == ""
+    assert suspect(every, latest=[key for key in every if key[1] > NOW - QUARTER], lake=every) == ""
+    assert suspect(every * 3) == ""
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.97])
 @pytest.mark.parametrize("order", ["by measure", "by time"])
-def test_an_answer_that_ends_early_is_doubted_by_what_the_lake_holds(order, share):
+def test_an_answer_that_ends_early_is_suspect_by_what_the_lake_holds(order, share):
     every = sorted(country(), key=lambda key: key[order == "by time"])
-    assert "readings that the API has shown before" in doubt(every[: int(share * len(every))], lake=every)
+    assert "readings that the API has shown before" in suspect(every[: int(share * len(every))], lake=every)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("order", ["by measure", "by time"])
-def test_of_an_empty_lake_yesterday_is_doubted_by_itself_when_it_ends_early(order, share):
+def test_of_an_empty_lake_yesterday_is_suspect_by_itself_when_it_ends_early(order, share):
     old = sorted((k for k in country() if k[1] < MIDNIGHT), key=lambda key: key[order == "by time"])
     new = [k for k in country() if k[1] >= MIDNIGHT]
-    assert doubt(old + new) == ""
-    assert doubt(old[: int(share * len(old))] + new) != ""
+    assert suspect(old + new) == ""
+    assert suspect(old[: int(share * len(old))] + new) != ""
 
 
-def test_days_of_which_each_second_reading_is_absent_are_doubted_by_their_rhythm():
+def test_days_of_which_each_second_reading_is_absent_are_suspect_by_their_reporting_intervals():
     every = [key for number, key in enumerate(country()) if number * 7919 % 10 < 5]
-    assert "their own rhythm" in doubt(every)
+    assert "their reporting intervals" in suspect(every)
 
 
-def test_today_is_doubted_when_it_lacks_what_latest_has_just_shown():
+def test_today_is_suspect_when_it_lacks_what_latest_has_just_shown():
     every = country()
     latest = [key for key in every if key[1] > NOW - QUARTER]
     short = [key for key in every if key not in latest[:10]]
-    assert "lack the newest reading of 10 of 40 measures" in doubt(short, latest=latest)
+    assert "lack the newest reading of 10 of 40 measures" in suspect(short, latest=latest)
 
 
-def test_a_few_readings_that_were_taken_back_are_no_reason():
+def test_a_few_readings_that_were_taken_back_are_accepted():
     every = country()
-    assert doubt(every[:-3], lake=every) == ""
-    assert doubt(every[: -len(every) // 101], lake=every) == ""
+    assert suspect(every[:-3], lake=every) == ""
+    assert suspect(every[: -len(every) // 101], lake=every) == ""
     few = country(3)
-    assert doubt(few[:-3], lake=few) == ""
+    assert suspect(few[:-3], lake=few) == ""
 
 
 def test_a_handful_of_gauges_may_fall_silent():
     few = [key for key in country(5) if not MIDNIGHT - 9 * HOUR < key[1] < MIDNIGHT]
-    assert doubt(few) == ""
+    assert suspect(few) == ""
 
 
 def test_the_last_two_hours_are_still_arriving():
     every = country()
     settled = NOW - completeness.SETTLED
-    assert doubt([key for key in every if key[1] < settled]) == ""
-    assert doubt([key for key in every if key[1] < settled - 3 * HOUR]) != ""
+    assert suspect([key for key in every if key[1] < settled]) == ""
+    assert suspect([key for key in every if key[1] < settled - 3 * HOUR]) != ""
 
 
 def test_shortly_after_midnight_today_may_hold_nothing():
     now = MIDNIGHT + QUARTER
-    assert doubt([key for key in country() if key[1] < MIDNIGHT], now=now) == ""
+    assert suspect([key for key in country() if key[1] < MIDNIGHT], now=now) == ""
     assert now < completeness.settled(TODAY) < now + 2 * HOUR
 
 
-@pytest.mark.parametrize(("absent", "older", "doubted"), [(3, 0, False), (4, 0, True), (0, 4, True), (0, 3, False)])
-def test_latest_must_show_what_reported_within_a_day_and_no_older(absent, older, doubted):
+@pytest.mark.parametrize(("absent", "older", "is_suspect"), [(3, 0, False), (4, 0, True), (0, 4, True), (0, 3, False)])
+def test_latest_must_show_what_reported_within_a_day_and_no_older(absent, older, is_suspect):
     newest = {f"m{i:02}": NOW - QUARTER for i in range(100)} | {"long ago": NOW - 26 * HOUR}
     shown = [(name, NOW - (HOUR if number < older else QUARTER)) for number, name in enumerate(newest)]
     shown = shown[: 100 - absent]
-    assert bool(completeness.of_latest(rows(shown), watermarks(newest), NOW)) == doubted
+    assert bool(completeness.of_latest(rows(shown), watermarks(newest), NOW)) == is_suspect
 
 
-def test_latest_is_no_matter_of_doubt_without_watermarks():
+def test_latest_is_never_suspect_without_watermarks():
     assert completeness.of_latest(rows([]), WATERMARKS.empty_table(), NOW) == ""
 
 
-def test_witnesses_are_measures_that_are_absent_and_others():
+def test_spot_checks_are_of_measures_that_are_absent_and_others():
     every = [key for key in country() if key[0] < "m30"]
-    chosen = completeness.witnesses(shown(every), watermarks({f"m{i:02}": NOW for i in range(40)}), DAYS)
-    assert len(chosen) == len(set(chosen)) == completeness.WITNESSES
-    assert sum(name >= "m30" for name in chosen) == completeness.WITNESSES // 2
+    chosen = completeness.sample(shown(every), watermarks({f"m{i:02}": NOW for i in range(40)}), DAYS)
+    assert len(chosen) == len(set(chosen)) == completeness.SAMPLES
+    assert sum(name >= "m30" for name in chosen) == completeness.SAMPLES // 2
 
 
-def test_witnesses_are_what_there_is():
-    assert completeness.witnesses(shown([]), WATERMARKS.empty_table(), DAYS) == []
-    assert completeness.witnesses(shown(country(2)), WATERMARKS.empty_table(), DAYS) == ["m00", "m01"]
+def test_spot_checks_are_of_the_measures_there_are():
+    assert completeness.sample(shown([]), WATERMARKS.empty_table(), DAYS) == []
+    assert completeness.sample(shown(country(2)), WATERMARKS.empty_table(), DAYS) == ["m00", "m01"]
 
 
-def test_what_witnesses_have_beyond_the_days_contradicts_them():
+def test_readings_of_spot_checks_beyond_the_days_contradict_them():
     every = country()
     said = [key for key in every if key[0] in {"m01", "m39"}]
     short = [key for key in every if key[0] < "m30"]

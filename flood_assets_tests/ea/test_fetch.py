@@ -1,97 +1,14 @@
-"""Single refreshes, each of which shows one thing. What any story of them must come to is in `test_model`."""
+"""Single measures, asked for one by one. Whole refreshes are in `flood_assets_tests/test_ingest.py`."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import sleep
-from unittest.mock import patch
 
-import pyarrow as pa
-import pytest
-
-from flood_assets.ea import fetch, parse, plan
+from flood_assets.ea import fetch, parse
 from flood_assets.ea.client import Answer
 from flood_assets.errors import SourceError
-from flood_assets.partitions import retained_windows
-from flood_assets.schemas import REJECTS, WATERMARKS
-from flood_assets_tests.support.model import HOUR, MINUTE, QUIET, Api, Gauge, Key, Source, Trouble
+from flood_assets.schemas import REJECTS
 
 NOON = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
-LISTED = Source(NOON, (Gauge(), Gauge(), Gauge(), Gauge(nominal=None))).listed(NOON)
-
-# A reading, and from when on it is shown.
-Shown = tuple[Key, datetime]
-
-
-def series(name: str, first: datetime, last: datetime, step: timedelta = 15 * MINUTE) -> list[Shown]:
-    """Readings that were there all along."""
-    return [((name, first + i * step), first) for i in range((last - first) // step + 1)]
-
-
-def api_of(readings: Iterable[Shown], now: datetime = NOON, trouble: Trouble = QUIET) -> Api:
-    source = Source()
-    for key, since in readings:
-        source.publish(*key, since, "1.0")
-    return Api(source, now, trouble)
-
-
-def times(readings: Iterable[Shown]) -> set[datetime]:
-    return {at for (_, at), _ in readings}
-
-
-def catch_up(readings: Iterable[Shown], marked: dict[str, datetime], trouble: Trouble = QUIET, now: datetime = NOON):
-    rows = [{"measure_id": name, "newest": newest, "interval_s": 900} for name, newest in marked.items()]
-    api = api_of(readings, now, trouble)
-    with patch.object(plan, "ROWS_PER_S", 10):  # one gauge costs less than a day
-        return api, caught_up(api, rows, now)
-
-
-def caught_up(api: Api, watermarks_before: list[dict], now: datetime) -> fetch.Fetched:
-    return fetch.catch_up(
-        api,
-        held=dict.fromkeys(retained_windows(now), 0),
-        watermarks=pa.Table.from_pylist(watermarks_before, schema=WATERMARKS),
-        measures=LISTED,
-        now=now,
-    )
-
-
-def marked(fetched: fetch.Fetched) -> dict[str, datetime]:
-    return {row["measure_id"]: row["newest"] for row in fetched.watermarks.to_pylist()}
-
-
-def test_a_cold_start_is_two_requests_the_newest_day_first():
-    """A batch between the two then leaves its gauge behind, where the next tick sees it jump."""
-    old = series("m0", NOON - 20 * HOUR - 5 * MINUTE, NOON - 14 * HOUR - 5 * MINUTE)
-    last = max(times(old))
-    batch = [(key, NOON + MINUTE / 2) for key, _ in series("m0", last + 15 * MINUTE, NOON - 5 * MINUTE)]
-    api = api_of([*old, *batch], trouble=Trouble(pause=60))
-    fetched = fetch.catch_up(api, held={}, watermarks=None, measures=LISTED, now=NOON)
-    assert [what for what, _ in api.asked] == ["2026-11-21", "2026-11-20"]
-    assert list(fetched.covered) == retained_windows(NOON)
-    assert marked(fetched) == {"m0": datetime(2026, 11, 20, 23, 45, tzinfo=UTC)}
-    again, caught = catch_up([*old, *batch], marked(fetched), now=NOON + 15 * MINUTE)
-    assert again.asked[0][0] == "latest"
-    assert marked(caught) == {"m0": NOON - 5 * MINUTE}
-    both = pa.concat_tables([fetched.rows, caught.rows])
-    assert times(batch) <= set(both["date_time"].to_pylist())
-
-
-def test_a_country_that_moved_by_one_step_is_one_request():
-    readings = [r for i in range(3) for r in series(f"m{i}", NOON - 5 * HOUR - 5 * MINUTE, NOON - 5 * MINUTE)]
-    api, fetched = catch_up(readings, {f"m{i}": NOON - 20 * MINUTE for i in range(3)})
-    assert [what for what, _ in api.asked] == ["latest"]
-    assert marked(fetched) == {f"m{i}": NOON - 5 * MINUTE for i in range(3)}
-    assert len(fetched.rows) - 1 == 3  # one is repeated by an overlapping page
-    assert list(fetched.covered) == retained_windows(NOON)[-1:]
-    assert (fetched.polled, list(fetched.read), fetched.behind) == (True, [], {})
-    assert fetched.ages_minutes.tolist() == [5] * 4
-
-
-def test_a_measure_that_could_not_be_asked_stays_behind_with_its_newest_row():
-    readings = series("m0", NOON - 5 * HOUR - 5 * MINUTE, NOON - 5 * MINUTE)
-    _, fetched = catch_up(readings, {"m0": NOON - 2 * HOUR}, Trouble(failing=frozenset({"m0"})))
-    assert (list(fetched.unanswered), marked(fetched), len(fetched.rows)) == (["m0"], {}, 0)
-    assert (fetched.polled, fetched.behind) == (True, {"m0": NOON - 5 * MINUTE})
 
 
 def test_an_api_in_trouble_is_not_asked_for_each_of_a_hundred_measures():
@@ -104,7 +21,7 @@ def test_an_api_in_trouble_is_not_asked_for_each_of_a_hundred_measures():
             raise SourceError("503")
 
     measures = [f"m{i}" for i in range(100)]
-    answers, refused, unanswered = fetch._each(InTrouble(), measures, NOON)
+    answers, refused, unanswered = fetch.each(InTrouble(), measures, NOON)
     assert (answers, refused, unanswered) == ([], [], measures)
     assert len(asked) < len(measures)
 
@@ -114,55 +31,5 @@ def test_an_answer_without_rows_counts_as_not_knowing_the_measure():
         def readings_since(self, _measure: str, _since: datetime) -> Answer:
             return Answer(parse.FETCHED.empty_table(), REJECTS.schema.empty_table(), NOON, 1, 24, 0.0, 0.0)
 
-    answers, refused, unanswered = fetch._each(Forgetful(), ["m0"], NOON)
+    answers, refused, unanswered = fetch.each(Forgetful(), ["m0"], NOON)
     assert (len(answers), refused, unanswered) == (1, ["m0"], [])
-
-
-def test_of_a_measure_that_the_api_does_not_know_the_newest_row_is_stored_and_no_watermark_moves():
-    readings = series("m0", NOON - 5 * HOUR - 5 * MINUTE, NOON - 5 * MINUTE)
-    _, fetched = catch_up(readings, {"m0": NOON - 2 * HOUR}, Trouble(unknown=frozenset({"m0"})))
-    assert (list(fetched.unanswered), marked(fetched)) == ([], {})
-    assert (fetched.polled, fetched.behind) == (True, {"m0": NOON - 5 * MINUTE})
-    assert set(fetched.rows["date_time"].to_pylist()) == {NOON - 5 * MINUTE}
-
-
-def test_todays_answer_does_not_move_the_watermark_of_an_event_gauge_that_could_not_be_asked():
-    """m3 reported each hour until 23:00, then at 23:30 and at 00:10: a rhythm says nothing of an event gauge."""
-    midnight = datetime(2026, 11, 21, tzinfo=UTC)
-    now = midnight + 21 * MINUTE
-    others = [r for i in range(3) for r in series(f"m{i}", midnight - 5 * HOUR, midnight + 15 * MINUTE)]
-    events = [*series("m3", midnight - 9 * HOUR, midnight - HOUR, HOUR)]
-    events += [(("m3", midnight + away * MINUTE), now) for away in (-30, 10)]
-    watermarks_before = {f"m{i}": midnight - 15 * MINUTE for i in range(3)}
-    rows = [{"measure_id": name, "newest": newest, "interval_s": 900} for name, newest in watermarks_before.items()]
-    rows.append({"measure_id": "m3", "newest": midnight - HOUR, "interval_s": 3600})
-    api = api_of([*others, *events], now, Trouble(failing=frozenset({"m3"})))
-    fetched = caught_up(api, rows, now)
-    assert [what for what, _ in api.asked] == ["latest", "m3", "2026-11-21"]
-    assert marked(fetched) == {f"m{i}": midnight + 15 * MINUTE for i in range(3)}
-
-
-def test_part_of_a_day_read_again_moves_no_watermark_and_gives_nothing_else():
-    readings = series("m0", NOON - 20 * HOUR - 5 * MINUTE, NOON - 5 * MINUTE)
-    windows = retained_windows(NOON)[-3:-1]
-    fetched = fetch.reread(api_of(readings), windows, NOON)
-    assert (marked(fetched), list(fetched.covered)) == ({}, windows)
-    assert (fetched.polled, list(fetched.read)) == (False, windows)
-    wanted = {at for at in times(readings) if windows[0] <= at < NOON - 5 * MINUTE}
-    assert set(fetched.rows["date_time"].to_pylist()) == wanted
-
-
-@pytest.mark.parametrize("refused", ["latest", "readings_of_day"])
-@pytest.mark.parametrize("watermarks_before", [None, WATERMARKS.empty_table()])
-def test_without_what_everything_depends_on_there_is_no_refresh(refused, watermarks_before, monkeypatch):
-    def fails(*_):
-        raise SourceError("down")
-
-    monkeypatch.setattr(Api, refused, fails)
-    if refused == "latest" and watermarks_before is None:
-        return  # a cold start does not ask it
-    api = api_of(r for i in range(4) for r in series(f"m{i}", NOON - HOUR, NOON))
-    with pytest.raises(SourceError, match="down"):
-        fetch.catch_up(
-            api, held=dict.fromkeys(retained_windows(NOON), 0), watermarks=watermarks_before, measures=LISTED, now=NOON
-        )

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from flood_assets.lake import upsert
 from flood_assets.lake.lake import Lake
-from flood_assets.partitions import cutoff, is_retained, window_of
+from flood_assets.partitions import cutoff, window_of
 from flood_assets.schemas import MEASURES, READINGS, TIME
 from flood_assets_tests.support.lake_rows import HOUR, INPUT, NOW, QUARTER, a_day, at, fetched, measures, stored, values
+from flood_assets_tests.support.retained import is_retained
 
 
 def test_a_new_reading_is_stored_with_all_its_columns(lake):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from flood_assets.lake.watermarks import Asked
 from flood_assets.ledger import counts as counting
-from flood_assets.ledger.counts import Evidence, counts_of
+from flood_assets.ledger.counts import counts_of
 from flood_assets.ledger.delays import delays_of
-from flood_assets.ledger.rhythm import rhythm_of
+from flood_assets.ledger.intervals import reporting_intervals
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.schemas import COMPLETENESS
 from flood_assets_tests.support.ledger_rows import DAY, HOUR, MINUTE, NOW, SECOND, a_day, every, marked
@@ -25,7 +25,7 @@ def counted(readings, listed, watermarks=None, now=NOW, lost=frozenset()) -> dic
     """The counts by measure and window."""
     day = a_day(readings, listed)
     delays = delays_of(day, watermarks.asked.polls if watermarks else (), None)
-    found = counts_of(day, rhythm_of(day), delays, Evidence(watermarks, lost), now)
+    found = counts_of(day, reporting_intervals(day), delays, watermarks, lost, now)
     assert list(found) == retained_windows(now)
     rows = {}
     for window, table in found.items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flood_assets.ledger.delays import NEVER, delays_of, polled_before, table
-from flood_assets.ledger.rhythm import rhythm_of
+from flood_assets.ledger.intervals import reporting_intervals
 from flood_assets.schemas import TIMELINESS
 from flood_assets_tests.support.ledger_rows import DAY, HOUR, MINUTE, NOW, a_day, every
 
@@ -18,7 +18,7 @@ POLLS = every(QUARTER)
 def learnt(rows, polls=POLLS, listed=900, before=None, now=NOW) -> dict:
     """The row of one gauge."""
     day = a_day({"a": rows}, {"a": listed})
-    found = table(day, rhythm_of(day), delays_of(day, polls, before), now)
+    found = table(day, reporting_intervals(day), delays_of(day, polls, before), now)
     assert found.schema == TIMELINESS.schema
     return found.to_pylist()[0]
 
@@ -84,7 +84,7 @@ def test_one_upload_in_twenty_may_be_later():
 
 def test_a_silent_gauge_is_remembered():
     before = a_day({"a": at_polls(every(QUARTER), 3 * MINUTE)}, {"a": 900})
-    known = table(before, rhythm_of(before), delays_of(before, POLLS, None), NOW)
+    known = table(before, reporting_intervals(before), delays_of(before, POLLS, None), NOW)
     later = [poll + DAY for poll in POLLS]
     found = learnt([], polls=later, before=known, now=NOW + DAY)
     assert (found["due_after_s"], found["usual_delay_s"], found["uploads"]) == (900, 900, 0)
@@ -93,7 +93,7 @@ def test_a_silent_gauge_is_remembered():
 
 def test_a_gauge_that_uploads_once_a_day_is_learnt_though_the_upload_before_has_left_the_lake():
     first = a_day({"a": batch(NOW, every(QUARTER))}, {"a": 900})
-    known = table(first, rhythm_of(first), delays_of(first, [NOW], None), NOW)
+    known = table(first, reporting_intervals(first), delays_of(first, [NOW], None), NOW)
     later = NOW + DAY
     rows = batch(later, every(QUARTER, now=later))
     found = learnt(rows, polls=[later - QUARTER, later], before=known, now=later)

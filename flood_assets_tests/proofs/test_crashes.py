@@ -1,4 +1,4 @@
-"""Runs that are killed: whatever the moment, the lake is whole, has lost nothing, and the next run goes on.
+"""Test killed runs: at any moment the lake stays whole, nothing is lost, and the next run completes.
 
 The runs are what `flood-assets refresh`, `reconcile` and `expire` do, each in a process of its own, ended by SIGKILL at
 a random moment of its time or at a random object that it writes or deletes. How many: FLOOD_KILLS; the seed:
@@ -45,7 +45,7 @@ def moto() -> Iterator[Store]:
 
 
 class Operator:
-    """Runs commands on a lake as time goes on, and kills some."""
+    """Operator that runs commands on a lake as time goes on, and kills some."""
 
     def __init__(self, store: Store, country: Server, processes: Forker, chance: random.Random) -> None:
         self.store, self.country, self.processes, self.chance = store, country, processes, chance
@@ -70,7 +70,7 @@ class Operator:
         return ended
 
     def complete(self, work: str) -> None:
-        """Run to the end, which must go well; how long that took is what later kills go by."""
+        """Run to successful completion; its duration bounds the later kills."""
         ended = self.run(work)
         assert not ended.failed, ended.said
         # What a run that has nothing to do takes is no measure of one that has.
@@ -79,14 +79,14 @@ class Operator:
             self.usual[work] = ended
 
     def next(self) -> str:
-        """What is killed next: all three in turn, in an order that is drawn."""
+        """Return the next command to kill: all three in turn, in random order."""
         if not self.deck:
             self.deck = ["refresh"] * 3 + ["reconcile"] * 2 + ["expire"]
             self.chance.shuffle(self.deck)
         return self.deck.pop()
 
     def kill(self, work: str) -> None:
-        """Kill a run at a random moment, and see that nothing came of it that should not."""
+        """Kill a run at a random moment and check the lake."""
         before = proof.held(self.lake, self.now)
         usual = self.usual[work]
         if self.chance.random() < 0.5:
@@ -106,7 +106,7 @@ class Operator:
         assert not proof.invented(after, self.witness)
 
     def tick(self) -> None:
-        """The refresh after a kill completes and has all that `latest` shows."""
+        """Run the refresh after a kill; it completes and stores all that `latest` shows."""
         self.complete("refresh")
         after = proof.held(self.lake, self.now)
         assert not proof.behind(after, self.truth)
@@ -125,7 +125,7 @@ class Operator:
 
 
 def kill_again_and_again(operator: Operator, kills: int) -> None:
-    """One killed run after another, each followed by runs that must heal; time moves on by at least a quarter."""
+    """Kill runs repeatedly, each followed by healing runs; time advances by at least 15 minutes."""
     chance = operator.chance
     print(f"FLOOD_SEED={SEED} FLOOD_KILLS={KILLS}")
     for work in ("refresh", "reconcile", "expire"):

@@ -1,6 +1,6 @@
-"""Any story that can befall a lake: readings come as they like, runs come in any order and in any trouble.
+"""Test random histories of a lake: readings arrive in any order, runs in any order and trouble.
 
-A Hypothesis state machine tells the stories; what is true after each step is in
+A Hypothesis state machine generates the histories; the invariants after each step are in
 `flood_assets_tests.support.keeper.Keeper`. Sequences that once failed are plain tests at the end.
 """
 
@@ -31,8 +31,8 @@ STARTS = [
     datetime(2028, 2, 29, 0, 0, tzinfo=UTC),
 ]
 
-# A gauge that the snapshot does not know is judged by its rhythm alone, which only a regular one has; one that it
-# knows reports at least as far apart as the shorter of its period and its rhythm.
+# A gauge that the snapshot does not list is judged by its reporting interval alone, if regular; one that it
+# lists reports at least as far apart as the shorter of its period and its reporting interval.
 _habits = {
     "delay": st.integers(0, 40),
     "batch": st.sampled_from([0, 0, 45, 240, 600]),
@@ -85,7 +85,7 @@ texts = st.sampled_from(["1.5", "2", "-25", "1.5|2", "2|1.5", "2|2", ""])
 
 
 class AnyStory(RuleBasedStateMachine):
-    """A lake and all that can befall it."""
+    """State machine over a lake."""
 
     @initialize(
         start=st.sampled_from(STARTS),
@@ -129,7 +129,7 @@ class AnyStory(RuleBasedStateMachine):
 
     @rule(trouble=troubles, first=st.integers(0, 24), more=st.sampled_from([24, 24, 0, 0, 1, 5]))
     def read_again(self, trouble, first, more):
-        """A reconcile, or what a person materializes: a window, a range, the day."""
+        """Reconcile, or materialize a window, a range or the day as a person would."""
         if more == 24:
             self.keeper.reconcile(trouble)
         else:
@@ -154,7 +154,7 @@ class AnyStory(RuleBasedStateMachine):
                 self.keeper.rests()
 
     def _wait(self, pause):
-        """So many minutes; or until an hour or a midnight strikes, or a moment beside it."""
+        """Return minutes to wait: a number, or until about the next hour or midnight."""
         now = self.keeper.now
         if isinstance(pause, tuple):
             to, by = pause
@@ -166,7 +166,7 @@ class AnyStory(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 5), ago=st.integers(1, 1500), text=texts, coming=st.sampled_from([0, 0, 5, 20]))
     def a_straggler(self, number, ago, text, coming):
-        """A reading that is dated before others which are there already; of an event gauge, any."""
+        """Add a reading dated before others already shown; of an event gauge, any."""
         source, now = self.keeper.source, self._a_moment_later()
         measure = self._measure(number)
         at = (now - ago * MINUTE).replace(microsecond=0)
@@ -184,7 +184,7 @@ class AnyStory(RuleBasedStateMachine):
         returns=st.sampled_from([0, 0, 10, 30]),
     )
     def a_correction(self, number, back, text, coming, returns):
-        """Another text for the reading that stands so far before the measure's newest; perhaps it comes back later.
+        """Correct the reading at a distance from the measure's newest; the old text may come back later.
 
         `turned` is the same in another order, or with a second value where there is only one.
         """
@@ -229,7 +229,7 @@ class AnyStory(RuleBasedStateMachine):
             self.keeper.check_everything()
 
     def _a_moment_later(self):
-        """What comes now was not there when the API was asked last."""
+        """Advance the clock so that new arrivals were absent from the last answer."""
         self.keeper.wait(timedelta(milliseconds=1))
         return self.keeper.now
 
@@ -248,7 +248,7 @@ TestAnyStory.settings = settings(
 
 
 def story(start: datetime, *gauges: Gauge, rows_per_s: int = plan.ROWS_PER_S):
-    """A lake that knows its gauges, and how to tell what befalls it: what is true is looked at after each step."""
+    """Yield a lake that knows its gauges, and a function that runs a step and checks the invariants."""
     keeper = Keeper(Source(start, gauges), start)
     keeper.list_gauges()
 
@@ -262,7 +262,7 @@ def story(start: datetime, *gauges: Gauge, rows_per_s: int = plan.ROWS_PER_S):
 
 
 def after(keeper: Keeper, minutes: float, trouble: Trouble = QUIET) -> Callable[[], object]:
-    """A tick so much later."""
+    """Tick after some minutes."""
 
     def tick() -> None:
         keeper.wait(minutes * MINUTE)
@@ -301,7 +301,7 @@ def test_runs_are_killed_at_the_first_windows_at_the_last_and_before_the_waterma
 
 
 def corrected(keeper: Keeper, measure: str, *texts: str):
-    """The measure's newest reading gets one text after the other, each of which a reconcile sees: its row then."""
+    """Correct the newest reading repeatedly, with a reconcile after each; return its final row."""
     key = [key for key in keeper.source.of(measure) if keeper.source.arrival(key) <= keeper.now][-1]
     for text in texts:
         keeper.wait(MINUTE)
@@ -326,7 +326,7 @@ def test_two_values_in_the_other_order_are_no_revision():
 
 
 def test_todays_answer_does_not_vouch_for_a_batch_from_before_midnight_that_could_not_be_asked_for():
-    """The three others skipped two readings: reading the day that has just begun is cheaper than asking each."""
+    """The three others skipped two readings: re-reading the new day is cheaper than one request each."""
     keeper, told = story(datetime(2026, 11, 21, 0, 18, tzinfo=UTC), Gauge(), Gauge(), Gauge(), Gauge(opens=1000))
     first = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
     for i in range(27):
@@ -347,7 +347,7 @@ IN_THE_HOUR = datetime(2026, 11, 21, 12, 20, tzinfo=UTC)
 
 
 def damaged(which: int, how: str):
-    """A full lake a quarter of an hour later, one of whose windows is damaged, counted from the oldest retained."""
+    """Yield a full lake 15 minutes later with one damaged window, counted from the oldest retained."""
     keeper, told = story(IN_THE_HOUR, Gauge(), Gauge(batch=240))
     told(keeper.tick, lambda: keeper.wait(15 * MINUTE))
     window = sorted(window for window, rows in keeper.held.items() if rows)[which]
@@ -357,14 +357,14 @@ def damaged(which: int, how: str):
 
 @pytest.mark.parametrize("trouble", [killed(2), Trouble(write=1, what="lost")], ids=["killed", "no answer"])
 @pytest.mark.parametrize(("how", "who"), [("cut", "tick"), ("cut", "check"), ("inside", "check")])
-def test_a_run_that_is_killed_when_it_has_set_a_window_aside_leaves_a_lake_that_is_read_anew(how, who, trouble):
+def test_a_run_that_is_killed_when_it_has_quarantined_a_window_leaves_a_lake_that_is_read_anew(how, who, trouble):
     keeper, told, window = damaged(-1, how)
     told(lambda: getattr(keeper, who)(trouble), after(keeper, 15), after(keeper, 15))
     assert keeper.held[window]
 
 
 @pytest.mark.parametrize("writes", [1, 2, 3])
-def test_a_run_that_is_killed_when_a_merge_has_replaced_a_damaged_window_leaves_a_lake_that_is_read_anew(writes):
+def test_a_run_that_is_killed_when_an_upsert_has_replaced_a_damaged_window_leaves_a_lake_that_is_read_anew(writes):
     keeper, told, window = damaged(-1, "inside")
     told(lambda: keeper.tick(killed(writes)), after(keeper, 15), after(keeper, 5))
     assert keeper.held[window]
@@ -378,13 +378,13 @@ def test_a_tick_does_not_vouch_again_for_what_a_check_found_damaged_meanwhile(wr
 
 
 @pytest.mark.parametrize(("write", "other"), [(0, "tick"), (1, "check"), (1, "tick"), (2, "reconcile"), (3, "tick")])
-def test_a_window_that_another_run_has_filled_again_is_not_set_aside(write, other):
+def test_a_window_that_another_run_has_filled_again_is_not_quarantined(write, other):
     keeper, told, _ = damaged(-1, "cut")
     told(lambda: keeper.tick(Trouble(write=write, what=other)), keeper.tick, keeper.tick)
 
 
 @pytest.mark.parametrize("how", ["inside", "column", "cut"])
-def test_an_expiry_sets_a_window_aside_whose_rows_cannot_be_decoded(how):
+def test_an_expiry_quarantines_a_window_whose_rows_cannot_be_decoded(how):
     keeper, told, _ = damaged(0, how)
     told(keeper.expire, after(keeper, 15))
     if how != "cut":

@@ -1,4 +1,4 @@
-"""The same stories through the real Dagster jobs and HTTP: a simulated country, whose truth decides.
+"""Test random histories through the real Dagster jobs and HTTP, against a simulated country's truth.
 
 Fewer and shorter than in `test_model`, and with less to compare: what the API shows at each moment.
 """
@@ -16,10 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from flood_assets.ea import plan
 from flood_assets.errors import LakeError
 from flood_assets.lake.folder import Folder
-from flood_assets.partitions import cutoff, is_retained, retained_windows, window_of
+from flood_assets.partitions import cutoff, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW, Place
 from flood_assets_tests.proofs.test_refresh_day import same
+from flood_assets_tests.support.retained import is_retained
 
 EXAMPLES = int(os.environ.get("FLOOD_MODEL_JOB_EXAMPLES", "4"))
 STEPS = int(os.environ.get("FLOOD_MODEL_JOB_STEPS", "12"))
@@ -60,7 +61,7 @@ def full_after(writes: int | None):
 
 
 class AnyStory(RuleBasedStateMachine):
-    """A `Place`, and all that can be asked of Dagster."""
+    """State machine over a `Place` and Dagster's jobs."""
 
     def __init__(self, made) -> None:
         super().__init__()
@@ -124,7 +125,7 @@ class AnyStory(RuleBasedStateMachine):
         self.held = set(rows)
 
     def _run(self, run, fault, writes) -> bool:
-        """Whether it ended well; it must when nothing was in its way."""
+        """Run a job and return True on success; it must succeed without trouble."""
         self.truth()
         self.place.server.set_faults([fault] if fault else [])
         with full_after(writes):
@@ -134,7 +135,7 @@ class AnyStory(RuleBasedStateMachine):
         return result.success and not fault
 
     def truth(self) -> dict:
-        """What is shown now of the retained day; remembered as something that was shown."""
+        """Return the retained day as shown now, and record it."""
         now = self.place.now
         shown = {(row.measure, row.time): row.value for row in self.place.server.truth(cutoff(now), now)}
         for key, value in shown.items():

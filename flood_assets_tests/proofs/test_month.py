@@ -1,4 +1,4 @@
-"""A month of Dagster's records: what is kept is the same after ten days and after thirty.
+"""Test that Dagster's records are as large after thirty days as after ten.
 
 A day is one real run (a snapshot on one, a cleanup with its tombstones on the next), one that failed, one that was
 cancelled, and a backfill of each end; then housekeeping, at the simulated time. How many of them a day has changes how
@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def alone(place: Place, home: Path) -> Iterator[Place]:
-    """A place whose Dagster instance on disk is nobody else's."""
+    """Return a place with its own Dagster instance on disk."""
     home.mkdir()
     with dg.DagsterInstance.local_temp(str(home)) as instance:
         place.instance = instance

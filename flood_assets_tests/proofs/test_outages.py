@@ -1,6 +1,6 @@
-"""Long outages, as the daemon sees them: it was away for hours, or a deploy killed what was running.
+"""Test long outages of the daemon: it was down for hours, or a deploy killed a run.
 
-What the lake makes of an API that was away is in `test_model.py` and in the soak's faulty days.
+Outages of the API are in `test_model.py` and in the soak's faulty days.
 """
 
 import os
@@ -29,7 +29,7 @@ START = NOW.replace(minute=0, second=3)
 
 
 def is_the_truth(place: Place) -> bool:
-    """Whether the lake holds the retained day as the API shows it, each value included."""
+    """Return True if the lake equals the API's retained day, values included."""
     return Country(place.api_url).compare(place.lake, place.now).none
 
 
@@ -38,7 +38,7 @@ def jobs(runs: list[dg.DagsterRun]) -> Counter[str]:
 
 
 def is_empty(place: Place, asset: str, window: datetime) -> bool:
-    """Whether Dagster says of a window that it holds nothing."""
+    """Return True if Dagster records a window as empty."""
     return "expired" in place.materializations(asset, window)[0].metadata
 
 

@@ -1,4 +1,4 @@
-"""A whole day of refreshes against the API's own truth: the recorded one when it is at hand, the simulated one always.
+"""Test a whole day of refreshes against the API's truth: simulated, and recorded if available.
 
 Everything goes through the Dagster jobs as the schedules ask for them; only the clocks are set by hand.
 """
@@ -24,9 +24,10 @@ from flood_assets.definitions import build_defs
 from flood_assets.defs.jobs import refresh_requests, whole_day
 from flood_assets.defs.resources import LakeResource, Source
 from flood_assets.lake.lake import Lake
-from flood_assets.partitions import cutoff, is_retained
+from flood_assets.partitions import cutoff
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.simulator import Simulator, serve
+from flood_assets_tests.support.retained import is_retained
 from flood_assets_tests.support.s3 import BUCKET, s3_server
 
 __all__ = ["s3_server"]
@@ -40,7 +41,7 @@ Rows = dict[tuple[str, datetime], str]
 
 @dataclass
 class Api:
-    """A server that answers as the API does, with a clock that can be set and a truth that can be asked for."""
+    """Server that answers like the API, with a settable clock and a truth."""
 
     url: str
     control: str
@@ -99,7 +100,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 class Keeper:
-    """The project on a lake: does what schedules and sensors ask for, at the time that it is told."""
+    """Project on a lake: runs what schedules and sensors request at a given time."""
 
     def __init__(self, api: Api, lake_url: str, instance: dg.DagsterInstance, monkeypatch) -> None:
         self.api, self.lake_url, self.instance, self._monkeypatch = api, lake_url, instance, monkeypatch
@@ -136,7 +137,7 @@ class Keeper:
         return Lake.open(self.lake_url)
 
     def rows(self) -> Rows:
-        """What a reader is given, with each value as the API writes it; a key that is there twice fails."""
+        """Return the rows a reader gets, with values as the API writes them; fail on a duplicate key."""
         table = self.lake.read(READINGS, now=self.now)
         values = [
             raw if raw is not None else value
@@ -150,7 +151,7 @@ class Keeper:
 
 
 def same(lake: Rows, truth: Rows) -> bool:
-    """Whether both hold the same readings with the same values, however a number is written."""
+    """Return True if both hold the same readings and values, whatever the number format."""
     return lake.keys() == truth.keys() and all(_number(lake[key]) == _number(truth[key]) for key in truth)
 
 

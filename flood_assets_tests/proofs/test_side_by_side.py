@@ -1,4 +1,4 @@
-"""Many runs at once on one lake, in processes of their own, while the API moves on and readers look again and again.
+"""Test concurrent runs on one lake, each a process, while the API moves on and readers keep reading.
 
 Four refreshes, a reconcile and two cleanups begin in the same moment, as those of several machines may: nothing is
 lost, nothing is there twice, and no older value replaces a newer one. How many rounds: FLOOD_ROUNDS; the seed of the
@@ -34,7 +34,7 @@ MINUTE = timedelta(minutes=1)
 SPEED = 30
 SLOW_S = 0.02
 
-# Refreshes go on from each other's watermarks: what one of them loses no other brings again.
+# Refreshes continue from each other's watermarks: no other fetches again what one of them loses.
 TIMES = {"refresh": 2}
 
 WRITERS = ("refresh", "refresh", "refresh", "refresh", "reconcile", "expire", "expire")
@@ -52,7 +52,7 @@ def moto() -> Iterator[S3Server]:
 
 
 class Crowd:
-    """Runs that are under way at once on one lake, and the clock that they, the API and the readers share."""
+    """Concurrent runs on one lake, with the clock that they, the API and the readers share."""
 
     def __init__(self, store: Store, server: Server, processes: Forker) -> None:
         self.store, self.server, self.processes = store, server, processes
@@ -60,7 +60,7 @@ class Crowd:
         self.lake = store.open()
 
     def alone(self, work: str, now: datetime) -> Ended:
-        """One run at a moment at which the API's clock stands still; it must go well."""
+        """Run once while the API's clock stands still; it must succeed."""
         self.server.set_clock(now)
         self.witness.look(now)
         environ = {"FLOOD_API_URL": self.server.url, "FLOOD_NOW": now.isoformat(), **self.store.environ}
@@ -71,7 +71,7 @@ class Crowd:
     def together(
         self, start: datetime, *orders: tuple[str, float], times: Mapping[str, int] | None = None
     ) -> tuple[list[Ended], datetime]:
-        """All at once from a moment on, each with a clock wrong by some seconds; and the moment when all have ended."""
+        """Run all at once, each with a clock off by some seconds; return the moment when all have ended."""
         pace = Pace(start, time.monotonic(), SPEED)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(self.server.simulator, "_now", pace.now)
@@ -87,7 +87,7 @@ class Crowd:
     def went_back(
         self, after: dict[Key, Held], end: datetime, undecided: timedelta, known: Mapping[Key, set[Value]]
     ) -> list[object]:
-        """Readings that had the value of the truth and were given the older one again.
+        """Return readings that had the true value and went back to an older one.
 
         Args:
             after: what the lake holds.
@@ -117,7 +117,7 @@ def crowd(processes: Forker) -> Iterator[Callable[[Store], Crowd]]:
 
 
 def meet(crowd: Crowd, readers: list[str], *, apart: bool) -> None:
-    """Rounds of runs at once, after each of which everything that must hold does.
+    """Run rounds of concurrent runs and check all invariants after each.
 
     Args:
         crowd: on which lake.
@@ -196,7 +196,7 @@ def test_runs_at_once_on_a_real_s3_lose_nothing_and_its_readers_never_see_less_t
 
 
 def survive_damage(crowd: Crowd) -> None:
-    """Two windows are damaged, one as a whole and one inside; many runs meet that at once."""
+    """Damage two windows, one wholly and one inside, and run many runs at once."""
     print(f"FLOOD_SEED={SEED}")
     now = START - timedelta(minutes=40)
     for work in ("refresh", "reconcile"):

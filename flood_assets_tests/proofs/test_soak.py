@@ -1,4 +1,4 @@
-"""A day of the soak, with few turns of the daemon and an API that is away for six hours: `make soak` lives seven."""
+"""Test one soak day with few daemon turns and a six-hour API outage; `make soak` simulates seven days."""
 
 from pathlib import Path
 

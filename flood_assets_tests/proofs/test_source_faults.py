@@ -1,6 +1,6 @@
-"""The source in trouble, through the real jobs: what is stored, what is said, when it is given up, that it heals.
+"""Test source faults through the real jobs: stored data, messages, retries and healing.
 
-`FAULTS` are answers that show by themselves that they are none: they end a run and change nothing. Below them stand
+`FAULTS` are answers that are recognisably broken: they fail a run and change nothing. Below them are
 answers that look whole and are not, then those that are too large, then all of them mixed.
 """
 
@@ -30,23 +30,23 @@ LISTS = {STATIONS_LIST, MEASURES_LIST}
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, what is said of it, and how long it is put up with.
+    """Fault with its expected message and retries.
 
     Attributes:
         fault: as the simulator takes it; None: nobody listens.
-        said: what is wrong, as the failure's message says it of readings.
-        said_of_lists: the same of stations and measures; empty where it is the same.
+        said: failure message for readings.
+        said_of_lists: failure message for stations and measures; empty if it is the same.
         remedy: what to do about it.
-        asked: how often one answer is asked for.
-        waits: between that, in seconds.
+        asked: number of requests for one answer.
+        waits: seconds between them.
         settings: of the resource `source`.
-        spares: requests that it cannot befall.
+        spares: requests that it cannot affect.
     """
 
     fault: dict[str, Any] | None
     said: str
     said_of_lists: str = ""
-    remedy: str = r"Open the address in a browser: .* look at FLOOD_API_URL and at this machine's network and proxy"
+    remedy: str = r"Open the address in a browser: .* check FLOOD_API_URL and this machine's network and proxy"
     asked: int = 5
     waits: tuple[float, ...] = (1, 2, 4, 8)
     settings: dict[str, float] = field(default_factory=dict)
@@ -69,7 +69,7 @@ FAULTS = {
     "502": Case({"kind": "status", "status": 502}, r"HTTP 502 'Query timed out'"),
     "503": Case({"kind": "status", "status": 503}, r"HTTP 503 'Query timed out'"),
     "400": Case(
-        {"kind": "status", "status": 400}, r"HTTP 400", remedy=r"Look at FLOOD_API_URL; .* the API has changed",
+        {"kind": "status", "status": 400}, r"HTTP 400", remedy=r"Check FLOOD_API_URL; .* the API has changed",
         asked=1, waits=(),
     ),
     "403": Case(
@@ -77,7 +77,7 @@ FAULTS = {
         asked=1, waits=(),
     ),
     "404": Case(
-        {"kind": "status", "status": 404}, r"HTTP 404", remedy=r"Look at FLOOD_API_URL; .* the API has changed",
+        {"kind": "status", "status": 404}, r"HTTP 404", remedy=r"Check FLOOD_API_URL; .* the API has changed",
         asked=1, waits=(), spares=frozenset({SINCE}),
     ),
     "connection refused": Case(None, r"Connection refused", spares=frozenset({YESTERDAY, SINCE})),
@@ -95,8 +95,8 @@ FAULTS = {
         {"kind": "hang", "seconds": 9}, r"broke off after [\d,]+ bytes: .*timed out", asked=2, waits=(1,),
         settings=SHORT, spares=frozenset({SINCE}),
     ),
-    "drip": Case(
-        {"kind": "slow", "rate": 100}, r"the answer drips: [\d,]+ bytes when 0 s were over", asked=1, waits=(),
+    "slow": Case(
+        {"kind": "slow", "rate": 100}, r"response too slow: [\d,]+ bytes in 0 s", asked=1, waits=(),
         settings={"deadline_s": 0.3}, spares=frozenset({SINCE}),
     ),
     "cut inside a line": Case({"kind": "truncate", "framing": "length"}, r"broke off after|cut short: [\d,]+ of"),
@@ -108,7 +108,7 @@ FAULTS = {
     "cut at a line end": Case(
         {"kind": "cut_at_line"}, "", JSON, spares=frozenset({TODAY, YESTERDAY, LATEST, SINCE})
     ),
-    "a web page": Case({"kind": "html"}, r"a page for people \(text/html\): '.*Service unavailable"),
+    "a web page": Case({"kind": "html"}, r"a web page \(text/html\): '.*Service unavailable"),
     "another header": Case(
         {"kind": "header"}, r"expected the header 'dateTime,measure,value', found 'column0", spares=frozenset(LISTS)
     ),
@@ -118,10 +118,10 @@ FAULTS = {
     ),
     "garbled in the middle": Case({"kind": "garbage"}, r"corrupt: it holds a NUL byte", r"not JSON"),
     "redirected in a circle": Case(
-        {"kind": "redirect_loop"}, r"redirected in a circle", remedy="Look at FLOOD_API_URL", asked=6, waits=()
+        {"kind": "redirect_loop"}, r"redirected in a circle", remedy="Check FLOOD_API_URL", asked=6, waits=()
     ),
     "without end": Case(
-        {"kind": "repeat", "rounds": 0}, r"the answer has no end: given up after 1 MB, of which a whole day has about",
+        {"kind": "repeat", "rounds": 0}, r"answer too large: stopped after 1 MB, a whole day has about",
         remedy=r"raise `largest_answer_mb` of the resource `source`", asked=1, waits=(),
         settings={"largest_answer_mb": 1},
     ),
@@ -133,7 +133,7 @@ EACH_FAULT = [pytest.param(name, marks=[pytest.mark.long] if name in ALIKE else 
 
 
 def befallen(place: Place, case: Case, match: str):
-    """The fault lasts as long as this does."""
+    """Apply the fault inside the context."""
     if case.fault is None:
         return place.server.away()
     place.server.set_faults([{**case.fault, "match": match, "times": 0}])
@@ -167,7 +167,7 @@ def attempts(result: dg.ExecuteInProcessResult) -> int:
 
 
 def is_given_up(place: Place, case: Case, match: str, run: Run, waited: list[float], paused: list[float]) -> None:
-    """A run that meets the fault: it fails within its bounds, says why and what to do, and changes nothing."""
+    """Run with the fault: it fails in time, says why and what to do, and changes nothing."""
     trial = Trial(place)
     trial.observe()
     before = trial.files()
@@ -197,7 +197,7 @@ def is_given_up(place: Place, case: Case, match: str, run: Run, waited: list[flo
 
 
 def heals(place: Place) -> None:
-    """The next tick makes good what the fault kept back."""
+    """Run the next tick; it fetches what the fault kept back."""
     trial = Trial(place)
     trial.observe()
     assert lean_tick(place).success
@@ -232,7 +232,7 @@ def test_an_answer_that_is_none_leaves_a_full_lake_as_it_is_and_the_next_tick_go
 
 
 def only_what_jumped_stays_behind(place: Place, case: Case, waited: list[float]) -> None:
-    """A fault of requests for single measures costs the other measures nothing."""
+    """Check that a fault of single-measure requests does not affect other measures."""
     trial = Trial(place)
     trial.observe()
     place.source_settings = {"tries": 5, **case.settings}
@@ -263,7 +263,7 @@ SHORT_ANSWERS = {
 
 
 def meets(place: Place, fault: dict[str, Any], run: Run) -> tuple[dg.ExecuteInProcessResult, str]:
-    """A run that meets a fault from its beginning to its end, and what it says of its doubts."""
+    """Run with a fault throughout; return its messages about suspect answers."""
     trial = Trial(place)
     trial.observe()
     place.server.reset()
@@ -296,7 +296,7 @@ def test_a_day_that_ends_early_but_cleanly_fills_no_empty_lake_for_good(place, n
 
 @pytest.mark.parametrize("name", SHORT_ANSWERS)
 @pytest.mark.parametrize("match", [YESTERDAY, TODAY])
-def test_a_reconcile_doubts_a_day_that_lacks_what_the_lake_holds(place, full, name, match):
+def test_a_reconcile_treats_a_day_as_suspect_that_lacks_what_the_lake_holds(place, full, name, match):
     copied(full, place).at(NOW + 4 * QUARTER)
     before = Trial(place).watermarks()
     result, told = meets(place, {**SHORT_ANSWERS[name], "match": match}, Place.reconcile)
@@ -315,7 +315,9 @@ def test_a_tick_asks_again_for_a_latest_that_lacks_measures(place, full, name):
         assert re.search(r"\?latest: the answer has no reading of any measure, .* the next run asks again", told)
         assert place.server.stats()["/data/readings latest"]["requests"] == 6
     else:
-        assert re.fullmatch(r"`latest` lacks \d+ of the \d+ measures that reported within a day, .*", told)
+        assert re.fullmatch(
+            r"`latest` lacks the newest readings of \d+ of the \d+ measures that reported within a day", told
+        )
         assert place.server.stats()["/data/readings latest"]["requests"] == 3
     heals(place)
 

@@ -1,4 +1,4 @@
-"""The API away for hours, back with a hole of its own, and all faults mixed: through the real jobs, over many ticks."""
+"""Test API outages of hours, gaps in its data and mixed faults, through the real jobs over many ticks."""
 
 import os
 import re
@@ -20,11 +20,13 @@ from flood_assets_tests.support.faulty import Trial, copied, country, full, wait
 
 __all__ = ["country", "full", "waits"]
 
-AWAY = r"1 tries and \d+ s, at last: ConnectionError: .*Connection refused.* a later run fetches what is missing"
+AWAY = (
+    r"1 tries and \d+ s, the last problem: ConnectionError: .*Connection refused.* a later run fetches what is missing"
+)
 
 
 def in_vain(place: Place, moments: list[datetime]) -> None:
-    """Ticks while nobody listens: each says why it failed and changes nothing."""
+    """Run ticks while the API is down: each says why it failed and changes nothing."""
     trial = Trial(place)
     before = trial.files()
     with place.server.away():
@@ -41,7 +43,7 @@ def every(step: timedelta, start: datetime, end: datetime) -> list[datetime]:
 
 
 def asked_for(place: Place) -> list[dg.RunRequest]:
-    """What the schedule asks for at this moment."""
+    """Return what the schedule requests at this moment."""
     context = dg.build_schedule_context(
         instance=place.instance,
         scheduled_execution_time=place.now,
@@ -107,7 +109,7 @@ def test_after_thirty_hours_away_the_lake_is_empty_and_one_tick_fills_it_again(p
 
 
 @pytest.mark.parametrize("lake", ["full", "empty"])
-def test_a_hole_of_the_apis_own_is_believed_once_it_is_proved_and_filled_when_the_api_fills_it(place, full, lake):
+def test_a_hole_of_the_apis_own_is_accepted_once_it_is_proved_and_filled_when_the_api_fills_it(place, full, lake):
     if lake == "full":
         copied(full, place)
     start, end = NOW - 2 * HOUR, NOW + 3 * HOUR
@@ -193,7 +195,7 @@ RUNS = {"tick": lean_tick, "reconcile": Place.reconcile, "expire": Place.expire,
 
 
 def play(place: Place, story: list) -> None:
-    """Each step meets its faults; then one healthy reconcile makes the lake equal to the truth."""
+    """Run each step with its faults; then one healthy reconcile makes the lake equal to the truth."""
     trial = Trial(place)
     for run, minutes, waiting in story:
         place.at(place.now + timedelta(minutes=minutes))

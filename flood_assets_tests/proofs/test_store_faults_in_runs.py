@@ -1,4 +1,4 @@
-"""What a fault of the store means for runs: nothing that was there is lost, the reason is told, the next tick heals.
+"""Test store faults in runs: nothing stored is lost, the reason is reported, the next tick heals.
 
 Through the Dagster jobs as the schedules ask for them. The store's own behaviour is in `lake/test_store_faults` and
 `lake/test_damage`.
@@ -41,7 +41,7 @@ def proxy(request):
 
 @pytest.fixture
 def bucket(place: Place, proxy: Proxy, monkeypatch) -> Place:
-    """A place whose lake is in a bucket behind the proxy, after the first tick."""
+    """Return a place whose lake is in a bucket behind the proxy, after the first tick."""
     for name, value in proxy.server.environ.items():
         monkeypatch.setenv(name, value)
     place.lake_url = f"s3://{BUCKET}/{uuid.uuid4().hex}"
@@ -157,7 +157,7 @@ def test_a_cleanup_that_fails_loses_nothing_and_is_done_by_the_next(bucket, prox
 
 @pytest.fixture
 def small_disk(place: Place, tmp_path):
-    """A place on a file system of two megabytes, filled, and a way to leave it no space or no permission."""
+    """Yield a filled place on a 2 MB file system, and a way to remove its space or permission."""
     disk = tmp_path / "small"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
@@ -247,7 +247,7 @@ def test_a_damaged_window_of_readings_is_told_of_and_filled_again(filled, kind, 
     assert aside_of(filled, READINGS) == [spoilt]
     (logged,) = [record for record in caplog.records if "It is kept as _quarantine/" in record.message]
     assert logged.levelno == logging.ERROR
-    # Told by the run that finds it by its footer, by the check that decodes its pages, or by both.
+    # Reported by the run that reads the footer, by the check that decodes the pages, or by both.
     checked = {found.check_name: found for found in first.get_asset_check_evaluations()}
     recorded = filled.materializations("readings", window)[0].metadata.get("quarantined_as")
     kept = recorded or checked["windows_can_be_read"].metadata["kept_as"]
@@ -325,7 +325,7 @@ def test_a_damaged_snapshot_is_told_of_and_replaced_by_the_next(filled, table, h
     assert len(filled.lake.read_window(table, window, now=filled.now)) > 0
 
 
-def test_damaged_rejects_are_told_of_and_set_aside(filled):
+def test_damaged_rejects_are_reported_and_quarantined(filled):
     filled.lake.add_rejects(rejects((WINDOW - 3 * HOUR, "x", "odd")))
     spoilt = damage(filled, key_of(REJECTS, WINDOW - 3 * HOUR))
     assert filled.at(NOW + QUARTER).tick().success

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 
 from flood_assets import quality
-from flood_assets.ea.parse import parse_measures, parse_readings, parse_readings_json, parse_stations
+from flood_assets.ea.lists import parse_measures, parse_stations
+from flood_assets.ea.parse import parse_readings
 from flood_assets.quality import FAIL, MISSING, NOT_EVALUATED, PASS, SUSPECT
 from flood_assets.schemas import MEASURES
 from flood_assets_tests.support.lake_rows import snapshot
-from flood_assets_tests.support.recordings import envelope, recorded
+from flood_assets_tests.support.recordings import envelope, readings_csv, recorded
 
 SEEN = datetime(2024, 2, 29, 13, tzinfo=UTC)
 
@@ -106,7 +107,7 @@ def scales() -> pa.Table:
 
 
 def test_the_recorded_extremes_have_the_flags_that_each_deserves(catalogue, scales):
-    rows = parse_readings_json(envelope(recorded("odd/readings_extreme_values_2024.json")), SEEN).rows
+    rows = parse_readings(readings_csv(recorded("odd/readings_extreme_values_2024.json")), SEEN).rows
     found = quality.flags(rows, catalogue, scales)
     ids = rows["measure_id"].cast(pa.string()).to_pylist()
     assert dict(zip(ids, found["flag"].to_pylist(), strict=True)) == EXTREMES
@@ -115,7 +116,7 @@ def test_the_recorded_extremes_have_the_flags_that_each_deserves(catalogue, scal
 
 
 def test_of_a_whole_country_hardly_a_reading_is_flagged(catalogue, scales):
-    rows = parse_readings_json(envelope(recorded("national/readings_latest_2024-02-29.json")), SEEN).rows
+    rows = parse_readings(readings_csv(recorded("national/readings_latest_2024-02-29.json")), SEEN).rows
     flags = quality.flags(rows, catalogue, scales)["flag"]
     flagged = {
         (measure, flag)
@@ -135,7 +136,7 @@ def test_of_a_whole_country_hardly_a_reading_is_flagged(catalogue, scales):
 
 @pytest.mark.parametrize("name", ["readings_value_is_list_2024", "reading_nan_value_omitted"])
 def test_a_reading_without_one_value_is_missing(catalogue, scales, name):
-    rows = parse_readings_json(envelope(recorded(f"odd/{name}.json")), SEEN).rows
+    rows = parse_readings(readings_csv(recorded(f"odd/{name}.json")), SEEN).rows
     assert quality.flags(rows, catalogue, scales)["flag"].to_pylist() == [MISSING]
 
 

@@ -1,4 +1,4 @@
-"""Simulators at a stopped clock behind a real local HTTP server."""
+"""Simulators with a stopped clock behind a real local HTTP server."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,21 +13,21 @@ NOW = datetime(2026, 11, 21, 12, 14, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Server]:
-    """300 stations at NOW, for tests that change nothing."""
+    """Serve 300 stations at NOW, for tests that change nothing."""
     with serve(Simulator(300, seed=7, now=lambda: NOW)) as server:
         yield server
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """120 stations at NOW, for tests that set clocks and faults."""
+    """Serve 120 stations at NOW, for tests that set clocks and faults."""
     with serve(Simulator(120, seed=3, now=lambda: NOW)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def country() -> Simulator:
-    """All of it, at NOW."""
+    """Return the whole country at NOW."""
     return Simulator(now=lambda: NOW)
 
 

@@ -1,4 +1,4 @@
-"""The whole country has the volume, the lags and the oddities of the real one."""
+"""Test that the whole country has the volume, the lags and the oddities of the real one."""
 
 import time
 

@@ -21,7 +21,7 @@ def get(server, path=DAY, headers=None, **options):
 
 
 def raw(server, path=DAY, headers="") -> bytes:
-    """Everything that comes over the wire until the server closes the connection."""
+    """Return everything sent until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(f"GET /flood-monitoring{path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
         return b"".join(iter(lambda: connection.recv(1 << 20), b""))

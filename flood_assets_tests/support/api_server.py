@@ -1,4 +1,4 @@
-"""A local HTTP server that answers as it is told, byte by byte if need be: whole, limited, broken or not at all."""
+"""Local HTTP server with scripted replies: whole, limited, broken or none."""
 
 import gzip
 import socket
@@ -10,9 +10,9 @@ from flood_assets_tests.ea.test_parse import HEADER, line
 
 
 class Server:
-    """Gives its replies one after the other and the last one for ever; a reply is a function of the handler.
+    """Server that gives its replies in order and repeats the last one; a reply is a function of the handler.
 
-    `asked` are the paths that were asked for, `headers` what came along.
+    `asked` are the requested paths, `headers` the headers of each request.
     """
 
     def __init__(self):
@@ -57,13 +57,13 @@ class Server:
         self.headers.clear()
 
     def stall(self, handler):
-        """Says nothing until the test is over."""
+        """Send nothing until the test is over."""
         self.released.wait(30)
         handler.close_connection = True
 
 
 def whole(body, *, status=200, kind="text/csv", framing="length", packed=True, cut=None, **headers):
-    """An answer; with `cut`, only so many bytes of what is sent after the head, although the head promises all."""
+    """Return a reply with a body; with `cut`, only that many bytes follow the headers, which promise all."""
     sent = gzip.compress(body, mtime=0) if packed else body
     head = [f"HTTP/1.1 {status} Something", f"Content-Type: {kind}"]
     head += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -86,7 +86,7 @@ def whole(body, *, status=200, kind="text/csv", framing="length", packed=True, c
 
 
 def reset(after=b""):
-    """The connection is reset, after these bytes."""
+    """Return a reply that resets the connection after these bytes."""
 
     def reply(handler):
         handler.wfile.write(after)
@@ -103,6 +103,6 @@ def redirect(to):
 
 
 def readings(*values, first=0):
-    """A CSV of as many readings as values, each of another measure."""
+    """Return a CSV with one reading per value, each of a different measure."""
     rows = [line(value, f"m{first + number}") for number, value in enumerate(values)]
     return "".join(f"{row}\r\n" for row in (HEADER, *rows)).encode()

@@ -1,4 +1,4 @@
-"""A real S3 for tests: Ceph's RADOS Gateway from Debian's packages, in a folder and on free ports of this machine.
+"""Run a real S3 for tests: Ceph's RADOS Gateway from Debian's packages, in a folder and on free ports.
 
 moto's server (`s3`) answers what S3 answers, but one request at a time and whatever the signature. Ceph is a store that
 people use: it checks signatures, lets one of several conditional PUTs win and serves many clients at once. Not every
@@ -68,16 +68,16 @@ rgw_thread_pool_size = 32
 
 
 def missing() -> list[str]:
-    """The packages to install before there can be a server."""
+    """Return the packages that must be installed first."""
     return [package for package in PACKAGES if shutil.which(package) is None]
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[S3Server]:
-    """A server with an empty bucket, its files in `folder`; ended, each daemon by its own process id, when left.
+    """Run a server with an empty bucket and its files in `folder`; end each daemon by its process id afterwards.
 
     Raises:
-        RuntimeError: a daemon ended or did not answer in time; the message has the end of its log.
+        RuntimeError: a daemon exited or did not answer in time; the message has the end of its log.
     """
     cluster = _Cluster(folder)
     with ExitStack() as ended:

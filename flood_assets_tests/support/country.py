@@ -1,4 +1,4 @@
-"""A simulated country in a process of its own: its clock, its faults, and how a lake compares with its truth."""
+"""Run a simulated country in a process of its own, control its clock and faults, and compare lakes with its truth."""
 
 import io
 import json
@@ -24,14 +24,14 @@ KEY = ["measure_id", "date_time"]
 
 @dataclass(frozen=True)
 class Difference:
-    """How a lake's retained day differs from what the API shows of it.
+    """Difference between a lake's retained day and the API.
 
     Attributes:
         rows: readings in the lake.
-        missing: readings that the API shows and the lake has not.
-        wrong: readings whose value is another one.
-        extra: readings that the lake has and the API does not show.
-        twice: rows too many of one measure and time.
+        missing: readings that the API shows and the lake lacks.
+        wrong: readings with a different value.
+        extra: readings in the lake that the API does not show.
+        twice: duplicate rows of one measure and time.
     """
 
     rows: int
@@ -46,7 +46,7 @@ class Difference:
 
 
 class Country:
-    """The server's control endpoints."""
+    """Client of the server's control endpoints."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -59,14 +59,14 @@ class Country:
         self._put("faults", json.dumps(faults).encode())
 
     def take_requests(self) -> int:
-        """How many requests there were since the last call."""
+        """Return the number of requests since the last call."""
         with urlopen(f"{self._control}/stats") as answer:
             counted = sum(endpoint["requests"] for endpoint in json.load(answer).values())
         self._put("reset")
         return counted
 
     def compare(self, lake: Lake, now: datetime) -> Difference:
-        """How the lake differs from the truth of the day before the clock's time, which must be `now`."""
+        """Compare the lake with the truth of the day before the clock's time, which must be `now`."""
         shown, held = self._truth(now), _held(lake, now)
         distinct = len(held.group_by(KEY).aggregate([]))
         both = shown.join(held, KEY, join_type="inner")
@@ -106,7 +106,7 @@ def _held(lake: Lake, now: datetime) -> pa.Table:
 
 
 def _comparable(values: Sequence[str | float | None]) -> pa.Array:
-    """Values so that equal ones are equal texts: a number however it is written, several in whichever order."""
+    """Normalise values so that equal ones are equal texts, whatever the number format or the order of several."""
     return pa.array(
         [
             None if value is None or value == "" else "|".join(sorted(map(_number, str(value).split("|"))))
@@ -125,7 +125,7 @@ def _number(text: str) -> str:
 
 @contextmanager
 def simulated_country(stations: int, seed: int = 1) -> Iterator[Country]:
-    """The simulator, started on a free port and ended with the context."""
+    """Start the simulator on a free port; end it with the context."""
     command = [sys.executable, "-m", "flood_assets.simulator", "--port", "0"]
     with subprocess.Popen(
         [*command, "--stations", str(stations), "--seed", str(seed)], stdout=subprocess.PIPE, text=True

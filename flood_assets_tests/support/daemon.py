@@ -1,4 +1,4 @@
-"""Dagster's daemon, one turn of its loops at a time, at a moment that is set: its own code and its own settings.
+"""Run Dagster's daemon one loop iteration at a time, at a given moment, with its own code and settings.
 
 Runs happen in this process, when they are launched. Dagster's clock, the project's (`FLOOD_NOW`) and that of the API
 stand at the same moment, so that what Dagster records is as old as it says. The daemon's functions are Dagster's
@@ -34,7 +34,7 @@ LAUNCHER = {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "cla
 
 @contextmanager
 def set_environment(**values: str) -> Iterator[None]:
-    """The variables as given, and afterwards as they were."""
+    """Set environment variables; restore them afterwards."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -48,7 +48,7 @@ def set_environment(**values: str) -> Iterator[None]:
 
 
 class Daemon:
-    """The daemon's loops over one workspace. What a daemon remembers between turns goes with `restart`."""
+    """Loops of the daemon over one workspace. `restart` drops what a daemon keeps in memory between turns."""
 
     def __init__(self, workspace: WorkspaceProcessContext, set_clock: Callable[[datetime], object]) -> None:
         self.workspace = workspace
@@ -57,7 +57,7 @@ class Daemon:
         self.restart()
 
     def restart(self) -> None:
-        """Another daemon over the same records."""
+        """Start another daemon over the same records."""
         self.iterations: dict = {}
         self.coordinator = QueuedRunCoordinatorDaemon(interval_seconds=1)
         self.consumer = EventLogConsumerDaemon()
@@ -90,13 +90,13 @@ class Daemon:
             self.queue()
 
     def retries(self, moment: datetime) -> None:
-        """Launch runs again whose process died."""
+        """Relaunch runs whose process died."""
         with self.at(moment):
             list(self.consumer.run_iteration(self.workspace))
             self.queue()
 
     def queue(self) -> None:
-        """Launch what is queued, as far as the pools let it; each run has ended before the next turn."""
+        """Launch queued runs as far as the pools allow; each run ends before the next turn."""
         before = None
         while (waiting := self.waiting()) and waiting != before:
             before = waiting
@@ -107,7 +107,7 @@ class Daemon:
         return self.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
 
     def runs(self) -> list[dg.DagsterRun]:
-        """The oldest first."""
+        """Return the runs, oldest first."""
         return self.instance.get_runs()[::-1]
 
 
@@ -120,7 +120,7 @@ def open_daemon(
     *,
     module: str = "flood_assets.definitions",
 ) -> Iterator[Daemon]:
-    """A daemon with the settings of `dagster_home` and its records in a folder, over an API and a lake.
+    """Open a daemon with the settings of `dagster_home` and its records in a folder, over an API and a lake.
 
     Args:
         home: where Dagster keeps its records; made when it is not there.

@@ -1,4 +1,4 @@
-"""What tests of a source in trouble share: a small country that can go away, and what must hold at each moment.
+"""Shared parts of source-fault tests: a small country that can go away, and the invariants of each run.
 
 `Trial` looks at the lake before and after a run. The oracle is the simulator's own truth: what the API would show now.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.ea.http import RetryPolicy
 from flood_assets.lake import watermarks
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
@@ -28,16 +28,16 @@ Rows = dict[Key, str | float | None]
 
 @pytest.fixture
 def waits(monkeypatch) -> list[float]:
-    """How long the client waited between its tries: nothing is really slept."""
+    """Record the client's waits between retries; nothing really sleeps."""
     waited: list[float] = []
-    defaults = FloodMonitoringApi.__init__.__kwdefaults__
+    defaults = RetryPolicy.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "sleep", waited.append)
     monkeypatch.setitem(defaults, "jitter", lambda: 0.5)
     return waited
 
 
 def same_value(held: str | float | None, shown: str) -> bool:
-    """Whether a stored value is the one that the API shows as text; of several the order says nothing."""
+    """Return True if a stored value equals the API's text; the order of several values does not matter."""
     if "|" in shown:
         numbers = sorted(map(float, shown.split("|")))
         return held == numbers[0] == numbers[-1] or sorted(map(float, str(held).split("|"))) == numbers
@@ -46,10 +46,10 @@ def same_value(held: str | float | None, shown: str) -> bool:
 
 @dataclass
 class Trial:
-    """One place, and what it is asked about.
+    """One place and the checks on it.
 
     Attributes:
-        shown: of each reading the values that the API has shown at any moment of this trial.
+        shown: per reading, the values that the API has shown at any moment of this trial.
     """
 
     place: Place
@@ -62,12 +62,12 @@ class Trial:
     # -- the oracle
 
     def truth(self) -> dict[Key, str]:
-        """What the API would show now of the retained day."""
+        """Return the retained day as the API would show it now."""
         rows = self.place.server.truth(self.place.now - DAY, self.place.now)
         return {(row.measure, row.time): row.value for row in rows}
 
     def observe(self) -> None:
-        """Take note of what there is before a run."""
+        """Record the state before a run."""
         for key, value in self.truth().items():
             self.shown.setdefault(key, set()).add(value)
         self.before, self.marked = self.rows(), self.watermarks()
@@ -75,7 +75,7 @@ class Trial:
     # -- the lake
 
     def rows(self) -> Rows:
-        """What a reader is given now; fails where a window cannot be read or holds a reading twice."""
+        """Return the rows a reader gets now; fail if a window is unreadable or holds a duplicate."""
         table = self.place.lake.read(READINGS, now=self.place.now)
         ids, times, values, raws = (
             table[name].to_pylist() for name in ("measure_id", "date_time", "value", "raw_value")
@@ -92,7 +92,7 @@ class Trial:
         return {row["measure_id"]: row["newest"] for row in known.rows.to_pylist()} if known else {}
 
     def files(self) -> dict[str, bytes]:
-        """All that is stored, byte by byte, but for the note whose readings these are."""
+        """Return the bytes of all stored objects except the lake's identity."""
         folder = folder_of(self.place)
         return {
             str(path.relative_to(folder)): path.read_bytes()
@@ -103,7 +103,7 @@ class Trial:
     # -- what must hold
 
     def nothing_made_up_or_lost(self) -> None:
-        """Each row is one that the API showed, with a value that it showed, and none that was there is gone."""
+        """Assert that every row and value was shown by the API, and that no earlier row is gone."""
         held = self.rows()
         for (measure, at), value in held.items():
             origin = measure.removesuffix(STRANGER.decode())
@@ -113,10 +113,10 @@ class Trial:
         assert {key for key in self.before if key[1] > edge} <= held.keys()
         for table in (STATIONS, MEASURES):
             newest = self.place.lake.newest_snapshot(table, self.place.now)
-            assert newest is None or len(newest) == len(self.listed(table)), "a shorter list was believed"
+            assert newest is None or len(newest) == len(self.listed(table)), "a shorter list was accepted"
 
     def listed(self, table: Table) -> list[str]:
-        """The stations or measures that the API lists."""
+        """Return the stations or measures that the API lists."""
         blocks = list(self.place.server.simulator.blocks)
         stations = [(block, station) for block in blocks for station in block.stations]
         if table is STATIONS:
@@ -124,8 +124,7 @@ class Trial:
         return [measure.notation for block, station in stations for measure in block.listed(station)]
 
     def no_watermark_hides_anything(self) -> None:
-        """Of a measure whose watermark has moved, all that the API shows between the old watermark and the new is
-        stored."""
+        """Assert that all readings between a measure's old and new watermark are stored."""
         held, now = self.rows(), self.watermarks()
         hidden = [
             (measure, at)
@@ -137,7 +136,7 @@ class Trial:
         assert all(now[measure] >= at for measure, at in self.marked.items() if measure in now)
 
     def equals_truth(self, *, values: bool = True) -> None:
-        """The lake holds what the API shows, and no more; strangers apart, which it showed in a fault."""
+        """Assert that the lake equals the API, except for measures shown only during a fault."""
         truth = self.truth()
         held = {key: value for key, value in self.rows().items() if not key[0].endswith(STRANGER.decode())}
         assert held.keys() == truth.keys(), (
@@ -148,18 +147,18 @@ class Trial:
 
 
 def folder_of(place: Place) -> Path:
-    """Where a local lake is."""
+    """Return the folder of a local lake."""
     return Path(place.lake_url.removeprefix("file://"))
 
 
 def copied(lake: Path, place: Place) -> Place:
-    """The place with a copy of a lake that was filled once for many tests."""
+    """Return the place with a copy of a lake that was filled once for many tests."""
     shutil.copytree(lake, folder_of(place), dirs_exist_ok=True)
     return place
 
 
 def small_country() -> Server:
-    """A dozen stations with some two dozen measures."""
+    """Return a dozen stations with some two dozen measures."""
     return Server(Simulator(stations=12, seed=1))
 
 
@@ -171,7 +170,7 @@ def country() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def full(country, tmp_path_factory) -> Path:
-    """A lake after its first tick at NOW."""
+    """Return a lake after its first tick at NOW."""
     with dg.DagsterInstance.ephemeral() as instance:
         place = Place(country, tmp_path_factory.mktemp("full").as_uri(), instance)
         assert place.tick(snapshot=True).success

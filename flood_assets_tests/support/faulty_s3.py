@@ -1,4 +1,4 @@
-"""A store that fails on demand: a proxy in front of an S3 server that spoils chosen requests and forwards the rest.
+"""Proxy in front of an S3 server that fails chosen requests and forwards the rest.
 
     with in_front_of(s3_server) as proxy:
         proxy.on("PUT", "readings/.*hour=09", times=2).answers(503, "SlowDown")
@@ -30,7 +30,7 @@ Spoil = Callable[["_Request"], None]
 
 @dataclass
 class Fault:
-    """What happens to some requests. The last methods say what; until one was called, they are only counted."""
+    """Fault of some requests. The last methods choose it; until one is called, requests are only counted."""
 
     method: str
     pattern: re.Pattern[str]
@@ -40,39 +40,39 @@ class Fault:
     spoil: Spoil | None = None
 
     def answers(self, status: int, code: str) -> "Fault":
-        """An error of S3's instead of the answer; the request is not carried out."""
+        """Answer with an S3 error; the request is not carried out."""
         return self._does(lambda request: request.refuse(status, code))
 
     def says(self, status: int, body: str) -> "Fault":
-        """Another answer instead; the request is not carried out."""
+        """Send another answer; the request is not carried out."""
         return self._does(lambda request: request.say(status, body))
 
     def answers_after(self, status: int, code: str) -> "Fault":
-        """The same, although the request is carried out."""
+        """Answer with an S3 error after the request was carried out."""
         return self._does(lambda request: (request.forward(), request.refuse(status, code)))
 
     def resets(self) -> "Fault":
-        """The connection breaks before the request is carried out."""
+        """Reset the connection before the request is carried out."""
         return self._does(lambda request: request.reset())
 
     def resets_after(self) -> "Fault":
-        """The connection breaks before the answer, but the request was carried out."""
+        """Reset the connection after the request was carried out, before the answer."""
         return self._does(lambda request: (request.forward(), request.reset()))
 
     def stalls(self) -> "Fault":
-        """Nothing is answered as long as the proxy lives."""
+        """Send no answer while the proxy runs."""
         return self._does(lambda request: request.stall())
 
     def stalls_in_body(self) -> "Fault":
-        """Half of the answer's body comes, and then nothing."""
+        """Send half of the answer's body, then nothing."""
         return self._does(lambda request: (request.give(request.forward(), half=True), request.stall()))
 
     def breaks_in_body(self) -> "Fault":
-        """Half of the answer's body comes, and then the connection breaks."""
+        """Send half of the answer's body, then reset the connection."""
         return self._does(lambda request: (request.give(request.forward(), half=True), request.reset()))
 
     def waits_for(self, work: Callable[[], object]) -> "Fault":
-        """Something else happens first; then the request is carried out as it is."""
+        """Run a callback first, then carry out the request as it is."""
         return self._does(lambda request: (work(), request.give(request.forward())))
 
     def _does(self, spoil: Spoil) -> "Fault":
@@ -82,12 +82,12 @@ class Fault:
 
 @dataclass
 class Proxy:
-    """A running proxy.
+    """Running proxy.
 
     Attributes:
         behind: the server that requests are forwarded to.
         server: the same by the proxy's address, to be given to `Lake.open`.
-        asked: method and path with query of every request, in the order in which they came.
+        asked: method and path with query of every request, in order of arrival.
     """
 
     behind: S3Server
@@ -98,7 +98,7 @@ class Proxy:
     _closing: threading.Event = field(default_factory=threading.Event)
 
     def on(self, method: str, pattern: str = "", *, after: int = 0, times: int | None = None) -> Fault:
-        """A fault of the requests that fit, but for the first `after`; for ever, or so many times."""
+        """Add a fault for matching requests after the first `after` ones, `times` times or for ever."""
         fault = Fault(method, re.compile(pattern), after, times)
         with self._lock:
             self._faults.append(fault)
@@ -110,7 +110,7 @@ class Proxy:
             self._faults.clear()
 
     def count(self, method: str, pattern: str = "") -> int:
-        """How many such requests came."""
+        """Count the matching requests."""
         return sum(line.startswith(f"{method} ") and re.search(pattern, line) is not None for line in self.asked)
 
     def _spoil_of(self, method: str, path: str) -> Spoil | None:
@@ -128,7 +128,7 @@ class Proxy:
 
 @contextmanager
 def in_front_of(server: S3Server) -> Iterator[Proxy]:
-    """A proxy on a free port of this machine."""
+    """Run a proxy on a free port."""
     upstream = urlsplit(server.endpoint_url).netloc
 
     class Request(_Request):

@@ -1,8 +1,8 @@
-"""Runs in processes of their own, so that they can be killed, and meet each other.
+"""Run commands in forked processes, so that they can be killed and run concurrently.
 
 Starting Python and Dagster takes seconds, so one process (`python -m flood_assets_tests.support.forked`) imports all
-that a run needs and forks one child for each, before anything has started a thread. A child does what `flood-assets
-refresh` does, word for word. Orders come as lines of JSON on stdin, and each is answered with one line on stdout;
+that a run needs and forks one child for each, before any thread starts. A child does exactly what `flood-assets
+refresh` does. Orders are lines of JSON on stdin, each answered with one line on stdout;
 `Forker` is the tests' side of it.
 """
 
@@ -35,7 +35,7 @@ PATIENCE_S = 600
 
 @dataclass(frozen=True)
 class Kill:
-    """When a run is killed: after some seconds, or at the n-th object that it writes or deletes."""
+    """Moment to kill a run: after some seconds, or at the n-th object that it writes or deletes."""
 
     after_s: float | None = None
     at_object: int | None = None
@@ -44,7 +44,7 @@ class Kill:
 
 @dataclass(frozen=True)
 class Pace:
-    """A clock that every process reads alike: at `time.monotonic()` of `started` it is `moment`; `speed` times real."""
+    """Clock shared by all processes: at `time.monotonic()` of `started` it is `moment`; `speed` times real."""
 
     moment: datetime
     started: float
@@ -56,16 +56,16 @@ class Pace:
 
 @dataclass(frozen=True)
 class Order:
-    """One process: what it does, with which settings, and when it is killed.
+    """Order for one process: its work, settings and kill.
 
     Attributes:
         work: a command of `flood-assets`, or a reader of `READERS`, which reads until all others have ended.
         environ: settings, on top of this machine's without ours.
-        kill: when it is killed, if it is.
+        kill: moment to kill it, if any.
         pace: its clock, instead of FLOOD_NOW.
-        offset_s: by how much its clock is wrong.
-        times: how often it does so, one after the other.
-        slow_s: how long the store takes at most for a write, so that those of several runs overlap.
+        offset_s: error of its clock.
+        times: number of repetitions.
+        slow_s: longest time the store takes for a write, so that writes of several runs overlap.
     """
 
     work: str
@@ -79,7 +79,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code, negative for a signal; seconds it took; objects it touched; what it said."""
+    """End of a process: its exit code, negative for a signal; seconds it took; objects it touched; what it said."""
 
     work: str
     code: int
@@ -93,19 +93,19 @@ class Ended:
 
     @property
     def failed(self) -> set[str]:
-        """Steps and checks that failed, but for checks that judge the gauges, the past and the cleanup's delay."""
+        """Return the failed steps and checks, except checks of the gauges, the past and the cleanup's delay."""
         found = set(re.findall(r"^(?:check )?(\S+)(?: of \S+)? failed:", self.said, re.MULTILINE))
         return (found - _JUDGING) or ({f"exit code {self.code}"} if self.code not in {0, 1} else set())
 
 
 class Forker:
-    """The tests' side: gives orders and waits until all their processes have ended."""
+    """Client that gives orders and waits until all processes have ended."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def run(self, *orders: Order) -> list[Ended]:
-        """All of them at once."""
+        """Run all orders at once."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps([asdict(order) for order in orders], default=str) + "\n")
@@ -117,7 +117,7 @@ class Forker:
 
 @contextmanager
 def forker(environ: Mapping[str, str]) -> Iterator[Forker]:
-    """A process that has imported everything and waits for orders."""
+    """Start a process that has imported everything and waits for orders."""
     with subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
@@ -167,7 +167,7 @@ class _Child:
     ended: dict[str, Any] | None = None
 
     def look(self) -> bool:
-        """Whether it has ended; killed when it is time."""
+        """Return True if it has ended; kill it when it is time."""
         if self.ended is None:
             now = time.monotonic()
             if (self.kill_at is not None and now >= self.kill_at) or now > self.started + PATIENCE_S:
@@ -252,7 +252,7 @@ def _command(name: Any) -> int:
 
 
 def _wait_for_no_retry() -> None:
-    """A step that failed is tried again after ten seconds; nobody has to wait for that here."""
+    """Retry failed steps at once instead of after ten seconds."""
     from dagster._core.execution.plan import active  # noqa: PLC0415
 
     waited: list[float] = []
@@ -305,7 +305,7 @@ def _count_objects(count: Path, kill: Mapping[str, Any], slow_s: float) -> None:
 
 
 def _reading(over: Path, look: Callable[[datetime], dict[datetime, int]]) -> int:
-    """Look again and again: no error, no window that was there gone, no settled window with fewer rows than before.
+    """Read repeatedly: no error, no window disappears, no settled window loses rows.
 
     Args:
         over: the file that says that the writers have ended; one more look is taken then.
@@ -320,7 +320,7 @@ def _reading(over: Path, look: Callable[[datetime], dict[datetime, int]]) -> int
         last = over.exists()
         now = settings.now()
         found = look(now)
-        # Windows that the cutoff crosses, or is about to, lose rows by right.
+        # Windows that contain the cutoff, or soon will, lose rows correctly.
         settled = {window: rows for window, rows in before.items() if window > cutoff(now) + WINDOW}
         assert settled.keys() <= found.keys(), f"windows vanished: {sorted(settled.keys() - found.keys())}"
         fewer = {window: (rows, found[window]) for window, rows in settled.items() if found[window] < rows}
@@ -332,7 +332,7 @@ def _reading(over: Path, look: Callable[[datetime], dict[datetime, int]]) -> int
 
 
 def _by_window(table: Any) -> dict[datetime, int]:
-    """Rows by hour of `date_time`; a key that is there twice is an error."""
+    """Count rows by hour of `date_time`; raise on a duplicate key."""
     import pyarrow.compute as pc  # noqa: PLC0415
 
     keys = table.select(["measure_id", "date_time"])
@@ -342,7 +342,7 @@ def _by_window(table: Any) -> dict[datetime, int]:
 
 
 def _read_lake(over: Path) -> int:
-    """`Lake.read` of every column."""
+    """Read every column with `Lake.read`."""
     from flood_assets.defs.resources import LakeResource  # noqa: PLC0415
     from flood_assets.schemas import READINGS  # noqa: PLC0415
 
@@ -358,7 +358,7 @@ def _read_notebook(over: Path) -> int:
 
 
 def _read_pyarrow(over: Path) -> int:
-    """The folder as pyarrow's datasets see it: every file that does not start with a dot or an underscore."""
+    """Read the folder with pyarrow's datasets: every file that does not start with a dot or an underscore."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.dataset as ds  # noqa: PLC0415
 
@@ -382,7 +382,7 @@ def _read_pyarrow(over: Path) -> int:
 
 
 def _read_duckdb(over: Path) -> int:
-    """The README's query, of the windows that stay."""
+    """Run the README's query on the windows that stay."""
     import duckdb  # noqa: PLC0415
 
     from flood_assets.partitions import WINDOW, cutoff, windows_between  # noqa: PLC0415

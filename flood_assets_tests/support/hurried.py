@@ -1,4 +1,4 @@
-"""The project's definitions, with one difference: the pauses before another try pass at once.
+"""Project definitions whose retries do not wait.
 
 For proofs over days of simulated time, in which an API that is away for hours would cost hours.
 """
@@ -12,18 +12,21 @@ from unittest.mock import patch
 from flood_assets.definitions import build_defs
 from flood_assets.defs.resources import Clock, Source
 from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.ea.http import RetryPolicy
 
 
 class HurriedSource(Source):
-    """The API, asked again without a pause."""
+    """Source that retries without a pause."""
 
     def open(self, clock: Clock) -> FloodMonitoringApi:
-        return FloodMonitoringApi(self.base_url, now=clock.now, read_timeout=10, sleep=lambda _: None)
+        return FloodMonitoringApi(
+            self.base_url, now=clock.now, retry=RetryPolicy(read_timeout=10, sleep=lambda _: None)
+        )
 
 
 @contextmanager
 def hurried_steps() -> Iterator[None]:
-    """Steps that are tried again start at once."""
+    """Make retried steps start at once."""
     slept = 0.0
 
     def sleep(seconds: float) -> None:

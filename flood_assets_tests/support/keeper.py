@@ -1,7 +1,7 @@
-"""A lake, all that is done to it, and what must be true of it whatever was done.
+"""Keep a lake under test: perform operations on it and check its invariants.
 
 The keeper sees each object that is written and knows from `model` what the API showed, so that it can say of each
-window what it must hold. Between the model and the lake's bytes everything is real: parsing, planning, merging,
+window what it must hold. Between the model and the lake's bytes everything is real: parsing, planning, upserts,
 watermarks, retention, checks, and obstore on a folder or in memory, where PUTs are conditional as in a bucket.
 """
 
@@ -22,7 +22,7 @@ from obstore.store import MemoryStore
 from flood_assets.defs import checks
 from flood_assets.ea import fetch as fetching
 from flood_assets.errors import LakeError, SourceError
-from flood_assets.ingest import Batch, fetch, store
+from flood_assets.ingest import Batch, fetch
 from flood_assets.lake import watermarks
 from flood_assets.lake.bucket import Bucket
 from flood_assets.lake.lake import Lake
@@ -30,15 +30,16 @@ from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY, key_of, window_
 from flood_assets.lake.objects import Meta
 from flood_assets.lake.store import Patience, Store
 from flood_assets.ledger.account import take
-from flood_assets.partitions import cutoff, from_ms, is_expired, is_retained, retained_windows, to_ms, window_of
+from flood_assets.partitions import cutoff, from_ms, is_expired, retained_windows, to_ms, window_of
 from flood_assets.schemas import MEASURES, READINGS, TABLES
 from flood_assets_tests.support.model import FORGOTTEN, HOUR, MINUTE, QUIET, Api, Key, Source, Trouble, station_of
+from flood_assets_tests.support.retained import is_retained
 
 # -- what the lake must hold
 
 
 class Row(NamedTuple):
-    """A reading as it is stored; times in ms."""
+    """Stored reading; times in ms."""
 
     station: str | None
     value: float | None
@@ -50,13 +51,13 @@ class Row(NamedTuple):
 
 
 Window = dict[Key, Row]
-# In the place of a window: bytes that are none.
+# Stands for a window whose object is damaged.
 SPOILT: Window = {}
 
 
 @lru_cache(maxsize=10_000)
 def understood(text: str) -> tuple[float | None, str | None]:
-    """Value and raw value of what the API shows."""
+    """Return value and raw value of the API's text."""
     if not text:
         return None, None
     numbers = {float(part) for part in text.split("|")}
@@ -69,12 +70,12 @@ def _parts(raw: str | None) -> tuple[str, ...] | None:
 
 
 def alike(one: tuple[float | None, str | None], other: tuple[float | None, str | None]) -> bool:
-    """Whether two values say the same: the order of several says nothing."""
+    """Return True if two values are equal; the order of several does not matter."""
     return one[0] == other[0] and _parts(one[1]) == _parts(other[1])
 
 
 def merged(window: Window, rows: Mapping[Key, tuple], stations: Mapping[str, str]) -> Window:
-    """What a window holds after a fetch, row by row."""
+    """Upsert fetched rows into a window row by row: the expected result."""
     result = dict(window)
     for key, (value, raw, observed) in rows.items():
         old = window.get(key)
@@ -86,7 +87,7 @@ def merged(window: Window, rows: Mapping[Key, tuple], stations: Mapping[str, str
 
 
 def decoded(data: bytes) -> Window:
-    """The rows of a window's bytes, which are sorted and there once."""
+    """Decode a window's rows; assert that they are sorted and unique."""
     table = pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
     assert table.schema.names == READINGS.schema.names
     for name in ("date_time", "first_seen_at", "changed_at"):
@@ -105,7 +106,7 @@ class KilledError(Exception):
 
 
 class Witness:
-    """A store that shows the keeper each write, and in which something happens at one of them.
+    """Store that reports each write to the keeper and injects an event at one of them.
 
     Another run comes in between where that can happen to real ones: before each write.
     """
@@ -137,7 +138,7 @@ class Witness:
             self._happens(write, key)
 
     def _at_its_turn(self) -> bool:
-        """Whether it is the write at which something happens; another run happens here."""
+        """Return True at the write that has an event; an intervening run happens here."""
         if self._left is None:
             return False
         self._left -= 1
@@ -171,7 +172,7 @@ class Witness:
 
 @dataclass
 class Writer:
-    """Who writes, and what of the windows of readings it may make: a run with its batch, or an expiry."""
+    """Writer and the windows it may produce: a run with its batch, or an expiry."""
 
     now: datetime
     batch: Batch | None = None
@@ -181,7 +182,7 @@ class Writer:
     marked: bool = False
 
     def brings(self, batch: Batch, now: datetime) -> None:
-        """What it is about to merge; of several rows with one key the last one counts."""
+        """Set the rows to upsert; the last row of a key counts."""
         self.batch, self.now = batch, now
         for key, (value, raw, observed) in rows_of(batch.rows, "observed_at"):
             if is_retained(key[1], now):
@@ -206,7 +207,7 @@ def rows_of(rows: pa.Table, *more: str) -> Iterator[tuple[Key, tuple]]:
 
 @contextmanager
 def may_end(trouble: Trouble):
-    """Where a run may end before its time, as its trouble says; gives a list that is empty as long as it has not."""
+    """Run code that its trouble may end early; yield a list that stays empty until it has."""
     ended: list[Exception] = []
     expected = (KilledError,) if trouble.what.startswith("killed") else (LakeError,)
     if trouble.write is None or trouble.what not in {"killed", "killed after", "refused", "lost"}:
@@ -218,10 +219,10 @@ def may_end(trouble: Trouble):
 
 
 class Keeper:
-    """A lake, what is done to it, and what must be true of it.
+    """Lake under test with its operations and invariants.
 
     Attributes:
-        held: each window of readings that is stored, as the writes have left it; `SPOILT` where its bytes are none.
+        held: rows of each stored window of readings after the writes; `SPOILT` where the object is damaged.
         now: never goes back.
     """
 
@@ -245,7 +246,7 @@ class Keeper:
     # -- what is done
 
     def list_gauges(self) -> None:
-        """A snapshot of the measures."""
+        """Store a snapshot of the measures."""
         self.lake.put_snapshot(MEASURES, window_of(self.now), self.source.listed(self.now))
 
     def tick(self, trouble: Trouble = QUIET) -> Api:
@@ -255,7 +256,7 @@ class Keeper:
         return self._run((0, 24), trouble)
 
     def materialize(self, first: int, last: int, trouble: Trouble = QUIET) -> Api:
-        """Some of the 25 retained windows, as a person chooses them."""
+        """Materialize some of the 25 retained windows, as a person would."""
         return self._run((min(first, last), max(first, last)), trouble)
 
     def expire(self, trouble: Trouble = QUIET) -> None:
@@ -267,7 +268,7 @@ class Keeper:
             self._nothing_is_past_its_day()
 
     def check(self, trouble: Trouble = QUIET) -> None:
-        """What the asset checks do: they look into each window."""
+        """Decode every window, as the asset checks do."""
         whole = {window for window, rows in self.held.items() if rows is not SPOILT}
         with may_end(trouble) as ended:
             windows, _, _ = checks.examine(Lake(Witness(self.store, self, Writer(self.now), trouble)), self.now)
@@ -277,7 +278,7 @@ class Keeper:
             assert not any(rows is SPOILT for rows in self.held.values()), "damage was found"
 
     def in_between(self, what: str) -> None:
-        """Another run, a minute later, while one is under way."""
+        """Run once more, a minute later, while a run is in progress."""
         self.wait(MINUTE)
         {
             "tick": self.tick,
@@ -289,7 +290,7 @@ class Keeper:
         }[what]()
 
     def spoil(self, window: datetime, how: str) -> None:
-        """Damage a window's object; what is in it is lost."""
+        """Damage a window's object; its rows are lost."""
         key = key_of(READINGS, window)
         blob = self.store.get(key)
         data = blob.data.to_pybytes()
@@ -315,7 +316,7 @@ class Keeper:
     # -- what is seen of it
 
     def put(self, writer: Writer, key: str, data: bytes) -> None:
-        """An object was written: a window of readings holds exactly what it must."""
+        """Check a written object: a window of readings holds exactly the expected rows."""
         self._writes += 1
         if key == WATERMARKS_KEY and b"forgotten" not in pq.read_schema(io.BytesIO(data)).metadata:
             writer.marked = True
@@ -339,7 +340,7 @@ class Keeper:
         self.held[window] = new
 
     def deleted(self, writer: Writer, key: str) -> None:
-        """An object was deleted: of the readings nothing goes that is retained and whole."""
+        """Check a deleted object: no retained, undamaged readings may be deleted."""
         self._writes += 1
         window = window_of_key(READINGS, key)
         rows = self.held.pop(window, {})
@@ -350,7 +351,7 @@ class Keeper:
     # -- what must be true
 
     def check_everything(self) -> None:
-        """What is true at all times."""
+        """Check the invariants that hold at all times."""
         if self._looked_at == (self._writes, self.now):
             return  # nothing was written since
         self._looked_at = (self._writes, self.now)
@@ -364,7 +365,7 @@ class Keeper:
             self.the_ledger_counts_what_is_there()
 
     def the_ledger_counts_what_is_there(self) -> None:
-        """Each reading in its hour; what is missing has a cause, and nobody is blamed for a window that is damaged."""
+        """Check that the ledger counts each reading in its hour and gives each missing one the right cause."""
         spoilt = {w for w in retained_windows(self.now) if self.held.get(w) is SPOILT}
         account = take(self.lake, self.now)
         assert account.lost == spoilt
@@ -383,7 +384,7 @@ class Keeper:
             assert all(window_of(at) == window for _, at in rows)
 
     def readers_are_given_the_retained_rows(self) -> None:
-        """Of each window that is not damaged, by window and key, each once."""
+        """Check that readers get each retained row of undamaged windows once."""
         spoilt = {window for window, rows in self.held.items() if rows is SPOILT}
         retained = [w for w in retained_windows(self.now) if w not in spoilt]
         if spoilt & set(retained_windows(self.now)):
@@ -401,7 +402,7 @@ class Keeper:
         assert rows == expected
 
     def nothing_is_held_that_was_never_shown(self) -> None:
-        """Neither key nor value, and what is said of its history is what was seen when the API was asked."""
+        """Check that every key, value and history entry was shown by the API when it was asked."""
         for key, row in self.rows().items():
             if key[1] < self.now - FORGOTTEN:
                 continue
@@ -416,7 +417,7 @@ class Keeper:
                 assert (row.first_seen, row.previous) == (row.changed, None)
 
     def nothing_is_lost(self) -> None:
-        """What was there and is retained is there, but for windows that were damaged."""
+        """Check that no retained row has disappeared, except in damaged windows."""
         spoilt = {window for window, rows in self.held.items() if rows is SPOILT}
         self._excused |= spoilt
         there = {key for key in self.rows() if is_retained(key[1], self.now)}
@@ -437,7 +438,7 @@ class Keeper:
         self._are_there(hidden)
 
     def rows(self) -> Window:
-        """All rows that can be read."""
+        """Return all readable rows."""
         return {key: row for rows in self.held.values() for key, row in rows.items()}
 
     def retained(self) -> dict[Key, tuple]:
@@ -474,17 +475,17 @@ class Keeper:
         alone = trouble.write is None or trouble.what in {"killed", "killed after", "refused", "lost", "twice"}
         with may_end(trouble) as ended:
             try:
-                fetched, batch, damaged = fetch(api, lake, windows, now)
+                batch = fetch(api, lake, windows, now)
             except SourceError:
-                # An API that has nothing to show of any gauge is not believed.
+                # An API that shows no readings of any gauge is suspect.
                 assert trouble.failing & {"latest", "today", "yesterday"} or not api.given
                 self.wait(max(api.end - self.now, timedelta()))
                 return api
             self.wait(max(api.end - self.now, timedelta()))
             self.asked_at |= {to_ms(moment) for moment in pc.unique(batch.rows["observed_at"]).to_pylist()}
             self._was_given(api, batch)
-            writer.brings(batch, self.now)
-            store(lake, batch, self.now)
+            writer.brings(batch, batch.now)
+            batch.store(lake)
         if ended:
             return api
         for window in writer.rows:
@@ -495,12 +496,12 @@ class Keeper:
             if windows is None:
                 inside = {w for w in retained_windows(now)[1:-1] if not is_expired(w, self.now)}
                 assert inside <= self.held.keys(), "a tick leaves no hole"
-            self._is_complete(api, fetched, writer, windows, spoilt - set(damaged))
+            self._is_complete(api, batch, writer, windows, spoilt - set(batch.damaged))
             self._asked(api, stored, spoilt, marked=marked, chosen=windows)
         return api
 
     def _was_given(self, api: Api, batch: Batch) -> None:
-        """Each row is one of an answer, and the last one of a key is of the answer that was asked for last."""
+        """Check that each row comes from an answer, and the last row of a key from the latest answer."""
         last = dict(rows_of(batch.rows))
         for key, found in last.items():
             moment = max(api.given[key])
@@ -509,12 +510,12 @@ class Keeper:
     def _is_complete(
         self,
         api: Api,
-        fetched: fetching.Fetched,
+        fetched: Batch,
         writer: Writer,
         windows: Sequence[datetime] | None,
         spoilt: set[datetime],
     ) -> None:
-        """Everything that was asked for is there, but for windows whose damage was found only while storing."""
+        """Check that everything requested is stored, except in windows found damaged while storing."""
 
         def due(keys: Iterable[Key], until: datetime = writer.now) -> set[Key]:
             return {
@@ -572,11 +573,11 @@ class Keeper:
             assert asked[0] == "latest"
 
     def rests(self) -> None:
-        """With nothing new asking ends: no measure jumps again and again."""
+        """Check that requests end when nothing is new: no measure is requested again and again."""
         for _ in range(2):
             self.tick()
         api = self.tick()
         future = any(key[1] > self.now for key in self.source.shown(self.now))
         spoilt = any(rows is SPOILT for rows in self.held.values())
-        # Of an API that has nothing to show at all the lake learns nothing, and asks again.
+        # From an API that shows nothing at all the lake learns nothing, and asks again.
         assert future or spoilt or not api.given or [what for what, _ in api.asked] == ["latest"]

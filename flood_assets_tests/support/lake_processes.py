@@ -34,7 +34,7 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def kill(url: str, rounds: int) -> None:
-    """Kill a writer again and again; each goes on where the last one was stopped, until two merges were completed."""
+    """Kill a writer again and again; each goes on where the last one was stopped, until two upserts have completed."""
     progress = Path(tempfile.mkdtemp()) / "progress"
     progress.write_text("0")
 
@@ -56,7 +56,7 @@ def kill(url: str, rounds: int) -> None:
 
 
 def together(url: str, writers: int, merges: int) -> None:
-    """Several writers, each with rows of its own in the same windows."""
+    """Run several writers, each with its own rows in the same windows."""
 
     def write(number: int) -> None:
         lake = Lake.open(url)
@@ -69,7 +69,7 @@ def together(url: str, writers: int, merges: int) -> None:
 
 
 def short(url: str, size: int) -> None:
-    """A writer that may not write files larger than `size`."""
+    """Run a writer that may not write files larger than `size`."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     Lake.open(url).upsert_readings(a_day(IDS), NOW, NOW)
 

@@ -1,4 +1,4 @@
-"""Rows to put into a lake, and ways to look at what is in it."""
+"""Make rows for a lake and inspect its contents."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -36,7 +36,7 @@ def values(lake: Lake, now: datetime = NOW) -> dict:
 
 
 def snapshot(table: Table, observed_at: datetime, *rows: dict) -> pa.Table:
-    """Rows of `stations` or `measures`, null where nothing is said."""
+    """Make rows of `stations` or `measures`; columns not given are null."""
     full = [{**dict.fromkeys(table.schema.names), **row, "observed_at": observed_at} for row in rows]
     return pa.Table.from_pylist(full, schema=table.schema)
 
@@ -62,12 +62,12 @@ def put_raw(lake: Lake, key: str, data: bytes) -> None:
 
 
 def keys(lake: Lake) -> list[str]:
-    """Every object of the lake, locks aside."""
+    """List every object of the lake except locks."""
     return [meta.key for meta in lake.store.list("") if not meta.key.startswith(".locks")]
 
 
 def a_day(measure_ids: list[str], now: datetime = NOW, value: float = 1.0) -> pa.Table:
-    """A reading of each measure at each retained quarter of an hour."""
+    """Make a reading of each measure at each retained quarter of an hour."""
     first = window_of(now) - 23 * HOUR
     times = [t for i in range(96) if (t := first + i * QUARTER) <= now]
     return fetched(*[(m, t, value) for m in measure_ids for t in times])

@@ -1,13 +1,14 @@
-"""Days to judge: readings, listed gauges and evidence, told in a few words."""
+"""Make days for the ledger: readings, listed gauges and evidence."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from flood_assets.grouping import Blocks
 from flood_assets.lake import watermarks
 from flood_assets.lake.parquet import schema_of
-from flood_assets.ledger.day import READ, Day
+from flood_assets.ledger.day import READ, Day, day_piece
 from flood_assets.schemas import MEASURES, READINGS, WATERMARKS
 
 NOW = datetime(2026, 11, 21, 9, 7, 30, tzinfo=UTC)
@@ -21,14 +22,14 @@ Row = tuple[datetime, datetime, str | None]
 
 
 def every(step: timedelta, *, phase: timedelta = timedelta(), now: datetime = NOW) -> list[datetime]:
-    """The moments of a day's rhythm that are retained at `now`."""
+    """Return the moments of a gauge's day that are retained at `now`."""
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) - DAY
     moments = (midnight + phase + i * step for i in range(2 * DAY // step))
     return [moment for moment in moments if now - DAY < moment <= now]
 
 
 def a_day(readings: Mapping[str, Iterable[datetime | Row]], listed: Mapping[str, int | None]) -> Day:
-    """A day of readings by measure (a moment alone was seen at once) and periods of the listed measures in seconds."""
+    """Return a day: readings by measure (a moment alone was seen at once), and listed periods in seconds."""
     rows = [
         (measure, *(row if isinstance(row, tuple) else (row, row, None)))
         for measure, given in readings.items()
@@ -56,9 +57,10 @@ def a_day(readings: Mapping[str, Iterable[datetime | Row]], listed: Mapping[str,
         for m, p in listed.items()
     ]
     plain = pa.Table.from_pylist(found, schema=schema_of(READINGS, READ))
-    return Day.of(
-        plain.cast(schema_of(READINGS, READ, coded=True)), pa.Table.from_pylist(gauges, schema=MEASURES.schema)
-    )
+    listed = pa.Table.from_pylist(gauges, schema=MEASURES.schema)
+    piece = day_piece(plain.cast(schema_of(READINGS, READ, coded=True)))
+    blocks = Blocks.of([piece], listed["measure_id"].combine_chunks())
+    return Day.of(blocks.measures, blocks.block(0, len(blocks.measures)), listed)
 
 
 def marked(as_of: datetime, newest: Mapping[str, datetime], asked: watermarks.Asked) -> watermarks.Watermarks:

@@ -1,6 +1,6 @@
-"""A model of the source: gauges with habits, an API that shows what has arrived, and what goes wrong at a run.
+"""Model the source: gauges with habits, an API that shows what has arrived, and the trouble of a run.
 
-It knows what the API showed at each moment. The lake's side of it is in `keeper`.
+It knows what the API showed at each moment; `keeper` checks the lake.
 """
 
 import random
@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import pyarrow as pa
 
 from flood_assets.ea import parse
-from flood_assets.ea.client import Answer, NotFoundError
+from flood_assets.ea.client import Answer
+from flood_assets.ea.http import NotFoundError
 from flood_assets.errors import SourceError
 from flood_assets.schemas import MEASURES
 
@@ -30,20 +31,20 @@ Key = tuple[str, datetime]
 
 @dataclass(frozen=True)
 class Gauge:
-    """How one measure reports.
+    """Reporting habits of one measure.
 
     Attributes:
         step: seconds between readings; None for an event gauge.
-        nominal: what the snapshot says of it; 0 where the snapshot does not know the measure.
+        nominal: its period in the snapshot; 0 if the snapshot does not list the measure.
         delay: minutes from reading to arrival.
         batch: minutes between uploads; 0 when each reading comes by itself.
         gaps: how often, of 10, a reading is skipped.
         silent: hours after the start at which it falls silent for a while, and for how long.
         opens: hours after the start of its first reading.
-        ahead: minutes by which its clock is wrong.
+        ahead: minutes by which its clock is ahead.
         disorder: up to how many minutes later single readings arrive; 0 when they arrive in order of their time.
-        corrections: whether values are corrected afterwards.
-        odd: whether some readings have no value, two, or other text.
+        corrections: true if values are corrected afterwards.
+        odd: true if some readings have no value, two values, or other text.
     """
 
     step: int | None = 900
@@ -60,7 +61,7 @@ class Gauge:
     seed: int = 0
 
     def readings(self, start: datetime) -> Iterator[tuple[datetime, datetime, dict[datetime, str]]]:
-        """Without end: by when it is known, the time of each reading, and what is shown of it from when on."""
+        """Yield readings without end: arrival, time, and the texts shown with their start."""
         chance = random.Random(self.seed)
         midnight = datetime.combine((start - HISTORY).date(), time(), tzinfo=UTC)
         at = midnight + chance.randrange(4) * timedelta(seconds=1)
@@ -90,12 +91,12 @@ class Gauge:
 
 
 class Source:
-    """Of each reading all that the API ever shows of it, and from when on. Forgets what no request can reach."""
+    """Everything the API ever shows of each reading, with its start. Forgets what no request can reach."""
 
     def __init__(self, start: datetime = LONG_AGO, gauges: Iterable[Gauge] = ()) -> None:
         self.start = start
         self.gauges: dict[str, Gauge] = {}
-        # What came between a regular gauge's readings by a person's hand: its rhythm does not tell of it.
+        # A manual reading between a regular gauge's readings; its reporting interval does not predict it.
         self.stragglers: set[Key] = set()
         self._shown: dict[Key, list[tuple[datetime, str]]] = {}
         self._coming: dict[str, Iterator] = {}
@@ -107,7 +108,7 @@ class Source:
             self.add(gauge)
 
     def add(self, gauge: Gauge, start: datetime | None = None, *, since: datetime = LONG_AGO) -> str:
-        """One gauge more; nothing of it was shown before `since`."""
+        """Add a gauge, shown from `since` on."""
         name = f"m{len(self.gauges)}"
         self._since[name] = since
         self.gauges[name] = gauge
@@ -116,11 +117,11 @@ class Source:
         return name
 
     def silence(self, measure: str, until: datetime) -> None:
-        """From now on, and for as long as nobody knows better, it has nothing to say."""
+        """Silence a gauge from now on."""
         self._silent[measure] = until
 
     def until(self, now: datetime) -> None:
-        """Know what arrives until a while after `now`."""
+        """Generate arrivals until a while after `now`."""
         for name, coming in self._coming.items():
             while self._next[name][0] <= now + AHEAD:
                 by, at, shown = self._next[name]
@@ -133,14 +134,14 @@ class Source:
             self._by_measure = None
 
     def publish(self, measure: str, at: datetime, moment: datetime, text: str) -> None:
-        """From `moment` on the reading of that time is shown with this text, until another is published."""
+        """Show a reading with this text from `moment` on, until another is published."""
         events = self._shown.setdefault((measure, at), [])
         events.append((moment, text))
         events.sort(key=lambda event: event[0])
         self._by_measure = None
 
     def text(self, key: Key, moment: datetime) -> str | None:
-        """What is shown of a reading at a moment; None before it has arrived."""
+        """Return the text shown for a reading at a moment; None before it has arrived."""
         found = None
         for since, text in self._shown.get(key, ()):
             if since <= moment:
@@ -148,13 +149,13 @@ class Source:
         return found
 
     def texts(self, key: Key, until: datetime, since: datetime = LONG_AGO) -> set[str]:
-        """All that was shown of a reading in a span of time, both ends included."""
+        """Return all texts shown for a reading in a span of time, both ends included."""
         events = self._shown.get(key, ())
         before = [text for moment, text in events if moment <= since][-1:]
         return {*before, *(text for moment, text in events if since < moment <= until)}
 
     def shown(self, moment: datetime) -> dict[Key, str]:
-        """All that is shown at a moment."""
+        """Return everything shown at a moment."""
         texts = {key: self.text(key, moment) for key in self._shown}
         return {key: text for key, text in texts.items() if text is not None}
 
@@ -162,7 +163,7 @@ class Source:
         return self._shown[key][0][0]
 
     def of(self, measure: str) -> list[Key]:
-        """Its readings, shown or to come, by their time."""
+        """Return a measure's readings, shown or to come, by time."""
         if self._by_measure is None:
             self._by_measure = defaultdict(list)
             for key in sorted(self._shown):
@@ -170,7 +171,7 @@ class Source:
         return self._by_measure.get(measure, [])
 
     def in_order(self, moment: datetime) -> set[Key]:
-        """The readings shown at a moment that arrived no later than those dated after them: a tick must find them."""
+        """Return the readings shown at a moment that arrived in order of time: a tick must find them."""
         found = set()
         for measure in self.gauges:
             soonest = None
@@ -182,7 +183,7 @@ class Source:
         return found
 
     def listed(self, now: datetime) -> pa.Table:
-        """The snapshot of measures."""
+        """Return the snapshot of measures."""
         rows = [
             {
                 **dict.fromkeys(MEASURES.schema.names),
@@ -203,13 +204,13 @@ def station_of(measure: str) -> str:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What a run meets.
+    """Trouble of one run.
 
     Attributes:
         pause: seconds that each of its requests takes, in which more arrives.
-        failing: what cannot be had: `latest`, `today`, `yesterday`, measures.
-        unknown: measures that the API says that it does not know.
-        empty: measures of which it gives nothing when asked by name.
+        failing: requests that fail: `latest`, `today`, `yesterday`, measures.
+        unknown: measures that the API answers with 404.
+        empty: measures that return no rows when requested by name.
         write: at which of its writes something happens, counted from 0; None when nothing does.
         what: what happens there. `killed`: the process ends before it. `killed after`: and after it. `refused`: the
             store says no. `lost`: it is done, and the store says no. `twice`: it is done, its answer is lost, and the
@@ -229,7 +230,7 @@ QUIET = Trouble()
 
 @dataclass
 class Api:
-    """The API at one run: each request sees what has arrived when it is sent.
+    """API during one run: each request sees what has arrived when it is sent.
 
     Requests for single measures are under way at once; so that a failure can be repeated, the time of each follows
     from its measure and not from the threads.
@@ -272,7 +273,7 @@ class Api:
         return self._answer((key for key in keys if self.source.arrival(key) <= moment), moment)
 
     def answered(self, measure: str) -> bool:
-        """Whether it can be asked for by name."""
+        """Return True if the measure can be requested by name."""
         return measure not in self.trouble.failing | self.trouble.unknown | self.trouble.empty
 
     def _sent(self, what: str, kind: str) -> datetime:

@@ -1,6 +1,6 @@
-"""What must hold of a lake whatever happened to its writers, against what the simulated API has shown.
+"""Check a lake against everything the simulated API has shown, whatever happened to its writers.
 
-`Witness` sees everything that the API shows; the functions say what is wrong with a lake, as text: empty is well.
+`Witness` records what the API shows; the functions return the faults of a lake as text, empty if there are none.
 """
 
 import os
@@ -34,7 +34,7 @@ Value = float | tuple[float, ...] | None
 
 @dataclass(frozen=True)
 class Held:
-    """A stored reading."""
+    """Stored reading."""
 
     value: Value
     previous: float | None
@@ -44,7 +44,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Store:
-    """Where a lake is, for this process and for others."""
+    """Location of a lake, for this process and others."""
 
     url: str
     s3: S3Server | None = None
@@ -67,7 +67,7 @@ def a_bucket(server: S3Server) -> Store:
 
 @contextmanager
 def restless_country(stations: int, seed: int, now: Callable[[], datetime]) -> Iterator[Server]:
-    """A country where one reading in forty is late and one in five is corrected: a day shows hundreds of each."""
+    """Make a country where one reading in forty is late and one in five is corrected: hundreds of each a day."""
     with pytest.MonkeyPatch.context() as patch:
         odd = {"_LATE": 0.0275, "_CORRECTED": 0.2275, "_DOUBLED": 0.2325, "_MISSING": 0.235, "_SPIKED": 0.236}
         for name, share in odd.items():
@@ -77,14 +77,14 @@ def restless_country(stations: int, seed: int, now: Callable[[], datetime]) -> I
 
 
 class Witness:
-    """Remembers every value that the API has shown since it was first asked."""
+    """Recorder of every value that the API has shown since it was first asked."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.shown: dict[Key, set[Value]] = defaultdict(set)
 
     def look(self, now: datetime) -> dict[Key, Value]:
-        """What it shows of the retained day at this moment of its clock, and a little of what is yet to come."""
+        """Return what it shows of the retained day at its present time, and a little of the future."""
         seen = {(row.measure, row.time): value_of(row.value) for row in self.server.truth(now - DAY, now + DAY)}
         for key, value in seen.items():
             self.shown[key].add(value)
@@ -92,7 +92,7 @@ class Witness:
 
 
 def value_of(text: str) -> Value:
-    """A value as the API writes it; several that are equal are one."""
+    """Format a value as the API writes it; several equal values are one."""
     parts = tuple(sorted(float(part) for part in text.split("|") if part))
     if len(set(parts)) > 1:
         return parts
@@ -100,7 +100,7 @@ def value_of(text: str) -> Value:
 
 
 def held(lake: Lake, now: datetime) -> dict[Key, Held]:
-    """What a reader is given; a key that is there twice fails."""
+    """Return the rows a reader gets; fail on a duplicate key."""
     rows = lake.read(READINGS, now=now).to_pylist()
     found = {
         (row["measure_id"], row["date_time"]): Held(
@@ -116,11 +116,11 @@ def held(lake: Lake, now: datetime) -> dict[Key, Held]:
 
 
 def unreadable(lake: Lake, known: set[StoredWindow] | None = None) -> str:
-    """Windows that cannot be decoded in every column, or whose keys are not sorted or not unique.
+    """Return windows with undecodable columns or with keys that are not sorted and unique.
 
     Args:
         lake: whose.
-        known: those that have been looked at before, which are passed over; those of now are added.
+        known: objects checked before, which are skipped; the present ones are added.
     """
     wrong = []
     known = set() if known is None else known
@@ -147,7 +147,7 @@ def unreadable(lake: Lake, known: set[StoredWindow] | None = None) -> str:
 
 
 def lost(before: Mapping[Key, Held], after: Mapping[Key, Held], edge: datetime) -> str:
-    """Readings dated after `edge` that were there and are not, or that went back to an older revision."""
+    """Return readings dated after `edge` that disappeared or went back to an older revision."""
     gone = [key for key in before if key[1] > edge and key not in after]
     back = [
         (key, before[key], after[key])
@@ -159,12 +159,12 @@ def lost(before: Mapping[Key, Held], after: Mapping[Key, Held], edge: datetime) 
 
 
 def invented(after: Mapping[Key, Held], witness: Witness) -> str:
-    """Readings that the API never showed with that value."""
+    """Return readings that the API never showed with that value."""
     return _said({"the API never showed": [(key, h) for key, h in after.items() if h.value not in witness.shown[key]]})
 
 
 def unlike(after: Mapping[Key, Held], truth: Mapping[Key, Value]) -> str:
-    """What differs from the truth."""
+    """Return the differences from the truth."""
     missing = [key for key in truth if key not in after]
     extra = [key for key in after if key not in truth]
     other = [(key, after[key], truth[key]) for key in truth.keys() & after.keys() if after[key].value != truth[key]]
@@ -172,7 +172,7 @@ def unlike(after: Mapping[Key, Held], truth: Mapping[Key, Value]) -> str:
 
 
 def behind(after: Mapping[Key, Held], truth: Mapping[Key, Value]) -> str:
-    """Of each measure the newest reading that the API shows, where that is not in the lake: what `latest` gives."""
+    """Return, per measure, the newest reading that `latest` shows and the lake lacks."""
     newest: dict[str, datetime] = {}
     for measure, moment in truth:
         newest[measure] = max(moment, newest.get(measure, moment))
@@ -180,8 +180,7 @@ def behind(after: Mapping[Key, Held], truth: Mapping[Key, Value]) -> str:
 
 
 def unjustified(lake: Lake, before: pa.Table | None, after: Mapping[Key, Held], truth: Mapping[Key, Value]) -> str:
-    """Watermarks that claim more than is stored: a watermark is the time of a reading that is there, and so are those
-    before it.
+    """Return watermarks that claim more than is stored: the reading at a watermark and all before it must be stored.
 
     Args:
         lake: whose watermarks.
@@ -210,12 +209,12 @@ def unjustified(lake: Lake, before: pa.Table | None, after: Mapping[Key, Held], 
 
 
 def past(lake: Lake, now: datetime) -> str:
-    """What is older than a day and still stored."""
+    """Return what is older than a day and still stored."""
     return _said({"expired": lake.expired(now), "rows past the cutoff": list(_older(lake, cutoff(now)))})
 
 
 def litter(lake: Lake) -> list[str]:
-    """Files of a folder that are neither windows nor the lake's own."""
+    """Return files of a folder that are neither windows nor the lake's own."""
     if not lake.store.local:
         return []
     folder = Path(lake.url.removeprefix("file://"))
@@ -237,7 +236,7 @@ def _said(found: Mapping[str, list[Any]]) -> str:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Forker]:
-    """The process that forks the runs, without settings of this machine's."""
+    """Start the process that forks the runs, without this machine's settings."""
     ours = ("FLOOD_", "DAGSTER_", "AWS_")
     with forker({name: value for name, value in os.environ.items() if not name.startswith(ours)}) as made:
         yield made

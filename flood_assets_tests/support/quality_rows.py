@@ -1,4 +1,4 @@
-"""Gauges and their readings, and the flags that they get."""
+"""Make gauges and their readings, and compute their flags."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ READING = READINGS.schema.field("date_time").type
 
 @dataclass(frozen=True)
 class Gauge:
-    """A measure as a snapshot describes it, and the stage scale of its station."""
+    """Measure as described by a snapshot, with the stage scale of its station."""
 
     parameter: str = "level"
     qualifier: str | None = "Stage"
@@ -69,12 +69,12 @@ def flags_of(
     at: Sequence[timedelta] | None = None,
     beside: Iterable[Gauge] = (),
 ) -> dict[str, list[int]]:
-    """The flags of one gauge's readings, by their column, as they follow `every` or lie `at` times after the start."""
+    """Return the flags of one gauge's readings by column; readings follow `every` or lie `at` times after the start."""
     times = [START + each for each in (at or [i * every for i in range(len(values))])]
     rows = readings([gauge.measure_id] * len(values), times, values)
     return quality.flags(rows, measures(gauge, *beside), stations(gauge, *beside)).to_pydict()
 
 
 def restless(count: int, around: float = 1.0, by: float = 0.001) -> list[float]:
-    """Values of which no two neighbours are equal, though nothing happens."""
+    """Return quiet values of which no two neighbours are equal."""
     return [around + (by if i % 2 else 0) for i in range(count)]

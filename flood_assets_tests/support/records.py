@@ -1,4 +1,4 @@
-"""What Dagster keeps on disk: the rows of every table of each of its databases, and every file under its home."""
+"""Measure what Dagster keeps on disk: rows of every table of its databases, and files under its home."""
 
 import sqlite3
 from collections import Counter
@@ -10,7 +10,7 @@ _NOT_RECORDS = ("sqlite_", "alembic_")
 
 
 def rows(home: Path) -> Counter[str]:
-    """How many rows each table has, by database and table; those of the runs' own databases together as `run`."""
+    """Count the rows of each table by database and table; the runs' own databases count together as `run`."""
     counted: Counter[str] = Counter()
     for database in home.rglob("*.db"):
         name = database.stem if database.stem in ("runs", "index", "schedules") else "run"
@@ -22,7 +22,7 @@ def rows(home: Path) -> Counter[str]:
 
 
 def files(home: Path) -> Counter[str]:
-    """How many bytes there are, by file; those of runs are one by kind, such as `history/runs/*.db`.
+    """Count bytes by file; files of runs are grouped by kind, such as `history/runs/*.db`.
 
     Folders count as a byte: an empty one that is left behind shows too.
     """
@@ -33,12 +33,12 @@ def files(home: Path) -> Counter[str]:
 
 
 def size(folder: Path) -> int:
-    """The bytes of all files under a folder."""
+    """Return the bytes of all files under a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _kind(path: Path) -> str:
-    """The path without what names a run or a step."""
+    """Return the path without run and step names."""
     parts = list(path.parts)
     if parts[0] == "storage" and len(parts) > 1:
         return "/".join(["storage", *(["*"] * (len(parts) - 1))])

@@ -1,4 +1,4 @@
-"""An S3 server for tests: moto's, on a free port of this machine, with one bucket. For any folder's conftest.
+"""Run moto's S3 server for tests on a free port, with one bucket. For any folder's conftest.
 
 from flood_assets_tests.support.s3 import s3_server  # noqa: F401 - a fixture
 """
@@ -19,7 +19,7 @@ REGION = "eu-west-2"
 
 @dataclass(frozen=True)
 class S3Server:
-    """A server, shaped like `dagster_aws.s3.S3Resource` so that it can be given to `Lake.open`."""
+    """Server with the attributes of `dagster_aws.s3.S3Resource`, to be passed to `Lake.open`."""
 
     endpoint_url: str
     region_name: str | None = REGION
@@ -33,7 +33,7 @@ class S3Server:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The same as environment variables."""
+        """Return the same as environment variables."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_DEFAULT_REGION": REGION,
@@ -42,7 +42,7 @@ class S3Server:
         }
 
     def client(self) -> Any:
-        """boto3's client, to look at the bucket from outside."""
+        """Return a boto3 client, to inspect the bucket from outside."""
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,

@@ -1,4 +1,4 @@
-"""moto's S3 server in a process of its own: `python -m flood_assets_tests.support.s3_process` prints its address.
+"""Run moto's S3 server as a process: `python -m flood_assets_tests.support.s3_process` prints its address.
 
 It answers one request at a time: with several threads moto looks at `If-Match` and writes a moment later, and two
 writers both win.
@@ -16,7 +16,7 @@ from flood_assets_tests.support.s3 import BUCKET, REGION, S3Server
 
 @contextmanager
 def s3_process() -> Iterator[S3Server]:
-    """A server with an empty bucket."""
+    """Start a server with an empty bucket."""
     with subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,

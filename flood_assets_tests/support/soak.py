@@ -1,4 +1,4 @@
-"""A soak: days of simulated life through Dagster's own daemon loops, the real jobs and a lake in a folder.
+"""Soak test: simulated days through Dagster's own daemon loops, the real jobs and a lake in a folder.
 
     python -m flood_assets_tests.support.soak --days 7 --stations 500 [--faults]
 
@@ -85,11 +85,11 @@ FAULT_TARGETS = ("", "latest", "date=", "since=", "/id/")
 
 @dataclass(frozen=True)
 class Setup:
-    """What is simulated.
+    """Settings of a soak.
 
     Attributes:
-        days: how many.
-        stations: how many.
+        days: number of days.
+        stations: number of stations.
         faulty_days: the days, counted from 1, that have faults at the source.
         seed: of the country and of the faults.
         hours: hours between the hours in which the daemon turns; 1 for every hour.
@@ -104,7 +104,7 @@ class Setup:
     minutes: Sequence[int] = BUSY_MINUTES
 
     def moments(self) -> Iterator[datetime]:
-        """When the daemon turns."""
+        """Return the moments at which the daemon turns."""
         hour = START + timedelta(hours=min(RECONCILE_HOURS) % self.hours)
         while hour < START + self.days * DAY:
             for minute in self.minutes:
@@ -120,7 +120,7 @@ class Setup:
 
 @dataclass
 class Day:
-    """What a simulated day came to.
+    """Result of a simulated day.
 
     Attributes:
         ticks: turns at which the 15-minute schedule launched runs.
@@ -129,7 +129,7 @@ class Day:
         unfinished_runs: of these, those that have not ended.
         failed_checks: results of checks that did not pass.
         requests: sent to the API.
-        checkpoints: how often the lake was compared with the truth.
+        checkpoints: number of comparisons of the lake with the truth.
         readings: in the lake at the last checkpoint.
         missing, wrong, extra, twice: readings at all checkpoints together, see `country.Difference`.
         unexplained: at all checkpoints together, readings that the ledger counts otherwise than the lake holds them,
@@ -167,7 +167,7 @@ class Day:
 
 
 class Soak:
-    """The life of a lake; `days` grows as it is lived."""
+    """Life of a lake; `days` grows with each simulated day."""
 
     def __init__(
         self, setup: Setup, folder: Path, country: Country, daemon: Daemon, say: Callable[[str], object]
@@ -191,7 +191,7 @@ class Soak:
         return Lake.open((self.folder / "lake").as_uri())
 
     def live(self) -> list[Day]:
-        """Live all days."""
+        """Simulate all days."""
         # A schedule has no ticks to make up for before the daemon first saw it.
         self.daemon.schedules(START - timedelta(minutes=1))
         today, began = Day(1), time.monotonic()
@@ -272,7 +272,7 @@ class Soak:
 
 
 def unexplained(lake: Lake, now: datetime) -> int:
-    """How far the ledger and the lake are apart right after a reconcile, in readings."""
+    """Count readings on which the ledger and the lake disagree right after a reconcile."""
     counts = take(lake, now).totals()
     rows = len(lake.read(READINGS, now=now, columns=["measure_id"]))
     causes = counts["silent"] + counts["not_due"] + counts["not_fetched"]
@@ -280,7 +280,7 @@ def unexplained(lake: Lake, now: datetime) -> int:
 
 
 def old_rows(lake: Lake, now: datetime) -> int:
-    """What a cleanup left: rows of readings that are older than a day, and windows of any table that have expired."""
+    """Count what a cleanup left: readings older than a day, and expired windows of any table."""
     edge, old = pa.scalar(cutoff(now), TIME), len(lake.expired(now))
     for stored in lake.windows(READINGS)[:2]:
         oldest = lake.load(READINGS, stored.key)
@@ -291,21 +291,21 @@ def old_rows(lake: Lake, now: datetime) -> int:
 
 
 def corrected_rows(lake: Lake, since: datetime, now: datetime) -> int:
-    """Readings whose value was replaced after a moment."""
+    """Count readings whose value was replaced after a moment."""
     rows = lake.read(READINGS, now=now, columns=["changed_at", "revision"])
     later = pc.greater(rows["changed_at"], pa.scalar(since, TIME))
     return pc.sum(pc.and_(later, pc.greater(rows["revision"], 0))).as_py() or 0
 
 
 def failed_checks(home: Path, run_ids: Sequence[str]) -> int:
-    """Results of the runs' checks that did not pass."""
+    """Return the results of the runs' checks that did not pass."""
     with closing(sqlite3.connect(home / "history" / "runs" / "index.db")) as connection:
         found = connection.execute("SELECT run_id FROM asset_check_executions WHERE execution_status = 'FAILED'")
         return sum(run in set(run_ids) for (run,) in found.fetchall())
 
 
 def memory() -> int:
-    """The resident memory of this process in bytes."""
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -316,7 +316,7 @@ HEADER = (
 
 
 def row_of(day: Day) -> str:
-    """A day as a line of the table."""
+    """Format a day as a row of the table."""
     cells = (
         day.number, day.ticks, day.runs, day.failed_runs, day.failed_checks, day.requests, day.checkpoints,
         f"{day.readings:,}", day.missing, day.wrong, day.extra, day.twice, day.unexplained, day.old, day.corrections,
@@ -327,13 +327,13 @@ def row_of(day: Day) -> str:
 
 
 def table_of(days: Sequence[Day]) -> str:
-    """The days as a table in Markdown."""
+    """Format the days as a Markdown table."""
     head = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
     return "\n".join(head + [row_of(day) for day in days])
 
 
 def broken_promises(setup: Setup, days: Sequence[Day]) -> list[str]:
-    """What was promised and not kept, in words; nothing when all was."""
+    """Return the broken promises in words; empty if all were kept."""
     broken = []
     for day in days:
         never = ["missing", "wrong", "extra", "twice", "unexplained", "old", "unfinished_runs"]
@@ -348,7 +348,7 @@ def broken_promises(setup: Setup, days: Sequence[Day]) -> list[str]:
 
 
 def grown(setup: Setup, days: Sequence[Day]) -> list[str]:
-    """What is larger on the last day than on the first on which it had its full size, in words.
+    """Return what is larger on the last day than on the first day of full size, in words.
 
     Memory and lake have theirs on the second day. Dagster's records have it when the first are old enough to be pruned;
     with faulty days they are not judged, because failures are kept for two weeks.
@@ -376,7 +376,7 @@ def _larger(first: Day, last: Day, name: str, tolerance: float) -> list[str]:
 
 
 def main() -> int:
-    """Read the command line, soak, and say what came of it."""
+    """Read the command line, run the soak and print the result."""
     parser = argparse.ArgumentParser(
         prog="python -m flood_assets_tests.support.soak", description=__doc__.partition("\n")[0]
     )
@@ -408,7 +408,7 @@ def main() -> int:
 
 @contextmanager
 def soaking(setup: Setup, folder: Path, say: Callable[[str], object]) -> Iterator[Soak]:
-    """A soak that is ready to be lived: country, lake and Dagster's records, all new."""
+    """Prepare a soak: a new country, lake and Dagster instance."""
     with simulated_country(setup.stations, setup.seed) as country, hurried_steps():
         lake = (folder / "lake").as_uri()
         with open_daemon(
@@ -419,7 +419,7 @@ def soaking(setup: Setup, folder: Path, say: Callable[[str], object]) -> Iterato
 
 @contextmanager
 def quiet(log: Path) -> Iterator[TextIO]:
-    """All that this process prints goes to a file, but for what is written to the given one."""
+    """Redirect everything this process prints to a file, except writes to the yielded one."""
     sys.stdout.flush()
     with log.open("w") as file, os.fdopen(os.dup(1), "w") as terminal:
         errors = os.dup(2)

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from flood_assets.defs.columns import column_schema
 from flood_assets.errors import FloodAssetsError
 from flood_assets.partitions import is_expired, partition_key, retained_windows, window_of, window_of_key
 from flood_assets.schemas import Table
@@ -101,6 +102,6 @@ def in_the_lake(table: Table, **more: Any) -> Callable[[Callable[..., Any]], dg.
         kinds={"python", "parquet"},
         code_version="1",
         io_manager_key="lake_io",
-        metadata={"dagster/column_schema": table.column_schema, "licence": LICENCE},
+        metadata={"dagster/column_schema": column_schema(table), "licence": LICENCE},
         **more,
     )

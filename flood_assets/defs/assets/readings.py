@@ -6,7 +6,6 @@ How that is done is in `flood_assets.ingest`.
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
@@ -21,9 +20,6 @@ from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.ingest import Batch, fetch
 from flood_assets.partitions import partition_key
 from flood_assets.schemas import READINGS
-
-if TYPE_CHECKING:
-    from flood_assets.ea.fetch import Fetched
 
 
 class ReadingsConfig(dg.Config):
@@ -60,23 +56,21 @@ def readings(
         now = clock.now()
         store = lake.open()
         store.claim(source.base_url)
-        fetched, batch, damaged = fetch(api, store, None if config.incremental else retained_of(windows, now), now)
-    _describe(context, windows, fetched, batch.stations)
-    for window, moved in damaged.items():
+        batch = fetch(api, store, None if config.incremental else retained_of(windows, now), now)
+    _describe(context, windows, batch)
+    for window, moved in batch.damaged.items():
         context.log.warning("%s was damaged: it is kept as %s", partition_key(window), moved)
         if window in windows:
             context.add_asset_metadata({QUARANTINED_AS: moved}, partition_key=partition_key(window))
     return batch
 
 
-def _describe(
-    context: dg.AssetExecutionContext, windows: Sequence[datetime], fetched: "Fetched", snapshot: pa.Table
-) -> None:
+def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], fetched: Batch) -> None:
     """Tell the run's story at its newest window, and why it was read at each that something was read for.
 
     Once, as each picture stays in Dagster's database.
     """
-    rows, answers = fetched.rows, fetched.answers
+    rows, answers, snapshot = fetched.rows, fetched.answers, fetched.stations
     story: dict[str, dg.MetadataValue | str | int | float] = {
         "why": fetched.reason,
         "requests": sum(answer.requests for answer in answers),

@@ -19,10 +19,9 @@ from flood_assets.defs.checks.gauges import snapshot
 from flood_assets.defs.checks.values import NAMED, PLAUSIBLE, plausible
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
-from flood_assets.lake.blocks import Blocks, Piece
+from flood_assets.grouping import Blocks, Ints, Piece, ordered
 from flood_assets.lake.lake import Lake, StoredWindow
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.ledger.groups import Ints, ordered
 from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, to_ms
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME
 
@@ -131,7 +130,7 @@ def look(store: Lake, now: datetime) -> tuple[dict[datetime, Window | None], Blo
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(seen, listed))
     windows = {stored.window: each and each[0] for stored, each in zip(listed, found, strict=True)}
-    return windows, Blocks([each[1] for each in found if each])
+    return windows, Blocks.of([each[1] for each in found if each])
 
 
 def _seen(piece: Piece, window: datetime, now: datetime) -> Window:

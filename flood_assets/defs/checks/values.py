@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets import quality
-from flood_assets.lake.blocks import MOST, Blocks
+from flood_assets.grouping import BLOCK_ROWS, Blocks
 
 # Of the 5,169 newest readings of 2024-02-29, three fail (0.06 %). More than ten times as many are no broken gauges: the
 # source, its units or the snapshot of measures went wrong.
@@ -23,7 +23,7 @@ PLAUSIBLE = (
 )
 
 
-def plausible(day: Blocks, measures: pa.Table, stations: pa.Table, *, most: int = MOST) -> dg.AssetCheckResult:
+def plausible(day: Blocks, measures: pa.Table, stations: pa.Table, *, most: int = BLOCK_ROWS) -> dg.AssetCheckResult:
     """The result of the check that counts what QARTOD's tests find in the stored day.
 
     Args:

@@ -11,11 +11,12 @@ import pytest
 from flood_assets.lake import watermarks
 from flood_assets.lake.layout import key_of
 from flood_assets.ledger.account import CAUSES, take
-from flood_assets.partitions import is_retained, partition_key, retained_windows, window_of
+from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
 from flood_assets.simulator import Fault
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
 from flood_assets_tests.support.lake_rows import put_raw
+from flood_assets_tests.support.retained import is_retained
 
 
 def ledger(place: Place) -> dict[tuple[str, datetime], dict]:

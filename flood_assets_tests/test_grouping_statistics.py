@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flood_assets.ledger.groups import mode, quantile
+from flood_assets.grouping import mode, quantile
 
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 5)), max_size=40)
 

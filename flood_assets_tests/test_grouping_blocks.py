@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flood_assets.lake.blocks import Blocks, Piece
+from flood_assets.grouping import Blocks, Piece
 
 # Windows of (measure, something), as they come.
 days = st.lists(st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(0, 9)), max_size=12), max_size=5)
@@ -20,7 +20,7 @@ def blocks_of(day: list[list[tuple[str, int]]], known: str = "") -> Blocks:
         )
         for window in day
     ]
-    return Blocks(pieces, pa.array(list(known), pa.string()))
+    return Blocks.of(pieces, pa.array(list(known), pa.string()))
 
 
 @given(days, st.text("abcxyz", max_size=4), st.integers(1, 30))
@@ -49,12 +49,12 @@ def test_a_block_has_no_more_rows_than_asked_but_for_those_of_its_first_measure(
 
 def test_a_measure_that_only_a_dictionary_names_is_none():
     ids = pa.chunked_array([pa.array(["b", "a", "c"]).dictionary_encode()]).filter(pa.array([True, False, True]))
-    assert Blocks([Piece.of(ids, {})]).measures.to_pylist() == ["b", "c"]
+    assert Blocks.of([Piece.of(ids, {})]).measures.to_pylist() == ["b", "c"]
 
 
 def test_a_window_may_have_several_dictionaries_and_no_order():
     parts = [pa.array(["b", "a"]).dictionary_encode(), pa.array(["c", "b"]).dictionary_encode()]
-    blocks = Blocks([Piece.of(pa.chunked_array(parts), {"row": np.arange(4)})])
+    blocks = Blocks.of([Piece.of(pa.chunked_array(parts), {"row": np.arange(4)})])
     block = blocks.block(0, 3)
     assert block.measure.tolist() == [0, 1, 1, 2]
     assert block.columns["row"].tolist() == [1, 0, 3, 2]
@@ -63,6 +63,6 @@ def test_a_window_may_have_several_dictionaries_and_no_order():
 @pytest.mark.parametrize("type_", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
 def test_a_window_without_rows_is_a_piece(type_):
     empty = Piece.of(pa.chunked_array([], type_), {"row": np.zeros(0, np.int64)})
-    assert len(Blocks([empty]).measures) == 0
-    assert list(Blocks([empty]).each()) == []
-    assert Blocks([empty], pa.array(["a"])).block(0, 1).columns["row"].tolist() == []
+    assert len(Blocks.of([empty]).measures) == 0
+    assert list(Blocks.of([empty]).each()) == []
+    assert Blocks.of([empty], pa.array(["a"])).block(0, 1).columns["row"].tolist() == []
