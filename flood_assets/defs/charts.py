@@ -5,14 +5,24 @@ They are coarse on purpose, as Dagster's database keeps one with every event; pl
 
 import base64
 from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from flood_assets import quality
+from flood_assets.partitions import cutoff, from_ms
+from flood_assets.quality.kinds import Kind, kinds_of
+from flood_assets.schemas import TIME
 
 _FONT = 'font-family="sans-serif" font-size="11"'
 _INK, _PALE, _BLUE = "#37474f", "#cfd8dc", "#1565c0"
+_COLOURS = (_BLUE, "#00838f", "#6a1b9a", "#ef6c00", "#2e7d32")
 
 # Upper limits in minutes, and the label under the bar.
 _AGES = ((15, "15 min"), (30, "30 min"), (60, "1 h"), (120, "2 h"), (240, "4 h"), (480, "8 h"), (1440, "24 h"))
@@ -27,19 +37,81 @@ def freshness(ages_minutes: npt.NDArray[np.float64]) -> dg.MarkdownMetadataValue
     edges = [0.0, *(end for end, _ in _AGES), np.inf]
     # A reading dated a little in the future is fresh.
     counts, _ = np.histogram(np.maximum(ages_minutes, 0), bins=edges)
-    labels = [label for _, label in _AGES] + ["silent"]
+    labels = [f"≤ {label}" for _, label in _AGES] + ["silent"]
     top = max(int(counts.max()), 1)
     bars = []
     for i, (count, label) in enumerate(zip(counts.tolist(), labels, strict=True)):
         height = 90 * count / top
         x = 10 + i * 60
         bars.append(
-            f'<rect x="{x}" y="{120 - height:.1f}" width="46" height="{height:.1f}" fill="{_BLUE}"/>'
-            f'<text x="{x + 23}" y="{114 - height:.1f}" text-anchor="middle">{count:,}</text>'
-            f'<text x="{x + 23}" y="136" text-anchor="middle">{label}</text>'
+            f'<rect x="{x}" y="{140 - height:.1f}" width="46" height="{height:.1f}" fill="{_BLUE}"/>'
+            f'<text x="{x + 23}" y="{134 - height:.1f}" text-anchor="middle">{count:,}</text>'
+            f'<text x="{x + 23}" y="156" text-anchor="middle">{label}</text>'
         )
-    title = '<text x="10" y="14" font-weight="bold">Measures by the age of their newest reading, up to</text>'
-    return _markdown(500, 144, title + "".join(bars), "freshness of the measures")
+    title = '<text x="10" y="18" font-weight="bold">Measures by age of their newest reading</text>'
+    return _markdown(500, 164, title + "".join(bars), "freshness of the measures")
+
+
+def liveliest(rows: pa.Table, measures: pa.Table, stations: pa.Table, now: datetime) -> dg.MarkdownMetadataValue:
+    """Draw lines: the river levels that moved most, each on its own scale; readings that a test flags are left out.
+
+    Tides move most on any day, and units differ: others than rivers are drawn only if no river is known. Without a unit
+    no test can find a spike.
+
+    Args:
+        rows: measure_id, date_time, value; in any order.
+        measures: the newest snapshot, schema `schemas.MEASURES`.
+        stations: likewise, schema `schemas.STATIONS`.
+        now: decides which readings are retained; the tests look at the others too.
+    """
+    rows = rows.select(["measure_id", "date_time", "value"])
+    rivers = measures.filter(pc.and_(pa.array(kinds_of(measures) == Kind.RIVER), measures["unit"].is_valid()))
+    known = pc.is_in(rows["measure_id"].cast(pa.string()), value_set=rivers["measure_id"].combine_chunks())
+    of_rivers = rows.filter(known)
+    title = "River levels that moved most" if len(of_rivers) else "Gauges that moved most"
+    rows = of_rivers if len(of_rivers) else rows
+    # Missing values are flagged as well.
+    rows = rows.filter(pc.less(quality.flags(rows, measures, stations)["flag"], quality.SUSPECT))
+    at = pc.field("date_time")
+    rows = rows.filter((at > pa.scalar(cutoff(now), TIME)) & (at <= pa.scalar(now, TIME)))
+    rows = rows.set_column(0, "measure_id", rows["measure_id"].cast(pa.string()))
+    chosen = _moved_most(rows, measures, stations)[: len(_COLOURS)]
+    times = rows["date_time"].cast(TIME).cast(pa.int64())
+    first, last = pc.min(times).as_py() or 0, pc.max(times).as_py() or 0
+    drawn = [f'<text x="10" y="18" font-weight="bold">{title}</text>']
+    for i, (gauge, colour) in enumerate(zip(chosen, _COLOURS, strict=False)):
+        here = pc.equal(rows["measure_id"], gauge["measure_id"])
+        at, value = times.filter(here).to_numpy(), rows["value"].filter(here).to_numpy()
+        # A line of this width shows no more than a hundred points.
+        some = np.argsort(at, kind="stable")[:: max(1, len(at) // 100)]
+        x = 10 + 300 * (at[some] - first) / max(last - first, 1)
+        y = 66 + i * 44 - 30 * (value[some] - gauge["value_min"]) / max(gauge["span"], 1e-9)
+        points = " ".join(f"{px:.0f},{py:.0f}" for px, py in zip(x, y, strict=True))
+        name = ", ".join(filter(None, (gauge["label"], gauge["river"]))) or gauge["measure_id"]
+        extent = f"low {gauge['value_min']:g}, high {gauge['value_max']:g} {gauge['unit'] or ''}"
+        drawn.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+            f'<text x="322" y="{46 + i * 44}">{escape(name[:60])}</text>'
+            f'<text x="322" y="{61 + i * 44}" fill="#607d8b">{escape(extent.strip())}</text>'
+        )
+    bottom = 34 + 44 * len(chosen)
+    for edge, place in ((first, 'x="10"'), (last, 'x="310" text-anchor="end"')) if chosen else ():
+        drawn.append(f'<text {place} y="{bottom + 18}">{from_ms(edge):%d %b %H:%M} UTC</text>')
+    drawn.append(f'<path d="M10 {bottom + 4}h300" stroke="{_PALE}"/>')
+    return _markdown(660, bottom + 28, "".join(drawn), title.lower())
+
+
+def _moved_most(rows: pa.Table, measures: pa.Table, stations: pa.Table) -> list[dict[str, Any]]:
+    """Return one measure per station, the one with the widest span first; of an unknown station only its measure."""
+    moved = rows.group_by("measure_id").aggregate([("value", "min"), ("value", "max"), ("value", "count")])
+    moved = moved.filter(pc.greater(moved["value_count"], 3))
+    moved = moved.append_column("span", pc.subtract(moved["value_max"], moved["value_min"]))
+    moved = moved.join(measures.select(["measure_id", "station_id", "unit"]), "measure_id")
+    moved = moved.join(stations.select(["station_id", "label", "river"]), "station_id")
+    by_station: dict[str, dict[str, Any]] = {}
+    for gauge in moved.sort_by([("span", "descending"), ("measure_id", "ascending")]).to_pylist():
+        by_station.setdefault(gauge["station_id"] or gauge["measure_id"], gauge)
+    return list(by_station.values())
 
 
 def map_of_stations(stations: pa.Table) -> dg.MarkdownMetadataValue:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from obstore.store import MemoryStore
 
-from flood_assets.defs import checks
+from flood_assets.defs.checks import readings as checks
 from flood_assets.ea import fetch as fetching
 from flood_assets.errors import LakeError, SourceError
 from flood_assets.ingest import Batch, fetch
