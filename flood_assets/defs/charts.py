@@ -17,12 +17,16 @@ import pyarrow.compute as pc
 
 from flood_assets import quality
 from flood_assets.partitions import cutoff, from_ms
-from flood_assets.quality.kinds import Kind, kinds_of
+from flood_assets.quality.kinds import Kind
 from flood_assets.schemas import TIME
 
 _FONT = 'font-family="sans-serif" font-size="11"'
 _INK, _PALE, _BLUE = "#37474f", "#cfd8dc", "#1565c0"
 _COLOURS = (_BLUE, "#00838f", "#6a1b9a", "#ef6c00", "#2e7d32")
+
+_WIDEST_FIRST = [("span", "descending"), ("measure_id", "ascending")]
+# Gauges whose readings are tested for a chart, the widest span first: to test a country's takes a second.
+_TESTED = 100
 
 # Upper limits in minutes, and the label under the bar.
 _AGES = ((15, "15 min"), (30, "30 min"), (60, "1 h"), (120, "2 h"), (240, "4 h"), (480, "8 h"), (1440, "24 h"))
@@ -55,8 +59,8 @@ def freshness(ages_minutes: npt.NDArray[np.float64]) -> dg.MarkdownMetadataValue
 def liveliest(rows: pa.Table, measures: pa.Table, stations: pa.Table, now: datetime) -> dg.MarkdownMetadataValue:
     """Draw lines: the river levels that moved most, each on its own scale; readings that a test flags are left out.
 
-    Tides move most on any day, and units differ: others than rivers are drawn only if no river is known. Without a unit
-    no test can find a spike.
+    Tides move most on any day, and units differ: others than rivers in metres are drawn only if there are none. Without
+    a unit that the tests know, no spike is found.
 
     Args:
         rows: measure_id, date_time, value; in any order.
@@ -65,16 +69,18 @@ def liveliest(rows: pa.Table, measures: pa.Table, stations: pa.Table, now: datet
         now: decides which readings are retained; the tests look at the others too.
     """
     rows = rows.select(["measure_id", "date_time", "value"])
-    rivers = measures.filter(pc.and_(pa.array(kinds_of(measures) == Kind.RIVER), measures["unit"].is_valid()))
-    known = pc.is_in(rows["measure_id"].cast(pa.string()), value_set=rivers["measure_id"].combine_chunks())
-    of_rivers = rows.filter(known)
+    gauges = quality.Gauges.of(measures, stations)
+    rivers = measures.filter(pa.array((gauges.kinds == Kind.RIVER) & np.isfinite(gauges.limits.factor)))
+    of_rivers = rows.filter(pc.is_in(rows["measure_id"], value_set=rivers["measure_id"].combine_chunks()))
     title = "River levels that moved most" if len(of_rivers) else "Gauges that moved most"
     rows = of_rivers if len(of_rivers) else rows
+    widest = _spans(rows)["measure_id"][:_TESTED].combine_chunks()
+    rows = rows.filter(pc.is_in(rows["measure_id"], value_set=widest))
+    rows = rows.set_column(0, "measure_id", rows["measure_id"].cast(pa.string()))
     # Missing values are flagged as well.
     rows = rows.filter(pc.less(quality.flags(rows, measures, stations)["flag"], quality.SUSPECT))
-    at = pc.field("date_time")
-    rows = rows.filter((at > pa.scalar(cutoff(now), TIME)) & (at <= pa.scalar(now, TIME)))
-    rows = rows.set_column(0, "measure_id", rows["measure_id"].cast(pa.string()))
+    time = pc.field("date_time")
+    rows = rows.filter((time > pa.scalar(cutoff(now), TIME)) & (time <= pa.scalar(now, TIME)))
     chosen = _moved_most(rows, measures, stations)[: len(_COLOURS)]
     times = rows["date_time"].cast(TIME).cast(pa.int64())
     first, last = pc.min(times).as_py() or 0, pc.max(times).as_py() or 0
@@ -103,15 +109,21 @@ def liveliest(rows: pa.Table, measures: pa.Table, stations: pa.Table, now: datet
 
 def _moved_most(rows: pa.Table, measures: pa.Table, stations: pa.Table) -> list[dict[str, Any]]:
     """Return one measure per station, the one with the widest span first; of an unknown station only its measure."""
-    moved = rows.group_by("measure_id").aggregate([("value", "min"), ("value", "max"), ("value", "count")])
-    moved = moved.filter(pc.greater(moved["value_count"], 3))
-    moved = moved.append_column("span", pc.subtract(moved["value_max"], moved["value_min"]))
-    moved = moved.join(measures.select(["measure_id", "station_id", "unit"]), "measure_id")
+    moved = _spans(rows).join(measures.select(["measure_id", "station_id", "unit"]), "measure_id")
     moved = moved.join(stations.select(["station_id", "label", "river"]), "station_id")
     by_station: dict[str, dict[str, Any]] = {}
-    for gauge in moved.sort_by([("span", "descending"), ("measure_id", "ascending")]).to_pylist():
+    for gauge in moved.sort_by(_WIDEST_FIRST).to_pylist():
         by_station.setdefault(gauge["station_id"] or gauge["measure_id"], gauge)
     return list(by_station.values())
+
+
+def _spans(rows: pa.Table) -> pa.Table:
+    """Return low, high and span of each measure with more than three values, the widest first."""
+    found = rows.group_by("measure_id").aggregate([("value", "min"), ("value", "max"), ("value", "count")])
+    ids = found["measure_id"].cast(pa.string())
+    found = found.set_column(found.schema.get_field_index("measure_id"), "measure_id", ids)
+    found = found.append_column("span", pc.subtract(found["value_max"], found["value_min"]))
+    return found.filter(pc.greater(found["value_count"], 3)).sort_by(_WIDEST_FIRST)
 
 
 def map_of_stations(stations: pa.Table) -> dg.MarkdownMetadataValue:

@@ -102,9 +102,10 @@ def test_tides_are_left_out_while_a_river_is_known():
     assert (texts[0], named(texts)) == ("Gauges that moved most", ["Place t, River t"])
 
 
-def test_a_river_without_a_unit_is_left_out_as_no_test_finds_its_spikes():
+@pytest.mark.parametrize("unit", [None, "mm"])
+def test_a_river_in_an_unknown_unit_is_left_out_as_no_test_finds_its_spikes(unit):
     spiked = [*rising(0.1, count=40), 9.0, *rising(0.1, count=40)]
-    assert named(lively((river(1, unit=None), spiked), (river(2), rising(0.1)))[0]) == ["Place s2, River s2"]
+    assert named(lively((river(1, unit=unit), spiked), (river(2), rising(0.1)))[0]) == ["Place s2, River s2"]
 
 
 def test_a_station_with_several_levels_is_drawn_once():

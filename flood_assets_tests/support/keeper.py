@@ -271,7 +271,7 @@ class Keeper:
         """Decode every window, as the asset checks do."""
         whole = {window for window, rows in self.held.items() if rows is not SPOILT}
         with may_end(trouble) as ended:
-            windows, _, _ = checks.examine(Lake(Witness(self.store, self, Writer(self.now), trouble)), self.now)
+            windows, _, _ = checks.examine(Lake(Witness(self.store, self, Writer(self.now), trouble)))
             if trouble.write is None:
                 assert set(windows) == whole
         if not ended:

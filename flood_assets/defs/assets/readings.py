@@ -97,11 +97,10 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
             batch.suspect,
         )
     touched = set(pc.unique(pc.floor_temporal(rows["date_time"], unit="hour")).to_pylist())
-    for window in windows:
-        if window == windows[-1]:
-            context.add_asset_metadata(told, partition_key=partition_key(window))
-        elif window in touched:
+    for window in windows[:-1]:
+        if window in touched:
             context.add_asset_metadata({"reason": batch.reason}, partition_key=partition_key(window))
+    context.add_asset_metadata(told, partition_key=partition_key(windows[-1]))
     for window, name in batch.damaged.items():
         context.log.warning("window %s was damaged: it is quarantined as %s", partition_key(window), name)
         if window in windows:
@@ -111,19 +110,13 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
 
 def preview(rows: pa.Table, most: int = 8) -> dg.MarkdownMetadataValue:
     """Return the newest readings of the run as a table."""
-    newest = pc.select_k_unstable(rows, k=most, sort_keys=[("date_time", "descending")])
-    shown = rows.take(newest).select(["measure_id", "date_time", "value", "raw_value"]).to_pylist()
-    return table(
-        ["measure", "time (UTC)", "value"],
-        [
-            (
-                row["measure_id"],
-                f"{row['date_time']:%Y-%m-%d %H:%M}",
-                row["raw_value"] if row["value"] is None else f"{row['value']:g}",
-            )
-            for row in shown
-        ],
-    )
+    newest = rows.take(pc.select_k_unstable(rows, k=most, sort_keys=[("date_time", "descending")]))
+    names = ("measure_id", "date_time", "value", "raw_value")
+    shown = [
+        (measure, f"{at:%Y-%m-%d %H:%M}", raw if value is None else f"{value:g}")
+        for measure, at, value, raw in zip(*(newest[name].to_pylist() for name in names), strict=True)
+    ]
+    return table(["measure", "time (UTC)", "value"], shown)
 
 
 def _chart(batch: Batch, lake: Lake) -> dg.MarkdownMetadataValue:
@@ -131,7 +124,8 @@ def _chart(batch: Batch, lake: Lake) -> dg.MarkdownMetadataValue:
     if batch.ages_minutes is not None:
         return freshness(batch.ages_minutes)
     with explained():
-        return liveliest(batch.rows, *(snapshot(lake, listed, batch.now) for listed in (MEASURES, STATIONS)), batch.now)
+        measures, stations = (snapshot(lake, listed, batch.now) for listed in (MEASURES, STATIONS))
+    return liveliest(batch.rows, measures, stations, batch.now)
 
 
 def _count_unknown(rows: pa.Table, measures: pa.Table) -> int:
