@@ -51,7 +51,10 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     console = Console()
     started = time.perf_counter()
     results: list[dg.ExecuteInProcessResult] = []
-    with _instance() as instance, _progress(console, show=not verbose) as show:
+    log = {"loggers": {"console": {"config": {"log_level": "DEBUG" if verbose else "CRITICAL"}}}}
+    # With DAGSTER_HOME, runs show in the UI; without, they are not recorded.
+    opened = dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral()
+    with opened as instance, _progress(console, show=not verbose) as show:
         for request in _requests(command, lake, now, dry_run=dry_run):
             show(f"{command}: starting")
             results.append(
@@ -59,7 +62,7 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
                     instance=instance,
                     asset_selection=request.asset_selection,
                     tags=dict(request.tags),
-                    run_config=_logging(request.run_config, verbose=verbose),
+                    run_config={**request.run_config, **log},
                     raise_on_error=False,
                 )
             )
@@ -70,37 +73,9 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
 
 
 def _requests(command: Command, lake: Lake, now: datetime, *, dry_run: bool) -> Sequence[dg.RunRequest]:
-    if command == "refresh":
-        return tick(lake, now)
-    if command == "reconcile":
-        return [dg.RunRequest(tags=whole_day(now))]
-    return [dg.RunRequest(run_config={"ops": {"retention": {"config": {"dry_run": dry_run}}}})]
-
-
-@contextmanager
-def _instance() -> Iterator[dg.DagsterInstance]:
-    """Open the instance of DAGSTER_HOME, so that runs show in the UI; without one, runs are not recorded."""
-    with dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-def _logging(run_config: Any, *, verbose: bool) -> dict[str, Any]:
-    console = {"config": {"log_level": "DEBUG" if verbose else "CRITICAL"}}
-    return {**(run_config or {}), "loggers": {"console": console}}
-
-
-class _Listener(logging.Handler):
-    """Shows the log of the source and the lake as one line."""
-
-    def __init__(self, show: Any) -> None:
-        super().__init__(logging.DEBUG)
-        self._show = show
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if progress := getattr(record, "progress", None):
-            self._show(f"{progress['what']}: {progress['bytes'] / 1e6:,.0f} MB")
-        elif record.levelno >= logging.INFO:
-            self._show(record.getMessage())
+    if command == "expire":
+        return [dg.RunRequest(run_config={"ops": {"retention": {"config": {"dry_run": dry_run}}}})]
+    return tick(lake, now) if command == "refresh" else [dg.RunRequest(tags=whole_day(now))]
 
 
 @contextmanager
@@ -122,7 +97,14 @@ def _progress(console: Console, *, show: bool) -> Iterator[Any]:
         def update(activity: str) -> None:
             progress.update(task, description=activity[: max(20, console.width - 32)])
 
-        listener = _Listener(update)
+        def emit(record: logging.LogRecord) -> None:
+            if done := getattr(record, "progress", None):
+                update(f"{done['what']}: {done['bytes'] / 1e6:,.0f} MB")
+            elif record.levelno >= logging.INFO:
+                update(record.getMessage())
+
+        listener = logging.Handler(logging.DEBUG)
+        listener.emit = emit  # type: ignore[method-assign]
         package.addHandler(listener)
         package.setLevel(logging.DEBUG)
         try:
@@ -140,10 +122,11 @@ def _report(console: Console, command: Command, results: Sequence[dg.ExecuteInPr
         # Messages hold paths and exceptions, whose brackets are not markup.
         message = f"[bold red]{failure.step_key} failed:[/] {escape(_reason(failure))}"
         console.print(message, highlight=False, soft_wrap=True)
-    recorded = [event.step_materialization_data.materialization for event in events if event.is_step_materialization]
     by_asset: dict[str, list[dg.AssetMaterialization]] = defaultdict(list)
-    for materialization in recorded:
-        by_asset[materialization.asset_key.to_user_string()].append(materialization)
+    for event in events:
+        if event.is_step_materialization:
+            recorded = event.step_materialization_data.materialization
+            by_asset[recorded.asset_key.to_user_string()].append(recorded)
     if command == "expire" and by_asset["retention"]:
         console.print(_retention(by_asset["retention"][0]), highlight=False)
     # Also if the stations failed and the readings did not.
@@ -177,27 +160,27 @@ def _reason(failure: dg.DagsterEvent) -> str:
 
 # Headings and names in the metadata: together they fit into 80 columns with a country's numbers. Partitioned assets
 # record the rows of each window, others those of the whole table.
-_COLUMNS = (
-    ("rows", ("dagster/partition_row_count", "dagster/row_count")),
-    ("new", ("added",)),
-    ("revised", ("revised",)),
-    ("same", ("unchanged",)),
-    ("written", ("written",)),
-    ("bytes", ("bytes",)),
-)
+_COLUMNS = {
+    "rows": ("dagster/partition_row_count", "dagster/row_count"),
+    "new": ("added",),
+    "revised": ("revised",),
+    "same": ("unchanged",),
+    "written": ("written",),
+    "bytes": ("bytes",),
+}
 
 
 def _table(by_asset: dict[str, list[dg.AssetMaterialization]]) -> Table:
     """Return one line per table: windows, rows they hold now, rows fetched by outcome, windows written, bytes."""
     table = _plain_table()
     table.add_column("table", no_wrap=True)
-    for heading in ("windows", *(heading for heading, _ in _COLUMNS)):
+    for heading in ("windows", *_COLUMNS):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, recorded in by_asset.items():
         # Of the rejects only the size is recorded.
         if any("added" in one.metadata for one in recorded):
             windows = sum(int(_value(one, "windows", 1)) for one in recorded)
-            totals = [sum(int(_value(one, name)) for one in recorded for name in names) for _, names in _COLUMNS]
+            totals = [sum(int(_value(one, name)) for one in recorded for name in names) for names in _COLUMNS.values()]
             table.add_row(name, *(f"{total:,}" for total in (windows, *totals)))
     return table
 

@@ -7,6 +7,7 @@ backfills, or to remove the files of deleted runs.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -30,11 +31,6 @@ def delete_runs(instance: dg.DagsterInstance, runs: Sequence[str]) -> None:
     _remove_shards(instance)
 
 
-def reset_partition_status(instance: dg.DagsterInstance, asset_keys: Sequence[dg.AssetKey]) -> None:
-    """Drop the cached status of partitions, which does not notice that events were deleted (dagster#18369)."""
-    instance.wipe_asset_cached_status(asset_keys)
-
-
 def _delete_check_results(instance: dg.DagsterInstance, runs: Sequence[str]) -> None:
     """Delete the check results that `delete_events` leaves behind.
 
@@ -45,11 +41,10 @@ def _delete_check_results(instance: dg.DagsterInstance, runs: Sequence[str]) -> 
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable  # noqa: PLC0415
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage  # noqa: PLC0415
 
-    storage = instance.event_log_storage
-    if isinstance(storage, SqlEventLogStorage):
-        results = AssetCheckExecutionsTable
+    if isinstance(storage := instance.event_log_storage, SqlEventLogStorage):
         with storage.index_transaction() as connection:
-            connection.execute(results.delete().where(results.c.run_id.in_(runs)))
+            table = AssetCheckExecutionsTable
+            connection.execute(table.delete().where(table.c.run_id.in_(runs)))
 
 
 def _remove_shards(instance: dg.DagsterInstance) -> None:
@@ -58,13 +53,11 @@ def _remove_shards(instance: dg.DagsterInstance) -> None:
     Opening a deleted run makes its file again, so all files are checked, not only those of the runs just deleted.
     Files are listed before runs, because a run exists before its file.
     """
-    path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
-    list_shards = getattr(instance.event_log_storage, "get_all_run_ids", None)
-    if path_for_shard is None or list_shards is None:
-        return
-    for run in set(list_shards()) - set(instance.get_run_ids()):
-        for suffix in ("", "-wal", "-shm"):
-            Path(path_for_shard(run) + suffix).unlink(missing_ok=True)
+    storage: Any = instance.event_log_storage
+    if hasattr(storage, "path_for_shard"):
+        for run in set(storage.get_all_run_ids()) - set(instance.get_run_ids()):
+            for suffix in ("", "-wal", "-shm"):
+                Path(storage.path_for_shard(run) + suffix).unlink(missing_ok=True)
 
 
 def delete_backfills(instance: dg.DagsterInstance, *, succeeded_before: datetime, failed_before: datetime) -> None:

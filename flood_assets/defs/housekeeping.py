@@ -60,5 +60,6 @@ def prune(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfi
     dagster_storage.delete_runs(instance, [record.dagster_run.run_id for record in old])
     dagster_storage.delete_backfills(instance, succeeded_before=ended_before, failed_before=failed_before)
     if old:
-        dagster_storage.reset_partition_status(instance, PARTITIONED)
+        # The cached status of partitions does not notice that events were deleted (dagster#18369).
+        instance.wipe_asset_cached_status(PARTITIONED)
     return len(old)

@@ -6,7 +6,6 @@ Rows, atomicity and retention are decided in `flood_assets.lake`, values that st
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -25,9 +24,10 @@ from flood_assets.schemas import TABLES, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-
 # Metadata: the name under which a damaged window's object is kept.
 QUARANTINED_AS = "quarantined_as"
+# Metadata: counts of rows, as `WindowChange` names them.
+_COUNTS = ("added", "revised", "unchanged")
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
@@ -44,19 +44,16 @@ class LakeIOManager(dg.ConfigurableIOManager):
         table = TABLES[context.asset_key.path[-1]]
         with explained():
             lake, started = self.lake.open(), time.perf_counter()
-            changes: dict[str, list[WindowChange]] = {}
             if isinstance(obj, Batch):
                 ingested = obj.store(lake)
+                _warn(context, obj, ingested)
                 own = ingested.upserted.windows
+                beside = {schemas.REJECTS.name: _size(lake, schemas.REJECTS)} if len(obj.rejects) else {}
             else:
                 changes = obj.store(lake)
                 own = changes.pop(table.name)
+                beside = {name: _totals(each) for name, each in changes.items()}
             seconds = round(time.perf_counter() - started, 3)
-            beside = {name: _totals(each) for name, each in changes.items()}
-            if isinstance(obj, Batch):
-                _warn(context, obj, ingested)
-                if len(obj.rejects):
-                    beside[schemas.REJECTS.name] = _size(lake, schemas.REJECTS)
             for name, metadata in beside.items():
                 told = {**metadata, "dagster/uri": f"{lake.url}/{name}"}
                 context.log_event(dg.AssetMaterialization(name, metadata=told))
@@ -82,7 +79,9 @@ class LakeIOManager(dg.ConfigurableIOManager):
             else:
                 windows = retained_windows(now)
             if table in (schemas.STATIONS, schemas.MEASURES, schemas.TIMELINESS):
-                windows = _newest(lake, table, windows)
+                # The newest of the range that is stored.
+                asked = set(windows)
+                windows = [max((s.window for s in lake.windows(table) if s.window in asked), default=windows[-1])]
             rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)
         wanted = context.dagster_type.typing_type
         if getattr(wanted, "__module__", "").startswith("pandas"):
@@ -90,14 +89,6 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
             return to_pandas(rows)
         return rows
-
-
-def _newest(lake: Lake, table: Table, windows: list[datetime]) -> list[datetime]:
-    """Return the newest stored window of a snapshot in a range; the last of the range if none is stored."""
-    if len(windows) == 1:
-        return windows
-    asked = set(windows)
-    return [max((s.window for s in lake.windows(table) if s.window in asked), default=windows[-1])]
 
 
 def _warn(context: dg.OutputContext, batch: Batch, ingested: Ingested) -> None:
@@ -125,16 +116,13 @@ def _record_windows(
         metadata: dict[str, Any] = {
             "dagster/partition_row_count": content.rows,
             "bytes": content.size,
-            "added": change.added if change else 0,
-            "revised": change.revised if change else 0,
-            "unchanged": change.unchanged if change else 0,
-            "written": change.written if change else False,
+            **{name: getattr(change, name, 0) for name in _COUNTS},
+            "written": change is not None and change.written,
+            **_quarantined([change] if change else []),
         }
         if content.oldest and content.newest:
             metadata["oldest"] = dg.MetadataValue.timestamp(content.oldest)
             metadata["newest"] = dg.MetadataValue.timestamp(content.newest)
-        if change:
-            metadata |= _quarantined([change])
         if window == windows[-1]:
             # For the run as a whole: windows are upserted in parallel.
             metadata["store_seconds"] = seconds
@@ -154,12 +142,11 @@ def _size(lake: Lake, table: Table) -> dict[str, Any]:
 
 def _totals(changes: Sequence[WindowChange]) -> dict[str, Any]:
     """Return metadata for several windows as a whole, under the names that single windows use."""
-    counts = ("added", "revised", "unchanged", "written")
     return {
         "dagster/row_count": sum(change.rows for change in changes),
         "bytes": sum(change.size for change in changes),
         "windows": len(changes),
-        **{name: sum(getattr(change, name) for change in changes) for name in counts},
+        **{name: sum(getattr(change, name) for change in changes) for name in (*_COUNTS, "written")},
         **_quarantined(changes),
     }
 

@@ -53,24 +53,18 @@ def refresh_requests(now: datetime, snapshots: Collection[datetime]) -> list[dg.
     """
     retained = retained_windows(now)
     due = retained if not set(retained) & set(snapshots) else [retained[-1]]
-    requests = []
-    if retained[-1] not in snapshots:
-        requests.append(
-            dg.RunRequest(
-                run_key=f"gauges {now.isoformat()}",
-                asset_selection=[dg.AssetKey("stations"), dg.AssetKey("measures")],
-                tags=_over(due),
-            )
-        )
-    requests.append(
-        dg.RunRequest(
-            run_key=f"readings {now.isoformat()}",
-            asset_selection=[dg.AssetKey("readings"), dg.AssetKey("completeness")],
-            tags=_over(retained),
-            run_config={"ops": {"readings": {"config": {"incremental": True}}}},
-        )
+    gauges = dg.RunRequest(
+        run_key=f"gauges {now.isoformat()}",
+        asset_selection=[dg.AssetKey("stations"), dg.AssetKey("measures")],
+        tags=_over(due),
     )
-    return requests
+    readings = dg.RunRequest(
+        run_key=f"readings {now.isoformat()}",
+        asset_selection=[dg.AssetKey("readings"), dg.AssetKey("completeness")],
+        tags=_over(retained),
+        run_config={"ops": {"readings": {"config": {"incremental": True}}}},
+    )
+    return [readings] if retained[-1] in snapshots else [gauges, readings]
 
 
 def _over(windows: Sequence[datetime]) -> dict[str, str]:

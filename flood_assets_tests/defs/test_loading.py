@@ -7,12 +7,12 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 import pytest
-from flood_assets.defs.assets.common import hourly_windows
 
 from flood_assets import query
 from flood_assets.definitions import build_defs
 from flood_assets.defs.io_manager import LakeIOManager
 from flood_assets.defs.resources import Clock, LakeResource
+from flood_assets.defs.windows import hourly_windows
 from flood_assets.lake.lake import Lake
 from flood_assets.notebook import load_measures, load_readings, load_stations
 from flood_assets.partitions import partition_key, retained_windows, window_of

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from obstore.store import MemoryStore
 
-from flood_assets.defs import checks
+from flood_assets.defs.checks import readings as checks
 from flood_assets.ea import fetch as fetching
 from flood_assets.errors import LakeError, SourceError
 from flood_assets.ingest import Batch, fetch
@@ -271,7 +271,7 @@ class Keeper:
         """Decode every window, as the asset checks do."""
         whole = {window for window, rows in self.held.items() if rows is not SPOILT}
         with may_end(trouble) as ended:
-            windows, _, _ = checks.examine(Lake(Witness(self.store, self, Writer(self.now), trouble)), self.now)
+            windows, _, _ = checks.examine(Lake(Witness(self.store, self, Writer(self.now), trouble)))
             if trouble.write is None:
                 assert set(windows) == whole
         if not ended:

@@ -8,21 +8,21 @@ from contextlib import closing
 from datetime import datetime
 
 import dagster as dg
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from flood_assets.defs.assets.tables import ingested, stored_with
-from flood_assets.defs.charts import freshness, table
+from flood_assets.defs.charts import freshness, liveliest, table
+from flood_assets.defs.checks.gauges import snapshot
 from flood_assets.defs.failures import explained
 from flood_assets.defs.io_manager import QUARANTINED_AS
 from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.defs.windows import asked_windows, retained_of
 from flood_assets.ingest import Batch, fetch
-from flood_assets.partitions import partition_key, to_ms
-from flood_assets.schemas import READINGS, REJECTS, TIME
+from flood_assets.lake.lake import Lake
+from flood_assets.partitions import partition_key
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS
 
 # Not inputs: only the newest snapshot of the day before is used, whichever window holds it.
 _A_DAY_BEFORE = dg.TimeWindowPartitionMapping(start_offset=-24)
@@ -55,7 +55,7 @@ def readings(
         windows, now, store = asked_windows(context), clock.now(), lake.open()
         store.claim(source.base_url)
         batch = fetch(api, store, None if config.incremental else retained_of(windows, now), now)
-    _describe(context, windows, batch)
+    _describe(context, windows, batch, store)
     return batch
 
 
@@ -67,7 +67,7 @@ rejects = stored_with(
 )
 
 
-def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], batch: Batch) -> None:
+def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], batch: Batch, lake: Lake) -> None:
     """Record the fetch at the newest window, and its reason at each window that readings were fetched for.
 
     Only once, as each chart stays in Dagster's database.
@@ -83,7 +83,7 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
         "rejected_rows": len(batch.rejects),
         "unknown_measures": _count_unknown(rows, batch.stations),
         "preview": preview(rows),
-        "chart": freshness(_ages_minutes(rows, batch.now) if batch.ages_minutes is None else batch.ages_minutes),
+        "chart": _chart(batch, lake),
     }
     if batch.unanswered:
         told["measures_deferred"] = len(batch.unanswered)
@@ -97,11 +97,10 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
             batch.suspect,
         )
     touched = set(pc.unique(pc.floor_temporal(rows["date_time"], unit="hour")).to_pylist())
-    for window in windows:
-        if window == windows[-1]:
-            context.add_asset_metadata(told, partition_key=partition_key(window))
-        elif window in touched:
+    for window in windows[:-1]:
+        if window in touched:
             context.add_asset_metadata({"reason": batch.reason}, partition_key=partition_key(window))
+    context.add_asset_metadata(told, partition_key=partition_key(windows[-1]))
     for window, name in batch.damaged.items():
         context.log.warning("window %s was damaged: it is quarantined as %s", partition_key(window), name)
         if window in windows:
@@ -111,25 +110,22 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
 
 def preview(rows: pa.Table, most: int = 8) -> dg.MarkdownMetadataValue:
     """Return the newest readings of the run as a table."""
-    newest = pc.select_k_unstable(rows, k=most, sort_keys=[("date_time", "descending")])
-    shown = rows.take(newest).select(["measure_id", "date_time", "value", "raw_value"]).to_pylist()
-    return table(
-        ["measure", "time (UTC)", "value"],
-        [
-            (
-                row["measure_id"],
-                f"{row['date_time']:%Y-%m-%d %H:%M}",
-                row["raw_value"] if row["value"] is None else f"{row['value']:g}",
-            )
-            for row in shown
-        ],
-    )
+    newest = rows.take(pc.select_k_unstable(rows, k=most, sort_keys=[("date_time", "descending")]))
+    names = ("measure_id", "date_time", "value", "raw_value")
+    shown = [
+        (measure, f"{at:%Y-%m-%d %H:%M}", raw if value is None else f"{value:g}")
+        for measure, at, value, raw in zip(*(newest[name].to_pylist() for name in names), strict=True)
+    ]
+    return table(["measure", "time (UTC)", "value"], shown)
 
 
-def _ages_minutes(rows: pa.Table, now: datetime) -> npt.NDArray[np.float64]:
-    """Return the age of the newest reading of each measure."""
-    newest = rows.group_by("measure_id").aggregate([("date_time", "max")])["date_time_max"]
-    return (to_ms(now) - newest.cast(TIME).cast(pa.int64()).to_numpy()) / 60_000
+def _chart(batch: Batch, lake: Lake) -> dg.MarkdownMetadataValue:
+    """Draw the age of every gauge's newest reading if the run fetched that, else what moved most in whole days."""
+    if batch.ages_minutes is not None:
+        return freshness(batch.ages_minutes)
+    with explained():
+        measures, stations = (snapshot(lake, listed, batch.now) for listed in (MEASURES, STATIONS))
+    return liveliest(batch.rows, measures, stations, batch.now)
 
 
 def _count_unknown(rows: pa.Table, measures: pa.Table) -> int:

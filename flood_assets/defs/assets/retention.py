@@ -61,25 +61,16 @@ def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict
     by_table: dict[tuple[str, str], list[Expiry]] = defaultdict(list)
     for expiry in expiries:
         by_table[expiry.table, expiry.action].append(expiry)
+    details = [(*key, _span(e.window for e in found), *_totals(found)) for key, found in sorted(by_table.items())]
+    rows, freed = _totals(expiries)
     return {
         "cutoff": dg.MetadataValue.timestamp(cutoff(now)),
         "dry_run": dry_run,
         "windows_deleted": sum(e.action == "deleted" for e in expiries),
         "windows_trimmed": sum(e.action == "trimmed" for e in expiries),
-        "rows": _total(e.rows for e in expiries),
-        "bytes_freed": _total(e.bytes_freed for e in expiries),
-        "details": table(
-            ["table", "action", "windows", "rows", "bytes freed"],
-            [
-                (
-                    *key,
-                    _span(e.window for e in found),
-                    _total(e.rows for e in found),
-                    _total(e.bytes_freed for e in found),
-                )
-                for key, found in sorted(by_table.items())
-            ],
-        ),
+        "rows": rows,
+        "bytes_freed": freed,
+        "details": table(["table", "action", "windows", "rows", "bytes freed"], details),
     }
 
 
@@ -111,9 +102,9 @@ def _record_empty(context: dg.AssetExecutionContext, now: datetime) -> None:
                 )
 
 
-def _total(numbers: Iterable[int | None]) -> int:
-    """Sum the known numbers: the rows of a damaged window are not known."""
-    return sum(number for number in numbers if number is not None)
+def _totals(expiries: Sequence[Expiry]) -> tuple[int, int]:
+    """Return rows and bytes freed, as far as known: the rows of a damaged window are not."""
+    return sum(e.rows or 0 for e in expiries), sum(e.bytes_freed or 0 for e in expiries)
 
 
 def _span(windows: Iterable[datetime]) -> str:

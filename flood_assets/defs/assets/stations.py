@@ -5,10 +5,8 @@ The API keeps no history of either: the list as it is now is stored in each wind
 """
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
@@ -24,9 +22,6 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key
 from flood_assets.schemas import MEASURES, STATIONS, Table
 
-if TYPE_CHECKING:
-    from flood_assets.ea.client import FloodMonitoringApi
-
 # A country does not lose a tenth of its gauges in a day.
 SHRINKS_TO = 0.9
 
@@ -37,7 +32,7 @@ def stations(context: dg.AssetExecutionContext, source: Source, lake: LakeResour
 
     One row per station, keyed by `station_id`; `station_reference` is not unique. About 5,500 rows from one request.
     """
-    snapshot = _fetch(context, STATIONS, lambda api: api.stations(), source, lake, clock)
+    snapshot = _fetch(context, STATIONS, source, lake, clock)
     placed = snapshot.rows.filter(snapshot.rows["lat"].is_valid())
     # Only at the newest window: the others hold the same list, and each chart stays in Dagster's database.
     chart = {"map": map_of_stations(placed), "with_coordinates": len(placed)}
@@ -51,26 +46,21 @@ def measures(context: dg.AssetExecutionContext, source: Source, lake: LakeResour
 
     One row per measure, keyed by `measure_id`. About 7,000 rows from one request.
     """
-    snapshot = _fetch(context, MEASURES, lambda api: api.measures(), source, lake, clock)
+    snapshot = _fetch(context, MEASURES, source, lake, clock)
     parameters = Counter(snapshot.rows["parameter"].to_pylist())
     context.add_asset_metadata({f"measures_of_{name}": count for name, count in parameters.most_common()})
     return snapshot
 
 
 def _fetch(
-    context: dg.AssetExecutionContext,
-    table: Table,
-    ask: "Callable[[FloodMonitoringApi], pa.Table]",
-    source: Source,
-    lake: LakeResource,
-    clock: Clock,
+    context: dg.AssetExecutionContext, table: Table, source: Source, lake: LakeResource, clock: Clock
 ) -> Snapshot:
     """Fetch a list for the windows of the run."""
     with explained(), closing(source.open(clock)) as api:
         windows, now, store = asked_windows(context), clock.now(), lake.open()
         retained_of(windows, now)
         store.claim(source.base_url)
-        rows = ask(api)
+        rows = api.stations() if table is STATIONS else api.measures()
         _require_no_shorter(table, rows, store, now)
     return Snapshot(table, rows, windows, now)
 

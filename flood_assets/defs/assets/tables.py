@@ -1,11 +1,10 @@
-"""Tables of the lake as Dagster assets: how each is declared."""
+"""Tables of the lake as Dagster assets: how each is declared, and its columns as the UI shows them."""
 
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
-from flood_assets.defs.columns import column_schema
 from flood_assets.defs.windows import hourly_windows
 from flood_assets.schemas import Table
 
@@ -62,3 +61,19 @@ def _described(table: Table) -> dict[str, Any]:
         "code_version": "1",
         "metadata": {"dagster/column_schema": column_schema(table), "licence": LICENCE},
     }
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """Return a table's columns with type, unit and description; the unit stands in front of the description."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=str(column.type),
+                description=f"[{column.unit}] {column.meaning}" if column.unit else column.meaning,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in table.columns
+        ],
+        constraints=dg.TableConstraints(other=[f"unique within a window: {', '.join(table.key)}"]),
+    )

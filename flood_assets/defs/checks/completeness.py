@@ -43,14 +43,9 @@ def judge_account(account: Account, now: datetime) -> Iterator[dg.AssetCheckResu
     """
     totals = account.totals()
     gone = totals["not_fetched"]
-    yield dg.AssetCheckResult(
-        check_name="everything_fetched",
-        passed=gone == 0,
-        severity=(
-            dg.AssetCheckSeverity.ERROR if gone > UNFETCHED_SHARE * totals["expected"] else dg.AssetCheckSeverity.WARN
-        ),
-        metadata=totals,
-    )
+    many = gone > UNFETCHED_SHARE * totals["expected"]
+    severity = dg.AssetCheckSeverity.ERROR if many else dg.AssetCheckSeverity.WARN
+    yield dg.AssetCheckResult(check_name="everything_fetched", passed=gone == 0, severity=severity, metadata=totals)
     yield _updating(account, now)
 
 
@@ -62,16 +57,14 @@ def _updating(account: Account, now: datetime) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(check_name=name, passed=True, description="The API has not been asked yet.")
     reporting = gauges.filter(pc.greater(gauges["newest_at"], pa.scalar(cutoff(now), TIME)))
     if not len(reporting):
-        silent = f"The API was asked at {asked:%Y-%m-%d %H:%MZ} and shows no reading of the last 24 hours."
-        return dg.AssetCheckResult(
-            check_name=name, passed=not len(gauges), description=silent, metadata={"gauges": len(gauges)}
-        )
+        told = f"The API was asked at {asked:%Y-%m-%d %H:%MZ} and shows no reading of the last 24 hours."
+        found = {"gauges": len(gauges)}
+        return dg.AssetCheckResult(check_name=name, passed=not len(gauges), description=told, metadata=found)
     newest, updated = utc(pc.max(reporting["newest_at"]).as_py()), utc(pc.max(reporting["newest_seen_at"]).as_py())
     due = reporting["next_due_at"].drop_null()
     overdue = pc.sum(pc.less_equal(due, pa.scalar(asked + JITTER, TIME))).as_py() or 0
-    share = overdue / len(due) if len(due) else 0.0
     if len(due):
-        stopped = share >= (OVERDUE_SHARE_WITHOUT_NEWS if updated < asked else OVERDUE_SHARE)
+        stopped = overdue >= len(due) * (OVERDUE_SHARE_WITHOUT_NEWS if updated < asked else OVERDUE_SHARE)
     else:
         stopped = asked - newest >= STOPPED_AFTER
     hours = round((asked - updated) / timedelta(hours=1), 2)

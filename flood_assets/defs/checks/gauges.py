@@ -17,8 +17,7 @@ from flood_assets.schemas import MEASURES, STATIONS, Table
 )
 def stations_valid(lake: LakeResource, clock: Clock) -> dg.AssetCheckResult:
     """Check the newest snapshot of stations."""
-    rows, damaged = _newest(lake, STATIONS, clock)
-    duplicates = _duplicates(rows, STATIONS)
+    rows, duplicates, damaged = _newest(lake, STATIONS, clock)
     placed = len(rows) - rows["lat"].null_count
     return dg.AssetCheckResult(
         passed=duplicates == 0 and placed > len(rows) / 2 and not damaged,
@@ -36,8 +35,7 @@ def stations_valid(lake: LakeResource, clock: Clock) -> dg.AssetCheckResult:
 )
 def measures_valid(lake: LakeResource, clock: Clock) -> dg.AssetCheckResult:
     """Check the newest snapshot of measures."""
-    rows, damaged = _newest(lake, MEASURES, clock)
-    duplicates = _duplicates(rows, MEASURES)
+    rows, duplicates, damaged = _newest(lake, MEASURES, clock)
     without_station = rows["station_id"].null_count
     return dg.AssetCheckResult(
         passed=len(rows) > 0 and duplicates == 0 and without_station == 0 and not damaged,
@@ -52,15 +50,12 @@ def measures_valid(lake: LakeResource, clock: Clock) -> dg.AssetCheckResult:
     )
 
 
-def _newest(lake: LakeResource, table: Table, clock: Clock) -> tuple[pa.Table, int]:
-    """Return the newest snapshot, and how many windows are damaged: the next snapshot replaces those."""
+def _newest(lake: LakeResource, table: Table, clock: Clock) -> tuple[pa.Table, int, int]:
+    """Return the newest snapshot, its duplicate rows, and the damaged windows, which the next snapshot replaces."""
     with explained():
         store = lake.open()
-        return snapshot(store, table, clock.now()), len(store.damaged(table))
-
-
-def _duplicates(rows: pa.Table, table: Table) -> int:
-    return len(rows) - len(pc.unique(rows[table.key[0]]))
+        rows = snapshot(store, table, clock.now())
+        return rows, len(rows) - len(pc.unique(rows[table.key[0]])), len(store.damaged(table))
 
 
 def snapshot(lake: Lake, table: Table, now: datetime) -> pa.Table:

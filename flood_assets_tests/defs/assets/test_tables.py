@@ -2,7 +2,7 @@
 
 import pytest
 
-from flood_assets.defs.columns import column_schema
+from flood_assets.defs.assets.tables import column_schema
 from flood_assets.schemas import TABLES
 
 
