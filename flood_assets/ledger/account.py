@@ -14,7 +14,7 @@ from flood_assets.lake.lake import Lake, WindowChange
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger import delays as lateness
 from flood_assets.ledger.counts import counts_of
-from flood_assets.ledger.day import LISTED, READ, Day, day_piece
+from flood_assets.ledger.day import LISTED, READ, Day, day_piece, rows_of
 from flood_assets.ledger.delays import delays_of
 from flood_assets.ledger.intervals import reporting_intervals
 from flood_assets.partitions import retained_windows, window_of
@@ -112,9 +112,9 @@ def take(
     asked = watermarks.asked if watermarks else marking.Asked()
 
     # In the order of the blocks' measures, so that a block looks up its own only.
-    listed = _of(blocks.measures, listed)
-    before = _of(blocks.measures, before if before is not None else TIMELINESS.schema.empty_table())
-    watermarks = None if watermarks is None else replace(watermarks, rows=_of(blocks.measures, watermarks.rows))
+    listed = rows_of(blocks.measures, listed)
+    before = rows_of(blocks.measures, before if before is not None else TIMELINESS.schema.empty_table())
+    watermarks = None if watermarks is None else replace(watermarks, rows=rows_of(blocks.measures, watermarks.rows))
     counts, timeliness = [], [TIMELINESS.schema.empty_table()]
     for block in blocks.each(most):
         here = slice(block.first, block.last)
@@ -127,8 +127,3 @@ def take(
     nobody = COMPLETENESS.schema.empty_table()
     by_window = {window: pa.concat_tables([nobody, *(each[window] for each in counts)]) for window in windows}
     return Account(by_window, pa.concat_tables(timeliness), asked, frozenset(lost), now)
-
-
-def _of(measures: pa.Array, known: pa.Table) -> pa.Table:
-    """Return each measure's row of a table; nulls where it has none."""
-    return known.take(pc.index_in(measures, value_set=known["measure_id"].combine_chunks()))
