@@ -353,11 +353,6 @@ class Windowed:
     windows: Sequence[WindowRows]
     repeated: int = 0
 
-    @classmethod
-    def of_nothing(cls) -> "Windowed":
-        """Return no readings of no measures."""
-        return cls(pa.array([], pa.string()), [])
-
     def __len__(self) -> int:
         return sum(len(window) for window in self.windows)
 
@@ -396,7 +391,7 @@ def by_window(rows: pa.Table) -> Windowed:
         rows: measure_id (dictionary or string) and date_time without nulls, and perhaps others.
     """
     if not len(rows):
-        return Windowed.of_nothing()
+        return Windowed(pa.array([], pa.string()), [])
     rows = _coded(rows)
     batches = rows.select(["measure_id", "date_time"]).to_batches()
     ids, codes = _common([batch.column(0).dictionary for batch in batches])

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import hypothesis
 import pytest
 
 from flood_assets.definitions import build_defs
@@ -37,6 +38,10 @@ _OURS = ("FLOOD_API_URL", "FLOOD_LAKE_URL", "FLOOD_NOW", "DAGSTER_HOME", "COLUMN
 _LEAVE_OUT = {"s3": "need a real S3: `make test-s3`", "long": "need more time: `make test-long`"}
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _numbers = itertools.count()
+
+# Hypothesis fails an example that takes over 200 ms, which depends on the machine and on what else it does.
+hypothesis.settings.register_profile("any_speed", deadline=None)
+hypothesis.settings.load_profile("any_speed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,22 +1,20 @@
 """Read a lake once and judge its completeness and timeliness at a moment."""
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import BLOCK_ROWS, Blocks, Ints, Piece
+from flood_assets.grouping import BLOCK_ROWS, Blocks, Ints
 from flood_assets.lake import watermarks as marking
-from flood_assets.lake.lake import READERS, Lake, WindowChange
+from flood_assets.lake.lake import Lake, WindowChange
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger import delays as lateness
 from flood_assets.ledger.counts import counts_of
-from flood_assets.ledger.day import LISTED, READ, Day, day_piece
+from flood_assets.ledger.day import LISTED, READ, Day, day_piece, rows_of
 from flood_assets.ledger.delays import delays_of
 from flood_assets.ledger.intervals import reporting_intervals
 from flood_assets.partitions import retained_windows, window_of
@@ -77,7 +75,7 @@ def take(
     *,
     measure_ids: Iterable[str] | None = None,
     most: int = BLOCK_ROWS,
-    read: Callable[[datetime], pa.Table] | None = None,
+    readings: Iterable[tuple[datetime, pa.Table | DamagedWindowError]] | None = None,
 ) -> Account:
     """Judge a lake at `now`: decode each window once, then judge its measures block by block.
 
@@ -86,8 +84,8 @@ def take(
         now: decides which readings are retained and which are due.
         measure_ids: only these; others are not decoded.
         most: rows of a block; the result does not depend on it.
-        read: returns the retained rows of a window, coded, for a caller that needs them too; called from several
-            threads. By default the lake is read.
+        readings: the columns `READ` of the retained readings by window, coded, as `Lake.each` yields them, for a caller
+            that needs them too. By default the lake is read.
 
     Raises:
         LakeError: the lake could not be read.
@@ -101,21 +99,22 @@ def take(
     if ids is not None:
         listed = listed.filter(pc.is_in(listed["measure_id"], pa.array(ids, pa.string())))
     windows = retained_windows(now)
-    if read is None:
-        read = partial(lake.read_window, READINGS, now=now, columns=READ, measure_ids=ids, coded=True)
-    with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(partial(_piece, read), windows))
-    nothing = day_piece(schema_of(READINGS, READ, coded=True).empty_table())
-    pieces = [nothing, *(each for each in found if each is not None)]
+    if readings is None:
+        readings = lake.each(READINGS, windows, now=now, columns=READ, measure_ids=ids, coded=True)
+    pieces, lost = [day_piece(schema_of(READINGS, READ, coded=True).empty_table())], set[datetime]()
+    for window, rows in readings:
+        if isinstance(rows, DamagedWindowError):
+            lost.add(window)
+        else:
+            pieces.append(day_piece(rows))
     blocks = Blocks.of(pieces, listed["measure_id"].combine_chunks())
-    lost = frozenset(window for window, each in zip(windows, found, strict=True) if each is None)
-    del found, pieces
+    del pieces
     asked = watermarks.asked if watermarks else marking.Asked()
 
     # In the order of the blocks' measures, so that a block looks up its own only.
-    listed = _of(blocks.measures, listed)
-    before = _of(blocks.measures, before if before is not None else TIMELINESS.schema.empty_table())
-    watermarks = None if watermarks is None else replace(watermarks, rows=_of(blocks.measures, watermarks.rows))
+    listed = rows_of(blocks.measures, listed)
+    before = rows_of(blocks.measures, before if before is not None else TIMELINESS.schema.empty_table())
+    watermarks = None if watermarks is None else replace(watermarks, rows=rows_of(blocks.measures, watermarks.rows))
     counts, timeliness = [], [TIMELINESS.schema.empty_table()]
     for block in blocks.each(most):
         here = slice(block.first, block.last)
@@ -127,17 +126,4 @@ def take(
         timeliness.append(lateness.table(day, intervals, delays, now))
     nobody = COMPLETENESS.schema.empty_table()
     by_window = {window: pa.concat_tables([nobody, *(each[window] for each in counts)]) for window in windows}
-    return Account(by_window, pa.concat_tables(timeliness), asked, lost, now)
-
-
-def _of(measures: pa.Array, known: pa.Table) -> pa.Table:
-    """Return each measure's row of a table; nulls where it has none."""
-    return known.take(pc.index_in(measures, value_set=known["measure_id"].combine_chunks()))
-
-
-def _piece(read: Callable[[datetime], pa.Table], window: datetime) -> Piece | None:
-    """Read a window of readings; None when it is damaged."""
-    try:
-        return day_piece(read(window))
-    except DamagedWindowError:
-        return None
+    return Account(by_window, pa.concat_tables(timeliness), asked, frozenset(lost), now)

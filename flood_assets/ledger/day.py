@@ -47,14 +47,15 @@ class Day:
             block: their readings, from pieces as `day_piece` makes them.
             listed: columns `LISTED` of these measures, of others or of none.
         """
-        place = pc.index_in(measures, value_set=listed["measure_id"].combine_chunks())
-        period = listed["period_s"].take(place).cast(pa.float64()).to_numpy() * 1000
+        listed = rows_of(measures, listed)
+        period = listed["period_s"].cast(pa.float64()).to_numpy() * 1000
         measure, columns = block.measure, block.columns
         if ((np.diff(columns["at"]) < 0) & (np.diff(measure) == 0)).any():
             order = np.lexsort((columns["at"], measure))
             measure, columns = measure[order], {name: column[order] for name, column in columns.items()}
-        stations = listed["station_id"].combine_chunks().take(place)
-        return cls(measures, stations, np.where(period > 0, period, np.nan), measure, **columns)
+        return cls(
+            measures, listed["station_id"].combine_chunks(), np.where(period > 0, period, np.nan), measure, **columns
+        )
 
 
 def day_piece(readings: pa.Table) -> Piece:
@@ -70,6 +71,11 @@ def day_piece(readings: pa.Table) -> Piece:
         "empty": readings["value"].is_null().to_numpy() & ~several,
     }
     return Piece.of(readings["measure_id"], columns)
+
+
+def rows_of(measures: pa.Array, known: pa.Table) -> pa.Table:
+    """Return each measure's row of a table; nulls where it has none."""
+    return known.take(pc.index_in(measures, value_set=known["measure_id"].combine_chunks()))
 
 
 def milliseconds(times: pa.ChunkedArray) -> Ints:

@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from flood_assets.grouping import Flags, Floats, Ints, Packing, begins, quantile
-from flood_assets.ledger.day import Day, milliseconds
+from flood_assets.ledger.day import Day, milliseconds, rows_of
 from flood_assets.ledger.intervals import ReportingIntervals
 from flood_assets.partitions import to_ms
 from flood_assets.schemas import TIME, TIMELINESS
@@ -77,8 +76,7 @@ def delays_of(day: Day, polls: Sequence[datetime], before: pa.Table | None) -> D
         before: delays known before, schema `schemas.TIMELINESS`; None for none.
     """
     size = len(day.measures)
-    known = before if before is not None else TIMELINESS.schema.empty_table()
-    then = known.take(pc.index_in(day.measures, value_set=known["measure_id"].combine_chunks()))
+    then = rows_of(day.measures, before if before is not None else TIMELINESS.schema.empty_table())
     newest, seen = (milliseconds(then[name].fill_null(pa.scalar(0, TIME))) for name in ("newest_at", "newest_seen_at"))
     remembered = np.flatnonzero(then["newest_at"].is_valid().to_numpy())
 
@@ -105,11 +103,10 @@ def delays_of(day: Day, polls: Sequence[datetime], before: pa.Table | None) -> D
     heard, last = np.flatnonzero(count), np.cumsum(count) - 1
     newest, seen = np.full(size, NEVER), np.full(size, NEVER)
     newest[heard], seen[heard] = at[last[heard]], first_seen[last[heard]]
+    usual, due = (then[name].cast(pa.float64()).to_numpy() * 1000 for name in ("usual_delay_s", "due_after_s"))
     return Delays(
-        usual=np.where(learnt, quantile(of, late, size, 0.5), _milliseconds_of(then["usual_delay_s"])),
-        due_after=np.where(
-            learnt, quantile(of[first], late[first], size, DUE_SHARE), _milliseconds_of(then["due_after_s"])
-        ),
+        usual=np.where(learnt, quantile(of, late, size, 0.5), usual),
+        due_after=np.where(learnt, quantile(of[first], late[first], size, DUE_SHARE), due),
         uploads=uploads,
         newest=newest,
         seen=seen,
@@ -158,8 +155,3 @@ def seconds(ms: Floats) -> pa.Array:
 
 def _moments(ms: Floats) -> pa.Array:
     return pa.array(np.floor(ms), from_pandas=True).cast(pa.int64()).cast(TIME)
-
-
-def _milliseconds_of(column: pa.ChunkedArray) -> Floats:
-    found: Floats = column.cast(pa.float64()).to_numpy() * 1000
-    return found

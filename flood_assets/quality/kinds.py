@@ -128,12 +128,9 @@ def kinds_of(measures: pa.Table) -> npt.NDArray[np.int8]:
     described = measures.select(names).append_column("row", pa.array(np.arange(len(measures))))
     kinds = np.zeros(len(measures), np.int8)
     groups = described.group_by(list(names)).aggregate([("row", "list")])
-    for *description, rows in zip(*(groups[name].to_pylist() for name in (*names, "row_list")), strict=True):
-        kinds[rows] = _kind(*description)
+    columns = (groups[name].to_pylist() for name in (*names, "row_list"))
+    for parameter, qualifier, unit, value_type, rows in zip(*columns, strict=True):
+        kind = _KINDS.get((parameter, unit), Kind.OTHER)
+        narrowed_by = {Kind.RIVER: qualifier, Kind.RAIN: value_type}.get(kind) or ""
+        kinds[rows] = _NARROWER.get((kind, narrowed_by.replace("_", " ").casefold()), kind)
     return kinds
-
-
-def _kind(parameter: str | None, qualifier: str | None, unit: str | None, value_type: str | None) -> Kind:
-    kind = _KINDS.get((parameter, unit), Kind.OTHER)
-    narrowed_by = {Kind.RIVER: qualifier, Kind.RAIN: value_type}.get(kind) or ""
-    return _NARROWER.get((kind, narrowed_by.replace("_", " ").casefold()), kind)

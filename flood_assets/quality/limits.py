@@ -156,9 +156,9 @@ def _scales(
     sure[sure] = surely[at[sure]] == 1
     likely[likely] = (surely[at[likely]] == 0) & (perhaps[at[likely]] == 1)
 
-    # fmax and fmin ignore NaN.
-    top = np.fmax.reduce([_numbers(stations[name]) for name in _TOPS])
-    bottom = np.fmin.reduce([_numbers(stations[name]) for name in _BOTTOMS])
+    # Nulls become NaN, which fmax and fmin ignore.
+    top = np.fmax.reduce([stations[name].to_numpy() for name in _TOPS])
+    bottom = np.fmin.reduce([stations[name].to_numpy() for name in _BOTTOMS])
     span = np.where(top > bottom, top - bottom, np.nan)
     margin = np.maximum(_MARGIN_SHARE * span, _LEAST_MARGIN)
 
@@ -166,8 +166,3 @@ def _scales(
     judged = sure | likely
     scale[:, judged] = np.stack([bottom - margin, top + margin])[:, at[judged]]
     return scale, sure
-
-
-def _numbers(column: pa.ChunkedArray) -> Floats:
-    """Return a column as numbers, NaN for null."""
-    return np.asarray(column.to_numpy(), np.float64)

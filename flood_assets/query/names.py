@@ -32,7 +32,8 @@ def match(
         # Compare each distinct text once, however many rows have it.
         coded = pa.concat_arrays([pa.array([], pa.string()), *rows[name].chunks]).dictionary_encode()
         given = coded.dictionary.to_pylist()
-        hits = [wanted & {text} if name in ids else folded & _spellings(text) for text in given]
+        spelt = ({text} if name in ids else {_folded(part) for part in (text, *text.split("|"))} for text in given)
+        hits = [(wanted if name in ids else folded) & spellings for spellings in spelt]
         met.update(*hits)
         has = np.array([*map(bool, hits), False])
         fits |= has[coded.indices.fill_null(-1).to_numpy()]
@@ -70,10 +71,6 @@ def listed(texts: Sequence[str]) -> str:
     """Return the texts in quotes; beyond `LISTED` they are counted."""
     shown = ", ".join(f"'{text}'" for text in texts[:LISTED])
     return f"{shown} and {len(texts) - LISTED:,} more" if len(texts) > LISTED else shown
-
-
-def _spellings(label: str) -> set[str]:
-    return {_folded(part) for part in (label, *label.split("|"))}
 
 
 def _folded(text: str) -> str:

@@ -42,7 +42,10 @@ class Place:
         """Open a lake as `Lake.open` does, with its errors; for `s3://` the usual AWS configuration applies."""
         if isinstance(lake, Lake):
             return cls(lake.url, now, lake, whole)
-        url = _url(lake) if isinstance(lake, str | os.PathLike) else getattr(lake, "lake_url", "")
+        if isinstance(lake, str | os.PathLike):
+            url = lake if isinstance(lake, str) and "://" in lake else Path(lake).expanduser().absolute().as_uri()
+        else:
+            url = getattr(lake, "lake_url", "")
         parts = urlsplit(url)
         # Opening a lake makes its folder, and a mistyped path should not leave one behind.
         if parts.scheme == "file" and not Path(unquote(parts.path)).is_dir():
@@ -77,10 +80,3 @@ class Place:
     def why_no_snapshot(self, table: Table) -> str:
         """Return why there is no newest snapshot, and what to do."""
         return self.why_nothing(table) or f"no window of {table.name} can be read: see the log"
-
-
-def _url(lake: str | os.PathLike[str]) -> str:
-    """Return a URL as it is, and a path as one."""
-    if isinstance(lake, str) and "://" in lake:
-        return lake
-    return Path(lake).expanduser().absolute().as_uri()

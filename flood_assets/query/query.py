@@ -29,7 +29,7 @@ _CHANGE = pa.field("change", pa.string(), nullable=False)
 _BY_CHANGE = ("changed_at", *READINGS.key)
 
 # For notes: until when.
-_DELETED = "readings up to {} are deleted"
+_LOST = "readings up to {} are deleted"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,11 @@ def readings(
     asked = _Question.of(lake, now, gauges, READINGS.schema, columns, joined=joined, flags=flags)
     if flags:
         # A flag depends on the readings around it, and must not change with the time that is asked for.
-        rows = span.cut(asked.with_flags(asked.stored(Span(), "measure_id", "date_time", "value")))
+        rows = asked.stored(Span(), "measure_id", "date_time", "value")
+        found = quality.flags(rows, *asked.to_join(rows))
+        for each in quality.SCHEMA:
+            rows = rows.append_column(each, found[each.name])
+        rows = span.cut(rows)
     else:
         rows = asked.stored(span)
     rows = asked.with_gauges(rows)
@@ -138,8 +142,7 @@ def changes(
     rows = kept.filter(pc.greater(kept["changed_at"], after)).sort_by([(name, "ascending") for name in _BY_CHANGE])
     rows = rows.append_column(_CHANGE, pc.if_else(pc.greater(rows["first_seen_at"], after), "new", "revised"))
     rows = asked.with_gauges(rows)
-    asked.note_empty_lake(kept)
-    asked.note_time("since", after, lost=f"only the last 24 hours are kept, and {_DELETED} with their changes")
+    asked.note_time(kept, "since", after, lost=f"only the last 24 hours are kept, and {_LOST} with their changes")
     return asked.answer(rows)
 
 
@@ -318,13 +321,6 @@ class _Question:
             found.append(table.schema.empty_table() if snapshot is None else snapshot)
         return found[0], found[1]
 
-    def with_flags(self, rows: pa.Table) -> pa.Table:
-        """Add the quality flags."""
-        flags = quality.flags(rows, *self.to_join(rows))
-        for name in flags.column_names:
-            rows = rows.append_column(flags.schema.field(name), flags[name])
-        return rows
-
     def with_gauges(self, rows: pa.Table) -> pa.Table:
         """Add what the newest snapshots know of each row's measure and station, if that was asked for."""
         if not self.joined:
@@ -356,8 +352,7 @@ class _Question:
 
     def note_missing(self, rows: pa.Table, span: Span) -> None:
         """Note hours that are not retained, and why there is nothing."""
-        self.note_empty_lake(rows)
-        self.note_time("start", span.start, span.end)
+        self.note_time(rows, "start", span.start, span.end)
         if not len(rows) and not self.notes:
             of = f" for {self.gauges}" if self.gauges.texts else ""
             first, until = span.start or cutoff(self.place.now), span.end or self.place.now
@@ -365,19 +360,12 @@ class _Question:
                 f"no readings{of} from {shown(first)} to {shown(until)}: the gauges may be late or silent"
             )
 
-    def note_empty_lake(self, rows: pa.Table) -> None:
+    def note_time(
+        self, rows: pa.Table, name: str, start: datetime | None, end: datetime | None = None, *, lost: str = _LOST
+    ) -> None:
+        """Note why the lake has no rows, and a time that is not retained, or is yet to come."""
         if not len(rows) and not self.notes and (why := self.place.why_nothing(READINGS)):
             self.notes.append(why)
-
-    def note_time(
-        self,
-        name: str,
-        start: datetime | None,
-        end: datetime | None = None,
-        *,
-        lost: str = "readings up to {} are deleted",
-    ) -> None:
-        """Note a time that is not retained, or is yet to come."""
         now, edge = self.place.now, cutoff(self.place.now)
         past = f"is over a day ago: {lost.format(shown(edge))}"
         if start is not None and start > now:

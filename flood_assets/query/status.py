@@ -3,21 +3,19 @@
 Settings, API and Dagster are the subject of `flood_assets.cli.doctor`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import watermarks as marking
-from flood_assets.lake.lake import READERS, Lake, StoredWindow
-from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY, key_of
-from flood_assets.lake.parquet import DamagedWindowError, WindowFile, schema_of
+from flood_assets.lake.lake import Content, Lake, StoredWindow
+from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY
+from flood_assets.lake.parquet import DamagedWindowError
+from flood_assets.lake.read import NOTHING, footers
 from flood_assets.ledger.account import Account, take
 from flood_assets.ledger.day import READ, milliseconds
 from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc
@@ -38,6 +36,34 @@ class TableStatus:
     oldest: datetime | None  # time in `windows`; None without rows
     newest: datetime | None
     damaged: Mapping[datetime, str]  # windows that cannot be read, and why
+
+    @classmethod
+    def of(
+        cls,
+        table: Table,
+        listed: Sequence[StoredWindow],
+        found: Mapping[datetime, Content | DamagedWindowError | None],
+    ) -> "TableStatus":
+        """Return the status of a table: `found` has the content of its retained windows, and perhaps of others."""
+        damaged, sound = dict[datetime, str](), dict[datetime, Content]()
+        for window in (stored.window for stored in listed if stored.window in found):
+            content = found[window] or NOTHING  # None: it was deleted after it was listed
+            if isinstance(content, DamagedWindowError):
+                damaged[window] = str(content)
+            else:
+                sound[window] = content
+        times = [moment for each in sound.values() for moment in (each.oldest, each.newest) if moment is not None]
+        if not table.time:
+            times = [window for window, each in sound.items() if each.rows]
+        return cls(
+            windows=list(sound),
+            expired=[stored.window for stored in listed if stored.window not in found],
+            rows=sum(each.rows for each in sound.values()),
+            size=sum(stored.size for stored in listed if stored.window in found),
+            oldest=min(times, default=None),
+            newest=max(times, default=None),
+            damaged=damaged,
+        )
 
 
 @dataclass(frozen=True)
@@ -83,23 +109,34 @@ class Status:
         return not any(table.windows or table.expired for table in self.tables.values())
 
 
-@dataclass(frozen=True)
-class _Window:
-    """One window: its rows and their oldest and newest time, or why it cannot be read.
+@dataclass
+class _Hours:
+    """Windows of readings, summarised while the ledger reads them, so that each is decoded once."""
 
-    Of `readings` also how many are past their day, and the newest retained time of each measure.
-    """
+    found: dict[datetime, Content | DamagedWindowError] = field(default_factory=dict)
+    past: int = 0  # readings that are no longer retained
+    newest: list[pa.Table] = field(default_factory=list)  # of each window: measure_id, date_time_max
 
-    rows: int = 0
-    times: tuple[datetime, ...] = ()
-    damage: str = ""
-    past: int = 0
-    newest: pa.Table | None = None
-
-    @classmethod
-    def of(cls, file: WindowFile, past: int = 0, newest: pa.Table | None = None) -> "_Window":
-        times = (file.oldest(), file.newest())
-        return cls(file.rows, tuple(moment for moment in times if moment is not None), past=past, newest=newest)
+    def each(
+        self, lake: Lake, windows: Sequence[datetime], now: datetime
+    ) -> Iterator[tuple[datetime, pa.Table | DamagedWindowError]]:
+        """Yield each window with its retained rows or its damage, as `take` wants them."""
+        # Ids as codes: half a million strings would take most of the time.
+        # All columns although few are needed: damage in any of them would stop a reader.
+        for window, rows in lake.each(READINGS, windows, coded=True):
+            if isinstance(rows, DamagedWindowError):
+                self.found[window] = rows
+                yield window, rows
+                continue
+            at, kept = rows["date_time"], rows.select(READ)
+            oldest, newest = pc.min_max(at).as_py().values()
+            self.found[window] = Content(len(rows), 0, oldest, newest)
+            if len(rows) and not cutoff(now) < oldest <= newest <= now:
+                past = pc.less_equal(at, pa.scalar(cutoff(now), TIME))
+                self.past += pc.sum(past).as_py()
+                kept = kept.filter(pc.and_(pc.invert(past), pc.less_equal(at, pa.scalar(now, TIME))))
+            self.newest.append(kept.group_by("measure_id", use_threads=False).aggregate([("date_time", "max")]))
+            yield window, kept
 
 
 def look(lake: Lake, now: datetime) -> Status:
@@ -108,32 +145,21 @@ def look(lake: Lake, now: datetime) -> Status:
     Raises:
         LakeError: the lake cannot be listed or read. Damaged objects are no error: they are in the result.
     """
-    seen: dict[datetime, _Window] = {}
-
-    def read(window: datetime) -> pa.Table:
-        try:
-            seen[window], rows = _readings(lake, window, now)
-        except DamagedWindowError as error:
-            seen[window] = _Window(damage=str(error))
-            raise
-        return rows
-
-    account = take(lake, now, read=read)
+    listed = {name: lake.windows(table) for name, table in TABLES.items()}
+    retained = {name: [s.window for s in stored if not is_expired(s.window, now)] for name, stored in listed.items()}
+    hours = _Hours()
+    # Also those of hours that are yet to come by this clock.
+    windows = sorted({*retained_windows(now), *retained[READINGS.name]})
+    account = take(lake, now, readings=hours.each(lake, windows, now))
     tables: dict[str, TableStatus] = {}
-    with ThreadPoolExecutor(READERS) as pool:
-        for table in TABLES.values():
-            listed = lake.windows(table)
-            retained = [stored for stored in listed if not is_expired(stored.window, now)]
-            if table is READINGS:
-                for stored in retained:
-                    if stored.window not in seen:  # an hour that is yet to come by this clock
-                        with suppress(DamagedWindowError):
-                            read(stored.window)
-                found = [seen[stored.window] for stored in retained]
-            else:
-                found = list(pool.map(partial(_footer, lake, table), retained))
-            tables[table.name] = _table(table, listed, retained, found, now)
-    api, problems = _source(lake)
+    for name, table in TABLES.items():
+        found = hours.found if table is READINGS else footers(lake.store, table, retained[name])
+        tables[name] = TableStatus.of(table, listed[name], found)
+    api, problems = None, list[str]()
+    try:
+        api = lake.source()
+    except LakeError as error:
+        problems.append(str(error))
     watermarks = marking.load(lake.store)
     if watermarks is None and lake.store.head(WATERMARKS_KEY) is not None:
         problems.append(f"{lake.url}/{WATERMARKS_KEY} is damaged: the next refresh reads the whole day and replaces it")
@@ -147,88 +173,28 @@ def look(lake: Lake, now: datetime) -> Status:
         tables=tables,
         # As in `plan.before_latest`: the first and the last window of the day need not be there.
         missing=sorted(set(retained_windows(now)[1:-1]) - set(readings.windows) - set(readings.damaged)),
-        past=sum(window.past for window in seen.values()),
+        past=hours.past,
         as_of=watermarks.as_of if watermarks and not watermarks.forgotten else None,
-        freshness=_freshness(lake, seen.values(), now),
+        freshness=_freshness(lake, hours.newest, now),
         completeness=_completeness(account),
         quarantined=[meta.key for meta in lake.store.list(QUARANTINE)],
         problems=problems,
     )
 
 
-def _source(lake: Lake) -> tuple[str | None, list[str]]:
-    """Return the API of the lake, or why it cannot be told."""
-    try:
-        return lake.source(), []
-    except LakeError as error:
-        return None, [str(error)]
-
-
-def _footer(lake: Lake, table: Table, stored: StoredWindow) -> _Window:
-    try:
-        opened = lake.open_footer(table, stored.key)
-    except DamagedWindowError as error:
-        return _Window(damage=str(error))
-    # Without an object: it was deleted after it was listed.
-    return _Window() if opened is None else _Window.of(opened.file)
-
-
-def _readings(lake: Lake, window: datetime, now: datetime) -> tuple[_Window, pa.Table]:
-    """Return a window of readings, and its retained rows for the ledger.
-
-    Raises:
-        DamagedWindowError: it cannot be decoded.
-    """
-    opened = lake.load(READINGS, key_of(READINGS, window))
-    if opened is None:
-        return _Window(), schema_of(READINGS, READ, coded=True).empty_table()
-    # Ids as codes: half a million strings would take most of the time.
-    # All columns although few are needed: damage in any of them would stop a reader.
-    rows = opened.file.read(coded=True).select(READ)
-    at = rows["date_time"]
-    past = pc.less_equal(at, pa.scalar(cutoff(now), TIME))
-    rows = rows.filter(pc.and_(pc.invert(past), pc.less_equal(at, pa.scalar(now, TIME))))
-    newest = rows.group_by("measure_id").aggregate([("date_time", "max")])
-    return _Window.of(opened.file, pc.sum(past).as_py() or 0, newest), rows
-
-
-def _table(
-    table: Table,
-    listed: Sequence[StoredWindow],
-    retained: Sequence[StoredWindow],
-    found: Sequence[_Window],
-    now: datetime,
-) -> TableStatus:
-    looked = {stored.window: window for stored, window in zip(retained, found, strict=True)}
-    sound = {start: window for start, window in looked.items() if not window.damage}
-    if table.time:
-        times = [moment for window in sound.values() for moment in window.times]
-    else:
-        times = [start for start, window in sound.items() if window.rows]
-    return TableStatus(
-        windows=list(sound),
-        expired=[stored.window for stored in listed if is_expired(stored.window, now)],
-        rows=sum(window.rows for window in sound.values()),
-        size=sum(stored.size for stored in retained),
-        oldest=min(times, default=None),
-        newest=max(times, default=None),
-        damaged={start: window.damage for start, window in looked.items() if window.damage},
+def _freshness(lake: Lake, of_windows: Sequence[pa.Table], now: datetime) -> Freshness | None:
+    """Return the ages of the newest readings, given the newest of each measure in each window."""
+    rows = pa.concat_tables(
+        [pa.table([each["measure_id"].cast(pa.string()), each["date_time_max"]], ["id", "at"]) for each in of_windows]
     )
-
-
-def _freshness(lake: Lake, windows: Iterable[_Window], now: datetime) -> Freshness | None:
-    tables = [window.newest for window in windows if window.newest is not None]
-    whole = [
-        pa.table([each["measure_id"].cast(pa.string()), each["date_time_max"]], ["measure_id", "at"]) for each in tables
-    ]
-    if not sum(map(len, whole)):
+    if not len(rows):
         return None
-    newest = pa.concat_tables(whole).group_by("measure_id").aggregate([("at", "max")])
+    newest = rows.group_by("id").aggregate([("at", "max")])
     ages = to_ms(now) - milliseconds(newest["at_max"])
     snapshot = lake.newest_snapshot(MEASURES, now, columns=["measure_id"])
     silent = None
     if snapshot is not None:
-        heard = pc.is_in(snapshot["measure_id"], value_set=newest["measure_id"].combine_chunks())
+        heard = pc.is_in(snapshot["measure_id"], value_set=newest["id"].combine_chunks())
         silent = len(snapshot) - (pc.sum(heard).as_py() or 0)
     return Freshness(
         measures=len(newest),
