@@ -20,8 +20,9 @@ from flood_assets.defs.checks.values import NAMED, PLAUSIBLE, plausible
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.grouping import Blocks, Ints, Piece, ordered
-from flood_assets.lake.lake import Lake, StoredWindow
+from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
+from flood_assets.lake.read import StoredWindow
 from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, to_ms
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME
 
