@@ -24,7 +24,8 @@ from flood_assets.ea.client import Answer, FloodMonitoringApi
 from flood_assets.errors import ClockError
 from flood_assets.grouping import Floats, by_window
 from flood_assets.lake import watermarks as lake_watermarks
-from flood_assets.lake.lake import Lake, Upserted
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.write import Upserted
 from flood_assets.partitions import WINDOW, retained_windows
 from flood_assets.schemas import MEASURES, READINGS, TIME, WATERMARKS
 

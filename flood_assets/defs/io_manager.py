@@ -16,7 +16,8 @@ from flood_assets.defs.failures import explained
 from flood_assets.defs.outputs import Snapshot
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.ingest import Batch, Ingested
-from flood_assets.lake.lake import Lake, WindowChange
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.write import WindowChange
 from flood_assets.ledger.account import Account
 from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key
 from flood_assets.schemas import TABLES, Table

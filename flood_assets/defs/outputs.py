@@ -9,7 +9,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from flood_assets.lake.lake import Lake, WindowChange
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.write import WindowChange
 from flood_assets.partitions import is_expired
 from flood_assets.schemas import Table
 

@@ -12,15 +12,13 @@ import pyarrow as pa
 from flood_assets.lake import identity, quarantine, read, retention, write
 from flood_assets.lake.opening import open_store
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.lake.read import READERS, Content, Stored, StoredWindow
+from flood_assets.lake.read import Content, Stored, StoredWindow
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Patience, Store
 from flood_assets.lake.write import WRITERS, Upserted, WindowChange
 from flood_assets.partitions import WINDOW, window_of
 from flood_assets.schemas import TABLES, Table
-
-__all__ = ["READERS", "Content", "Expiry", "Lake", "Stored", "StoredWindow", "Upserted", "WindowChange"]
 
 
 class Lake:
@@ -75,12 +73,8 @@ class Lake:
         """Store missing windows as empty ones: they were asked for, and there was nothing."""
         write.ensure_windows(self.store, table, windows)
 
-    def put_snapshot(self, table: Table, window: datetime, rows: pa.Table) -> WindowChange:
-        """Replace a window of `stations` or `measures`, unless only `observed_at` would change, or it is newer."""
-        return self.put_snapshots(table, [window], rows)[0]
-
     def put_snapshots(self, table: Table, windows: Iterable[datetime], rows: pa.Table) -> list[WindowChange]:
-        """Do the same for several windows, which are to hold the same."""
+        """Replace windows of `stations` or `measures`, unless only `observed_at` would change, or they are newer."""
         return write.put_snapshots(self.store, table, windows, rows)
 
     def add_rejects(self, rows: pa.Table) -> list[WindowChange]:

@@ -162,19 +162,16 @@ def each(
 ) -> Iterator[tuple[datetime, pa.Table | DamagedWindowError]]:
     """Yield each window with its rows, or with its damage; a window that does not exist has no rows.
 
-    Several are read at once, and no more than that are held.
+    Several are read at once, and no more than that are held. Damage in columns that are not asked for is not found.
 
     Args:
         store: the lake's.
         table: of `schemas`.
         wanted: the windows, in the order in which they are yielded.
         now: leaves out rows that are not retained; None for the rows as they are stored.
-        columns: only these, in this order; others are not decoded, so that damage in them is not found.
-        measure_ids: only these; row groups without them are not decoded.
-        coded: ids and raw values as dictionaries instead of plain strings.
-
-    Raises:
-        LakeError: an unknown column, or the lake could not be read.
+        columns: as for `read`.
+        measure_ids: likewise.
+        coded: likewise.
     """
     cut = None if now is None else _Cut(table, cutoff(now), None, None, utc(now))
     part = _Part(store, table, columns, measure_ids, coded=coded, cut=cut)

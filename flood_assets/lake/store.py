@@ -21,8 +21,6 @@ from flood_assets.lake.objects import Blob, ConflictError, Meta
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["Blob", "ConflictError", "Meta", "Patience", "Prepared", "Revision", "Store", "brief"]
-
 ATTEMPTS = 12
 
 # A store's message contains the pattern; the remedy goes to the person. The first that fits is used.

@@ -57,15 +57,19 @@ class WindowChange:
     added: int
     revised: int
     unchanged: int
-    size: int
-    written: bool
-    oldest: datetime | None
-    newest: datetime | None
-    seconds_read: float
-    seconds_upsert: float
-    seconds_write: float
+    size: int = 0
+    written: bool = False
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    seconds_read: float = 0
+    seconds_upsert: float = 0
+    seconds_write: float = 0
     filled: int = 0
     quarantined_as: str | None = None
+
+
+# New rows, or None to leave a window as it is, and the change; its size is filled in later.
+_Revised = tuple[pa.Table | None, WindowChange]
 
 
 @dataclass(frozen=True)
@@ -83,20 +87,6 @@ class Upserted:
     expired: int
     future: int
     repeated: int
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """The new content of a window; `rows` is None when it stays as it is."""
-
-    rows: pa.Table | None
-    count: int
-    added: int
-    revised: int
-    unchanged: int
-    filled: int = 0
-    oldest: datetime | None = None
-    newest: datetime | None = None
 
 
 def upsert_readings(
@@ -134,25 +124,18 @@ def upsert_readings(
     """
     fetch = upsert.split(rows, observed_at, now, stations)
 
-    def update(window: WindowRows) -> _Update:
+    def prepare(window: WindowRows) -> tuple[_Update, Prepared[WindowChange]]:
         start = from_ms(window.start)
         place = f"{store.url}/{key_of(READINGS, start)}"
-        return _Update(store, READINGS, start, partial(_upserted, fetch=fetch, window=window, place=place))
+        update = _Update(store, READINGS, start, partial(_upserted, fetch=fetch, fetched=window, place=place))
+        return update, update.prepared()
 
-    def prepare(window: WindowRows) -> tuple[_Update, Prepared[WindowChange]]:
-        mine = update(window)
-        return mine, mine.prepared()
-
-    changes = [mine.commit(prepared) for mine, prepared in in_order(prepare, fetch.windows, writers)]
+    changes = [update.commit(prepared) for update, prepared in in_order(prepare, fetch.windows, writers)]
     return Upserted(changes, fetch.expired, fetch.future, fetch.repeated)
 
 
 def ensure_windows(store: Store, table: Table, wanted: Iterable[datetime]) -> None:
-    """Store missing windows as empty ones: they were asked for, and there was nothing.
-
-    Raises:
-        LakeError: the lake could not be read or written.
-    """
+    """Store missing windows as empty ones: they were asked for, and there was nothing."""
     there = {stored.window for stored in windows(store, table)}
     for window in sorted(set(wanted) - there):
         with suppress(ConflictError):  # another run has written it
@@ -160,12 +143,7 @@ def ensure_windows(store: Store, table: Table, wanted: Iterable[datetime]) -> No
 
 
 def put_snapshots(store: Store, table: Table, wanted: Iterable[datetime], rows: pa.Table) -> list[WindowChange]:
-    """Replace windows of `stations` or `measures`, unless only `observed_at` would change, or they are newer.
-
-    Raises:
-        ValueError: the rows are not the table's.
-        LakeError: the lake could not be read or written.
-    """
+    """Replace windows of `stations` or `measures`, unless only `observed_at` would change, or they are newer."""
     new = conform(table, rows)
     revise = partial(_replaced, table=table, new=new)
     # Several windows are to hold the same: it is encoded once.
@@ -174,17 +152,12 @@ def put_snapshots(store: Store, table: Table, wanted: Iterable[datetime], rows: 
 
 
 def add_rejects(store: Store, rows: pa.Table) -> list[WindowChange]:
-    """Add rows to `rejects`, each in the window of its `seen_at`, oldest first; a line is kept once, as first seen.
-
-    Raises:
-        ValueError: the rows are not of `schemas.REJECTS`.
-        LakeError: the lake could not be read or written.
-    """
+    """Add rows to `rejects`, each in the window of its `seen_at`, oldest first; a line is kept once, as first seen."""
     hours = pc.floor_temporal(rows.column(REJECTS.time), unit="hour")
     changes = []
     for window in sorted(pc.unique(hours).to_pylist()):
         new = conform(REJECTS, rows.filter(pc.equal(hours, window)))
-        changes.append(_Update(store, REJECTS, utc(window), partial(_united, table=REJECTS, new=new)).commit())
+        changes.append(_Update(store, REJECTS, utc(window), partial(_united, new=new)).commit())
     return changes
 
 
@@ -196,15 +169,15 @@ class _Update:
         store: the lake's.
         table: the window's.
         window: its start.
-        revise: makes the outcome of the window's rows, or of None where it does not exist; DamagedWindowError if it
-            cannot use them.
+        revise: makes the new rows (None to leave the window as it is) and the change from the window's start and its
+            stored rows, or from None where it does not exist; DamagedWindowError if it cannot use them.
         encoded: gives the bytes of new rows where they are always the same.
     """
 
     store: Store
     table: Table
     window: datetime
-    revise: Callable[[pa.Table | None], _Outcome]
+    revise: Callable[[datetime, pa.Table | None], _Revised]
     encoded: Callable[[], bytes] | None = None
 
     @property
@@ -230,57 +203,51 @@ class _Update:
         before = name = None
         upserting = time.perf_counter()
         try:
-            stored = None if blob is None else self._decoded(blob)
+            stored = None
+            if blob is not None:
+                file = WindowFile(self.table, f"{self.store.url}/{self.key}", blob.data)
+                stored = file.read(strict=self.table is READINGS)
             upserting = time.perf_counter()
-            outcome = self.revise(stored)
+            rows, change = self.revise(self.window, stored)
         except DamagedWindowError as error:
             assert blob is not None  # noqa: S101 - for the type checker: an object that does not exist is not damaged
             name, before = quarantine.name_of(blob), partial(self._quarantine, blob, error)
-            outcome = self.revise(None)
+            rows, change = self.revise(self.window, None)
         encoding = time.perf_counter()
         data = None
-        if outcome.rows is not None:
-            data = self.encoded() if self.encoded else encode(self.table, outcome.rows)
-        change = WindowChange(
-            window=self.window,
-            rows=outcome.count,
-            added=outcome.added,
-            revised=outcome.revised,
-            unchanged=outcome.unchanged,
+        if rows is not None:
+            data = self.encoded() if self.encoded else encode(self.table, rows)
+        change = replace(
+            change,
             size=len(data) if data is not None else blob.meta.size if blob else 0,
             written=data is not None,
-            oldest=outcome.oldest,
-            newest=outcome.newest,
-            seconds_read=0.0,
             seconds_upsert=encoding - upserting,
             seconds_write=time.perf_counter() - encoding,
-            filled=outcome.filled,
             quarantined_as=name,
         )
         return Revision(data, change, before)
-
-    def _decoded(self, blob: Blob) -> pa.Table:
-        """Return the rows of a window that is about to be changed, all columns."""
-        file = WindowFile(self.table, f"{self.store.url}/{self.key}", blob.data)
-        return file.read(strict=self.table is READINGS)
 
     def _quarantine(self, blob: Blob, error: DamagedWindowError) -> None:
         name = quarantine.copy(self.store, self.table, blob)
         logger.error("%s. It is kept as %s and the window is written anew", error, name)
 
 
-def _upserted(stored: pa.Table | None, *, fetch: upsert.Fetch, window: WindowRows, place: str) -> _Outcome:
-    new = fetch.block(window)
+def _upserted(
+    window: datetime, stored: pa.Table | None, *, fetch: upsert.Fetch, fetched: WindowRows, place: str
+) -> _Revised:
+    new = fetch.block(fetched)
     if stored is not None and upsert.repeats(stored, new):
-        return _Outcome(None, len(stored), 0, 0, len(stored), 0, *_span(new.time))
+        oldest, newest = _span(new.time)
+        return None, WindowChange(window, len(stored), 0, 0, len(stored), oldest=oldest, newest=newest)
     try:
         block = None if stored is None else upsert.Block.of(stored)
     except ValueError as error:
         raise DamagedWindowError(place, str(error)) from error
     done = upsert.upsert(block, new, fetch.station_of)
-    rows = done.block.table() if done.news else None
-    time = done.block.time
-    return _Outcome(rows, len(time), done.added, done.revised, done.unchanged, done.filled, *_span(time))
+    oldest, newest = _span(done.block.time)
+    counts = (len(done.block.time), done.added, done.revised, done.unchanged)
+    change = WindowChange(window, *counts, oldest=oldest, newest=newest, filled=done.filled)
+    return done.block.table() if done.news else None, change
 
 
 def _span(time: Ints) -> tuple[datetime, datetime]:
@@ -288,12 +255,12 @@ def _span(time: Ints) -> tuple[datetime, datetime]:
     return from_ms(int(time.min())), from_ms(int(time.max()))
 
 
-def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
+def _replaced(window: datetime, rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Revised:
     """Replace a snapshot by another; of two, that of the later request stays."""
     if rows is None:
-        return _Outcome(new, len(new), len(new), 0, 0)
+        return new, WindowChange(window, len(new), len(new), 0, 0)
     if len(rows) and len(new) and _asked(rows) > _asked(new):
-        return _Outcome(None, len(rows), 0, 0, len(new))
+        return None, WindowChange(window, len(rows), 0, 0, len(new))
     (key,) = table.key
     old, now = rows, new
     if not rows.column(key).equals(new.column(key)):
@@ -308,7 +275,7 @@ def _replaced(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome
     unchanged = pc.sum(same).as_py() or 0
     added, revised = len(new) - len(now), len(now) - unchanged
     stays = not added and not revised and len(rows) == len(new)
-    return _Outcome(None if stays else new, len(new), added, revised, unchanged)
+    return None if stays else new, WindowChange(window, len(new), added, revised, unchanged)
 
 
 def _asked(rows: pa.Table) -> datetime:
@@ -317,20 +284,14 @@ def _asked(rows: pa.Table) -> datetime:
     return asked
 
 
-def _united(rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Outcome:
+def _united(window: datetime, rows: pa.Table | None, *, new: pa.Table) -> _Revised:
     """Add the rows whose key is new to the stored ones."""
     fresh, both = new, new
     if rows is not None:
-        (key,) = table.key
+        (key,) = REJECTS.key
         fresh = new.filter(pc.invert(pc.is_in(new.column(key), value_set=rows.column(key).combine_chunks())))
-        both = conform(table, pa.concat_tables([rows, fresh])) if len(fresh) else rows
-    span = pc.min_max(both.column(table.time)).as_py()
-    return _Outcome(
-        None if both is rows else both,
-        len(both),
-        len(fresh),
-        0,
-        len(new) - len(fresh),
-        oldest=utc(span["min"]) if len(both) else None,
-        newest=utc(span["max"]) if len(both) else None,
-    )
+        both = conform(REJECTS, pa.concat_tables([rows, fresh])) if len(fresh) else rows
+    span = pc.min_max(both.column(REJECTS.time)).as_py()
+    oldest, newest = (utc(moment) if moment else None for moment in (span["min"], span["max"]))
+    counts = (len(both), len(fresh), 0, len(new) - len(fresh))
+    return None if both is rows else both, WindowChange(window, *counts, oldest=oldest, newest=newest)

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from flood_assets.grouping import BLOCK_ROWS, Blocks, Ints
 from flood_assets.lake import watermarks as marking
-from flood_assets.lake.lake import Lake, WindowChange
+from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
+from flood_assets.lake.write import WindowChange
 from flood_assets.ledger import delays as lateness
 from flood_assets.ledger.counts import counts_of
 from flood_assets.ledger.day import LISTED, READ, Day, day_piece, rows_of

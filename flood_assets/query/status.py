@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import watermarks as marking
-from flood_assets.lake.lake import Content, Lake, StoredWindow
+from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.lake.read import NOTHING, footers
+from flood_assets.lake.read import NOTHING, Content, StoredWindow, footers
 from flood_assets.ledger.account import Account, take
 from flood_assets.ledger.day import READ, milliseconds
 from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc

@@ -23,7 +23,7 @@ from flood_assets.lake.parquet import encode
 from flood_assets.partitions import window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
-from flood_assets_tests.support.lake_rows import put_raw
+from flood_assets_tests.support.lake_rows import put_raw, put_snapshot
 from flood_assets_tests.support.quality_rows import (
     DIRECTION,
     FLOW,
@@ -318,7 +318,7 @@ def test_a_measure_that_is_there_twice_is_an_error_and_one_without_a_station_a_w
     twice = judged(filled, "measures")["measures_valid"]
     assert (twice.passed, twice.severity) == (False, dg.AssetCheckSeverity.ERROR)
     plant(filled, MEASURES, window_of(NOW), lambda rows: with_column(rows, "station_id", [None] * len(rows)))
-    filled.lake.put_snapshot(MEASURES, window_of(NOW), filled.lake.newest_snapshot(MEASURES, NOW).slice(0, 5))
+    put_snapshot(filled.lake, MEASURES, window_of(NOW), filled.lake.newest_snapshot(MEASURES, NOW).slice(0, 5))
     homeless = judged(filled, "measures")["measures_valid"]
     assert (homeless.passed, homeless.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert said(homeless)["without_station"] == 5

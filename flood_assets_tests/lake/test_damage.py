@@ -30,6 +30,7 @@ from flood_assets_tests.support.lake_rows import (
     keys,
     measures,
     put_raw,
+    put_snapshot,
     rejects,
     stations,
     stored,
@@ -45,8 +46,10 @@ def fill(lake: Lake) -> None:
     for hour in (8, 9):
         names = [f"m{i}" for i in range(9)]
         lake.upsert_readings(fetched(*[(m, at(hour), i / 7, f"{i}|2", "S") for i, m in enumerate(names)]), NOW, NOW)
-        lake.put_snapshot(STATIONS, at(hour), stations("S", "T", label="Kingston", river="Thames", lat=51.4, long=-0.3))
-        lake.put_snapshot(MEASURES, at(hour), measures(NOW, m0="S", m1="T"))
+        put_snapshot(
+            lake, STATIONS, at(hour), stations("S", "T", label="Kingston", river="Thames", lat=51.4, long=-0.3)
+        )
+        put_snapshot(lake, MEASURES, at(hour), measures(NOW, m0="S", m1="T"))
         lake.add_rejects(rejects((at(hour), f"line {hour}", "odd")))
     watermarks.advance(lake.store, WATERMARKS.empty_table(), NOW)
 

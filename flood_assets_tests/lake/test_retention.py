@@ -23,6 +23,7 @@ from flood_assets_tests.support.lake_rows import (
     fetched,
     keys,
     put_raw,
+    put_snapshot,
     rejects,
     stations,
     stored,
@@ -37,7 +38,7 @@ def _all_rows(lake: Lake) -> list:
 
 def test_nothing_is_expired_in_a_lake_that_is_up_to_date(lake):
     lake.upsert_readings(a_day(["m"]), NOW, NOW)
-    lake.put_snapshot(STATIONS, at(9), stations("S"))
+    put_snapshot(lake, STATIONS, at(9), stations("S"))
     before = {table: lake.windows(table) for table in (READINGS, STATIONS)}
     assert lake.expired(NOW) == []
     assert lake.expire(NOW) == []
@@ -46,8 +47,8 @@ def test_nothing_is_expired_in_a_lake_that_is_up_to_date(lake):
 
 def test_expired_windows_are_deleted_and_the_crossing_one_is_trimmed(lake):
     lake.upsert_readings(a_day(["a", "b"]), NOW, NOW)
-    lake.put_snapshot(STATIONS, at(10, days_ago=1), stations("S"))
-    lake.put_snapshot(STATIONS, at(12, days_ago=1), stations("S"))
+    put_snapshot(lake, STATIONS, at(10, days_ago=1), stations("S"))
+    put_snapshot(lake, STATIONS, at(12, days_ago=1), stations("S"))
     lake.add_rejects(
         rejects((at(11, days_ago=1), "x", "odd"), (at(12, 20, days_ago=1), "y", "odd"), (at(9), "z", "odd"))
     )
@@ -85,7 +86,7 @@ def test_expired_windows_are_deleted_and_the_crossing_one_is_trimmed(lake):
 def test_after_a_day_nothing_is_left(lake):
     lake.upsert_readings(a_day(["a"]), NOW, NOW)
     lake.add_rejects(rejects((at(9), "x", "odd")))
-    lake.put_snapshot(STATIONS, at(9), stations("S"))
+    put_snapshot(lake, STATIONS, at(9), stations("S"))
     lake.claim("http://localhost")
     lake.expire(NOW + 25 * HOUR)
     assert keys(lake) == ["_lake.json"]

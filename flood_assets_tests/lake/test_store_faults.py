@@ -19,7 +19,7 @@ from flood_assets.lake.layout import key_of
 from flood_assets.lake.store import Patience
 from flood_assets.schemas import READINGS, STATIONS
 from flood_assets_tests.support.faulty_s3 import Proxy, in_front_of
-from flood_assets_tests.support.lake_rows import HOUR, NOW, at, fetched, keys, stations, values
+from flood_assets_tests.support.lake_rows import HOUR, NOW, at, fetched, keys, put_snapshot, stations, values
 from flood_assets_tests.support.s3 import BUCKET
 
 TRIES = 3
@@ -282,7 +282,7 @@ def test_of_two_that_claim_a_lake_at_once_with_a_lost_answer_both_know_whose_it_
 
 def test_a_snapshot_whose_answer_is_lost_is_stored_once(lake, proxy):
     proxy.on("PUT", "stations/", times=1).resets_after()
-    assert lake.put_snapshot(STATIONS, at(9), stations("S")).added == 1
+    assert put_snapshot(lake, STATIONS, at(9), stations("S")).added == 1
     assert len(beside(lake, proxy).read(STATIONS, now=NOW)) == 1
 
 

@@ -13,7 +13,19 @@ from flood_assets.lake import upsert
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import cutoff, window_of
 from flood_assets.schemas import MEASURES, READINGS, TIME
-from flood_assets_tests.support.lake_rows import HOUR, INPUT, NOW, QUARTER, a_day, at, fetched, measures, stored, values
+from flood_assets_tests.support.lake_rows import (
+    HOUR,
+    INPUT,
+    NOW,
+    QUARTER,
+    a_day,
+    at,
+    fetched,
+    measures,
+    put_snapshot,
+    stored,
+    values,
+)
 from flood_assets_tests.support.retained import is_retained
 
 
@@ -154,7 +166,7 @@ def test_a_station_is_filled_in_as_soon_as_it_is_known(lake):
 
 
 def test_the_station_of_a_snapshot(lake):
-    lake.put_snapshot(MEASURES, at(9), measures(m="S", n="T"))
+    put_snapshot(lake, MEASURES, at(9), measures(m="S", n="T"))
     known = lake.newest_snapshot(MEASURES, NOW)
     rows = fetched(("m", at(9), 1.0), ("n", at(9), 1.0), ("o", at(9), 1.0))
     lake.upsert_readings(rows, NOW, NOW, stations=known)

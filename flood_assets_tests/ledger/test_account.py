@@ -15,7 +15,7 @@ from flood_assets.lake.layout import key_of
 from flood_assets.ledger.account import Account, take
 from flood_assets.partitions import window_of
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
-from flood_assets_tests.support.lake_rows import fetched, put_raw, snapshot
+from flood_assets_tests.support.lake_rows import fetched, put_raw, put_snapshot, snapshot
 from flood_assets_tests.support.ledger_rows import HOUR, MINUTE, NOW, marked
 
 STEPS = (5, 15, 15, 15, 60)
@@ -33,7 +33,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     ]
     for row in listed:
         row["period_s"] = row["period_s"] and row["period_s"] * 60
-    lake.put_snapshot(MEASURES, NOW, snapshot(MEASURES, NOW, *listed))
+    put_snapshot(lake, MEASURES, NOW, snapshot(MEASURES, NOW, *listed))
     polls = [NOW - 24 * HOUR + 15 * MINUTE * number for number in range(97)]
     readings = {}
     for measure in rng.sample(MEASURE_IDS, 25):
@@ -60,7 +60,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         known = marked(now, {m: min(at, now) - rng.choice([0, 0, 40]) * MINUTE for m, at in newest.items()}, asked)
         watermarks.advance(lake.store, known.rows, now, asked)
         if now < NOW:
-            lake.put_snapshot(TIMELINESS, window_of(now), take(lake, now).timeliness)
+            put_snapshot(lake, TIMELINESS, window_of(now), take(lake, now).timeliness)
     put_raw(lake, key_of(READINGS, window_of(NOW) - 9 * HOUR), b"not Parquet")
     return lake
 

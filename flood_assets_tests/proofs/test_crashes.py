@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flood_assets.lake.lake import StoredWindow
+from flood_assets.lake.read import StoredWindow
 from flood_assets.simulator import Server
 from flood_assets_tests.support import proof
 from flood_assets_tests.support.forked import Ended, Forker, Kill, Order

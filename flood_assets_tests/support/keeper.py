@@ -32,6 +32,7 @@ from flood_assets.lake.store import Patience, Store
 from flood_assets.ledger.account import take
 from flood_assets.partitions import cutoff, from_ms, is_expired, retained_windows, to_ms, window_of
 from flood_assets.schemas import MEASURES, READINGS, TABLES
+from flood_assets_tests.support.lake_rows import put_snapshot
 from flood_assets_tests.support.model import FORGOTTEN, HOUR, MINUTE, QUIET, Api, Key, Source, Trouble, station_of
 from flood_assets_tests.support.retained import is_retained
 
@@ -247,7 +248,7 @@ class Keeper:
 
     def list_gauges(self) -> None:
         """Store a snapshot of the measures."""
-        self.lake.put_snapshot(MEASURES, window_of(self.now), self.source.listed(self.now))
+        put_snapshot(self.lake, MEASURES, window_of(self.now), self.source.listed(self.now))
 
     def tick(self, trouble: Trouble = QUIET) -> Api:
         return self._run(None, trouble)

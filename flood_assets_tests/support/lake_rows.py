@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.write import WindowChange
 from flood_assets.partitions import window_of
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME, Table
 
@@ -47,6 +48,12 @@ def stations(*ids: str, observed_at: datetime = NOW, **columns: object) -> pa.Ta
 
 def measures(observed_at: datetime = NOW, **station_of: str) -> pa.Table:
     return snapshot(MEASURES, observed_at, *[{"measure_id": m, "station_id": s} for m, s in station_of.items()])
+
+
+def put_snapshot(lake: Lake, table: Table, window: datetime, rows: pa.Table) -> WindowChange:
+    """Replace one window of `stations` or `measures`."""
+    (change,) = lake.put_snapshots(table, [window], rows)
+    return change
 
 
 def rejects(*rows: tuple[datetime, str, str]) -> pa.Table:

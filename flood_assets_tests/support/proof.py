@@ -17,8 +17,9 @@ import pyarrow as pa
 import pytest
 
 from flood_assets.lake import upsert, watermarks
-from flood_assets.lake.lake import Lake, StoredWindow
+from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
+from flood_assets.lake.read import StoredWindow
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets.simulator import Server, Simulator, arrivals, serve
