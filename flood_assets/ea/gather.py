@@ -134,7 +134,7 @@ class Gatherer:
             measure = rank[np.concatenate([part.measure[: part.size] for part in parts])]
             value = np.concatenate([part.value[: part.size] for part in parts])
             offset = np.concatenate([part.offset[: part.size] for part in parts]).astype(np.int64)
-            size = [part.size for part in parts]
+            size = np.array([part.size for part in parts], np.int64)
             number = np.repeat(np.arange(len(lot)), size)
             order = order_of(keys(number * len(ids) + measure, offset))
             time = np.array(lot)[number] * HOUR_MS + offset
