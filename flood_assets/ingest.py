@@ -127,34 +127,27 @@ def fetch(api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | Non
     stored, damaged = lake.inspect(READINGS, listed)
     if damaged:
         complete = lake_watermarks.load(lake.store)
-    known = lake.newest_snapshot(MEASURES, now, columns=OF_MEASURES)
-    measures = known if known is not None else MEASURES.schema.empty_table().select(OF_MEASURES)
-    marked, held = _marked(complete), {window: content.rows for window, content in stored.items()}
-    if windows is None:
-        batch = catch_up(api, held=held, watermarks=marked, measures=measures, now=now, latest=latest)
-    else:
-        batch = reread(api, windows, held=held, watermarks=marked, measures=measures, now=now)
+    measures = lake.newest_snapshot(MEASURES, now, columns=OF_MEASURES)
+    marked = _marked(complete)
+    known = plan.Known(
+        rows={window: content.rows for window, content in stored.items()},
+        watermarks=marked if marked is not None else WATERMARKS.empty_table(),
+        measures=measures if measures is not None else MEASURES.schema.empty_table().select(OF_MEASURES),
+        marked=marked is not None,
+    )
+    batch = catch_up(api, known, now, latest) if windows is None else reread(api, windows, known, now)
     return replace(batch, loss=complete.loss if complete is not None else "", damaged=damaged)
 
 
 def reread(
-    api: FloodMonitoringApi,
-    windows: Sequence[datetime],
-    *,
-    held: Mapping[datetime, int],
-    watermarks: pa.Table | None,
-    measures: pa.Table,
-    now: datetime,
-    reason: str = "",
+    api: FloodMonitoringApi, windows: Sequence[datetime], lake: plan.Known, now: datetime, reason: str = ""
 ) -> Batch:
     """Read the days that the windows touch, and keep the readings of the windows.
 
     Args:
         api: the source.
         windows: retained ones, oldest first.
-        held: stored readings of each window.
-        watermarks: the lake's, schema `WATERMARKS`; None when it has none.
-        measures: the newest snapshot, the columns `OF_MEASURES`; may be empty.
+        lake: its content before; the measures have the columns `OF_MEASURES`.
         now: when the run began.
         reason: empty when a person asked for it.
 
@@ -162,8 +155,7 @@ def reread(
         SourceError: the API did not give a day, or has no reading of any.
     """
     chosen = plan.reread(windows)
-    known = watermarks if watermarks is not None else WATERMARKS.empty_table()
-    read = source.days(api, chosen.days, held=held, watermarks=known, measures=measures, now=now)
+    read = source.days(api, chosen.days, lake, now)
     if not set(windows).issuperset(read.covered):
         # Only whole days advance the watermarks: a part of a day tells nothing of earlier readings.
         read = read._replace(
@@ -174,18 +166,10 @@ def reread(
     if not whole:
         rows = [_between(part, windows[0], windows[-1] + WINDOW) for part in rows]
     polled = whole and not read.suspect
-    return _batch(now, reason or chosen.reason, measures, read.answers, rows, read, polled=polled)
+    return _batch(now, reason or chosen.reason, lake.measures, read.answers, rows, read, polled=polled)
 
 
-def catch_up(
-    api: FloodMonitoringApi,
-    *,
-    held: Mapping[datetime, int],
-    watermarks: pa.Table | None,
-    measures: pa.Table,
-    now: datetime,
-    latest: Future[Answer] | None = None,
-) -> Batch:
+def catch_up(api: FloodMonitoringApi, lake: plan.Known, now: datetime, latest: Future[Answer] | None = None) -> Batch:
     """Fetch all new readings with the fewest requests.
 
     `latest` is the API's answer, if it was asked for already, after the watermarks were read; the other arguments are
@@ -194,15 +178,15 @@ def catch_up(
     Raises:
         SourceError: the API did not give `latest` or a day, or has no reading of it.
     """
-    first = plan.before_latest(list(held), marked=watermarks is not None, now=now)
+    first = plan.before_latest(list(lake.rows), marked=lake.marked, now=now)
     log.info(first.reason)
-    if watermarks is None or not first.latest:
+    if not first.latest:
         windows = [window for window in retained_windows(now) if window.date() in first.days]
-        return reread(api, windows, held=held, watermarks=watermarks, measures=measures, now=now, reason=first.reason)
+        return reread(api, windows, lake, now, first.reason)
 
-    shown, suspect = source.latest(api, watermarks, now, latest)
+    shown, suspect = source.latest(api, lake.watermarks, now, latest)
     newest = shown[-1].rows
-    second = plan.after_latest(newest, watermarks, measures, now)
+    second = plan.after_latest(newest, lake, now)
     log.info(second.reason)
     singles, refused, unanswered = source.each(api, second.since, now)
     taken = newest.filter(pa.array(second.take))
@@ -212,16 +196,15 @@ def catch_up(
         missing = completeness.absent(by_window(source.only(newest, second.since)), given)
         unanswered += sorted(set(missing) - {*refused, *unanswered})
         newer.append(source.without(plan.watermarks_of(given, now), unanswered))
-    read = source.Days()
+    read = source.Days((), (), WATERMARKS.empty_table())
     if second.days:
-        stand = by_window(newest)
-        read = source.days(api, second.days, held=held, watermarks=watermarks, measures=measures, now=now, latest=stand)
+        read = source.days(api, second.days, lake, now, latest=by_window(newest))
         newer.append(read.watermarks)
     left = source.only(newest, [*refused, *unanswered])
     batch = _batch(
         now,
         second.reason,
-        measures,
+        lake.measures,
         [*shown, *singles, *read.answers],
         # The newest readings of refused measures are stored, but advance no watermark: earlier ones may be missing.
         [taken, source.only(newest, refused), *(answer.rows for answer in (*singles, *read.answers))],

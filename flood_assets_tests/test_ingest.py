@@ -1,6 +1,7 @@
 """Single refreshes, each of which shows one thing. What any story of them must come to is in `test_model`."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
@@ -16,6 +17,7 @@ from flood_assets_tests.support.model import HOUR, MINUTE, QUIET, Api, Gauge, Ke
 
 NOON = datetime(2026, 11, 21, 12, 5, tzinfo=UTC)
 LISTED = Source(NOON, (Gauge(), Gauge(), Gauge(), Gauge(nominal=None))).listed(NOON)
+EMPTY = plan.Known({}, WATERMARKS.empty_table(), LISTED, marked=False)
 
 # A reading, and from when on it is shown.
 Shown = tuple[Key, datetime]
@@ -45,13 +47,8 @@ def catch_up(readings: Iterable[Shown], marked: dict[str, datetime], trouble: Tr
 
 
 def caught_up(api: Api, watermarks_before: list[dict], now: datetime) -> ingest.Batch:
-    return ingest.catch_up(
-        api,
-        held=dict.fromkeys(retained_windows(now), 0),
-        watermarks=pa.Table.from_pylist(watermarks_before, schema=WATERMARKS),
-        measures=LISTED,
-        now=now,
-    )
+    watermarks = pa.Table.from_pylist(watermarks_before, schema=WATERMARKS)
+    return ingest.catch_up(api, plan.Known(dict.fromkeys(retained_windows(now), 0), watermarks, LISTED), now)
 
 
 def asked(batch: ingest.Batch) -> tuple[bool, list[datetime], dict[str, datetime]]:
@@ -69,7 +66,7 @@ def test_a_cold_start_is_two_requests_the_newest_day_first():
     last = max(times(old))
     batch = [(key, NOON + MINUTE / 2) for key, _ in series("m0", last + 15 * MINUTE, NOON - 5 * MINUTE)]
     api = api_of([*old, *batch], trouble=Trouble(pause=60))
-    fetched = ingest.catch_up(api, held={}, watermarks=None, measures=LISTED, now=NOON)
+    fetched = ingest.catch_up(api, EMPTY, NOON)
     assert [what for what, _ in api.asked] == ["2026-11-21", "2026-11-20"]
     assert list(fetched.covered) == retained_windows(NOON)
     assert marked(fetched) == {"m0": datetime(2026, 11, 20, 23, 45, tzinfo=UTC)}
@@ -125,7 +122,7 @@ def test_todays_answer_does_not_move_the_watermark_of_an_event_gauge_that_could_
 def test_part_of_a_day_read_again_moves_no_watermark_and_gives_nothing_else():
     readings = series("m0", NOON - 20 * HOUR - 5 * MINUTE, NOON - 5 * MINUTE)
     windows = retained_windows(NOON)[-3:-1]
-    fetched = ingest.reread(api_of(readings), windows, held={}, watermarks=None, measures=LISTED.slice(0, 0), now=NOON)
+    fetched = ingest.reread(api_of(readings), windows, replace(EMPTY, measures=LISTED.slice(0, 0)), NOON)
     assert (marked(fetched), list(fetched.covered)) == ({}, windows)
     assert asked(fetched)[:2] == (False, windows)
     wanted = {at for at in times(readings) if windows[0] <= at < NOON - 5 * MINUTE}
@@ -133,16 +130,14 @@ def test_part_of_a_day_read_again_moves_no_watermark_and_gives_nothing_else():
 
 
 @pytest.mark.parametrize("refused", ["latest", "readings_of_day"])
-@pytest.mark.parametrize("watermarks_before", [None, WATERMARKS.empty_table()])
-def test_without_what_everything_depends_on_there_is_no_refresh(refused, watermarks_before, monkeypatch):
+@pytest.mark.parametrize("marked", [False, True])
+def test_without_what_everything_depends_on_there_is_no_refresh(refused, marked, monkeypatch):
     def fails(*_):
         raise SourceError("down")
 
     monkeypatch.setattr(Api, refused, fails)
-    if refused == "latest" and watermarks_before is None:
+    if refused == "latest" and not marked:
         return  # a cold start does not ask it
     api = api_of(r for i in range(4) for r in series(f"m{i}", NOON - HOUR, NOON))
     with pytest.raises(SourceError, match="down"):
-        ingest.catch_up(
-            api, held=dict.fromkeys(retained_windows(NOON), 0), watermarks=watermarks_before, measures=LISTED, now=NOON
-        )
+        ingest.catch_up(api, replace(EMPTY, rows=dict.fromkeys(retained_windows(NOON), 0), marked=marked), NOON)

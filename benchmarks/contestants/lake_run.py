@@ -40,8 +40,8 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
     waited = _waited(batch.answers)
     return {
         "reason": batch.reason,
-        "requests": sum(answer.requests for answer in batch.answers),
-        "bytes": sum(answer.bytes for answer in batch.answers),
+        "requests": sum(answer.cost.requests for answer in batch.answers),
+        "bytes": sum(answer.cost.bytes for answer in batch.answers),
         "rows": len(batch.rows),
         "written": sum(change.written for change in upserted.windows),
         "windows": [f"{change.window:%Y-%m-%dT%H:%MZ}" for change in upserted.windows if change.written],
@@ -50,7 +50,7 @@ def run_once(task: Task, now: datetime, windows: Sequence[datetime] | None) -> d
             "fill": ended - started,
             "download": waited,
             "own": ended - started - waited,
-            "parse": sum(answer.seconds_parse for answer in batch.answers),
+            "parse": sum(answer.cost.seconds_parse for answer in batch.answers),
             "store": ended - asked,
             "read": sum(change.seconds_read for change in upserted.windows),
             "merge": sum(change.seconds_upsert for change in upserted.windows),
@@ -71,5 +71,5 @@ def _waited(answers: "Sequence[Answer]") -> float:
     from flood_assets.ea.fetch import AT_ONCE  # noqa: PLC0415
 
     singles = [len(answer.rows["measure_id"].unique()) <= 1 for answer in answers]
-    parts = (one.seconds_download / (AT_ONCE if alone else 1) for one, alone in zip(answers, singles, strict=True))
+    parts = (one.cost.seconds_download / (AT_ONCE if alone else 1) for one, alone in zip(answers, singles, strict=True))
     return sum(parts)

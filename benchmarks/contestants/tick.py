@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,12 @@ def _store_batches(task: Task, moment: datetime) -> int:
     snapshot = lake.newest_snapshot(MEASURES_TABLE, moment)
     if complete is None or snapshot is None:
         raise RuntimeError("a calm tick needs a full lake")
+    known = plan.Known({}, complete.rows, snapshot)
     with closing(FloodMonitoringApi(task.api, now=lambda: moment)) as api:
         latest = api.latest().rows
-        chosen = plan.after_latest(latest, complete.rows, snapshot, moment)
+        chosen = plan.after_latest(latest, known, moment)
         moved = latest.filter(pa.array(chosen.take))["measure_id"].cast(pa.string()).combine_chunks()
-        whole = ingest.reread(
-            api, retained_windows(moment), held={}, watermarks=complete.rows, measures=snapshot, now=moment
-        )
+        whole = ingest.reread(api, retained_windows(moment), known, moment)
 
     def others(rows: pa.Table) -> pa.Table:
         return rows.filter(pc.invert(pc.is_in(rows["measure_id"].cast(pa.string()), value_set=moved)))
@@ -106,7 +106,7 @@ def _store_batches(task: Task, moment: datetime) -> int:
     lake.upsert_readings(others(whole.rows), whole.observed_at, moment, stations=snapshot)
     watermarks.advance(lake.store, others(whole.watermarks), whole.observed_at, loss=complete.loss)
     after = watermarks.load(lake.store)
-    left = plan.after_latest(latest, after.rows if after else complete.rows, snapshot, moment)
+    left = plan.after_latest(latest, replace(known, watermarks=after.rows) if after else known, moment)
     return len(left.since) + len(left.days)
 
 

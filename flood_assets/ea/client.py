@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from flood_assets.ea import lists, parse
 from flood_assets.ea.gather import Gatherer
-from flood_assets.ea.http import LARGEST_ANSWER, Cost, Http, RetryPolicy
+from flood_assets.ea.http import Cost, Http
 from flood_assets.errors import SourceError
 
 logger = logging.getLogger("flood_assets.ea")
@@ -34,41 +34,17 @@ class Answer:
             those with one key.
         rejects: rows that could not be understood, schema `REJECTS`.
         observed_at: the time just before the API was asked, by our clock; put back where it is fast.
-        requests: requests sent for it, failed ones included.
-        bytes: bytes received, decompressed, failed requests included.
-        seconds_download: time spent waiting for the server.
-        seconds_parse: time spent decompressing it and making tables.
+        cost: the requests, bytes and seconds that it took.
     """
 
     rows: pa.Table
     rejects: pa.Table
     observed_at: datetime
-    requests: int
-    bytes: int
-    seconds_download: float
-    seconds_parse: float
+    cost: Cost
 
 
-class FloodMonitoringApi:
-    """The real-time flood-monitoring API, or a server that answers like it.
-
-    Its methods may be called from a small pool of threads. The arguments are those of `http.Http`.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        now: Callable[[], datetime],
-        retry: RetryPolicy | None = None,
-        largest: int = LARGEST_ANSWER,
-    ) -> None:
-        self.http = Http(base_url, now=now, retry=retry, largest=largest)
-        self.base_url = self.http.base_url
-
-    def close(self) -> None:
-        """Close the connections; the instance can still be used."""
-        self.http.close()
+class FloodMonitoringApi(Http):
+    """The real-time flood-monitoring API, or a server that answers like it."""
 
     def stations(self) -> pa.Table:
         """Return every station, schema `STATIONS`; some MB of JSON."""
@@ -113,7 +89,7 @@ class FloodMonitoringApi:
             return table
 
         cost = Cost(what)
-        table = self.http.get(path, read, cost)
+        table = self.get(path, read, cost)
         cost.finished(len(table))
         return table
 
@@ -125,13 +101,11 @@ class FloodMonitoringApi:
         if whole.lines in LIMITS or whole.values in LIMITS:
             logger.warning("%s: %d rows look like a limit: asking for more", what, whole.lines)
             self._add_pages(path, cost, whole)
-        started = self.http.retry.clock()
+        started = self.retry.clock()
         rows, rejects = whole.take()
-        cost.seconds_parse += self.http.retry.clock() - started
+        cost.seconds_parse += self.retry.clock() - started
         cost.finished(len(rows))
-        return Answer(
-            rows, rejects, whole.observed_at, cost.requests, cost.bytes, cost.seconds_download, cost.seconds_parse
-        )
+        return Answer(rows, rejects, whole.observed_at, cost)
 
     def _page(self, path: str, cost: Cost, observed_at: datetime | None = None) -> Gatherer:
         """Return one answer's rows; a further page is as old as the first."""
@@ -142,7 +116,7 @@ class FloodMonitoringApi:
                 page.add(part)
             return page
 
-        return self.http.get(path, read, cost)
+        return self.get(path, read, cost)
 
     def _add_pages(self, path: str, cost: Cost, whole: Gatherer) -> None:
         """Add the pages after a first one, until one is empty: a short page is not the last.

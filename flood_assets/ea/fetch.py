@@ -4,7 +4,7 @@ What to ask for is decided in `flood_assets.ea.plan`; the answers are combined i
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import date, datetime
 from typing import NamedTuple
@@ -45,9 +45,9 @@ class Days(NamedTuple):
         suspect: why the answers look incomplete; empty when they do not.
     """
 
-    answers: Sequence[Answer] = ()
-    covered: Sequence[datetime] = ()
-    watermarks: pa.Table = WATERMARKS.empty_table()
+    answers: Sequence[Answer]
+    covered: Sequence[datetime]
+    watermarks: pa.Table
     suspect: str = ""
 
 
@@ -87,10 +87,7 @@ def latest(
 def days(
     api: FloodMonitoringApi,
     chosen: Sequence[date],
-    *,
-    held: Mapping[datetime, int],
-    watermarks: pa.Table,
-    measures: pa.Table,
+    lake: plan.Known,
     now: datetime,
     latest: Windowed | None = None,
 ) -> Days:
@@ -103,9 +100,7 @@ def days(
     Args:
         api: the source.
         chosen: UTC days that follow each other, oldest first.
-        held: stored readings of each window.
-        watermarks: the lake's, schema `WATERMARKS`.
-        measures: the newest snapshot (measure_id, period_s); may be empty.
+        lake: its content before.
         now: when the run began.
         latest: readings that `latest` showed before, if it was asked.
 
@@ -125,11 +120,11 @@ def days(
             )
         newer = plan.watermarks_of(shown, now)
         suspect = completeness.of_days(
-            shown, chosen, watermarks=newer, latest=latest, held=held, listed=len(measures), now=now
+            shown, chosen, watermarks=newer, latest=latest, held=lake.rows, listed=len(lake.measures), now=now
         )
         if not suspect:
             break
-        singles, _, _ = each(api, completeness.sample(shown, watermarks, chosen), now)
+        singles, _, _ = each(api, completeness.sample(shown, lake.watermarks, chosen), now)
         sampled = pa.concat_tables([FETCHED.empty_table(), *(single.rows for single in singles)])
         checks += singles
         if len(sampled) and not completeness.contradicted(shown, by_window(sampled), chosen, now):
@@ -138,8 +133,8 @@ def days(
             break
         log.warning("%s, and spot checks found more: treated as suspect and retried", suspect)
     if suspect:
-        return Days([*answers, *checks], suspect=suspect)
-    newer = plan.credible(newer, watermarks, measures, chosen[0], now)
+        return Days([*answers, *checks], (), WATERMARKS.empty_table(), suspect)
+    newer = plan.credible(newer, lake, chosen[0], now)
     if latest is not None:
         newer = without(newer, completeness.absent(latest, shown, chosen))
     covered = [window for window in retained_windows(now) if window.date() in set(chosen)]

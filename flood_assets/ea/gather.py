@@ -5,6 +5,7 @@ without sorting.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -120,33 +121,38 @@ class Gatherer:
         order = pc.sort_indices(self._ids)
         ids, rank = self._ids.take(order), np.empty(len(order), np.int32)
         rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
-        longest = max((columns.size for columns in self._hours.values()), default=0)
-        # One array for all windows, each of which uses as much as it needs.
+        hours = sorted(self._hours)
+        # Hundreds of gauges that are asked one by one would make ten thousand chunks of four rows.
+        lots = [hours] if self.rows < _FEW * len(hours) else [[hour] for hour in hours]
+        longest = max((sum(self._hours[hour].size for hour in lot) for lot in lots), default=0)
+        # One array for all lots, each of which uses as much as it needs.
         nothing = pa.nulls(longest, pa.string())
         seen = pa.repeat(pa.scalar(self.observed_at, TIME), longest)
         batches = []
-        for hour in sorted(self._hours):
-            measure, offset, value, raw, texts = self._hours.pop(hour).taken()
-            measure = rank[measure]
-            order = order_of(keys(measure, offset.astype(np.int64)))
-            if order is None:
-                value = value.copy()
-            else:
-                measure, offset, value = measure[order], offset[order], value[order]
+        for lot in lots:
+            parts = [self._hours.pop(hour) for hour in lot]
+            measure = rank[np.concatenate([part.measure[: part.size] for part in parts])]
+            value = np.concatenate([part.value[: part.size] for part in parts])
+            offset = np.concatenate([part.offset[: part.size] for part in parts]).astype(np.int64)
+            size = np.array([part.size for part in parts], np.int64)
+            number = np.repeat(np.arange(len(lot)), size)
+            order = order_of(keys(number * len(ids) + measure, offset))
+            time = np.array(lot)[number] * HOUR_MS + offset
+            raw, texts = _raws(parts, np.cumsum(size) - size, len(measure))
+            if order is not None:
+                measure, time, value = measure[order], time[order], value[order]
                 raw = raw if raw is None else raw[order]
             columns = {
                 "measure_id": pa.DictionaryArray.from_arrays(pa.array(measure), ids),
-                "date_time": pa.array(hour * HOUR_MS + offset.astype(np.int64)).view(TIME),
+                "date_time": pa.array(time).view(TIME),
                 "value": pa.array(value, from_pandas=True) if np.isnan(value).any() else pa.array(value),
                 "raw_value": nothing[: len(measure)] if raw is None else texts.take(pa.array(raw, mask=raw < 0)),
                 "observed_at": seen[: len(measure)],
             }
             batches.append(pa.record_batch([columns[name] for name in FETCHED.names], schema=FETCHED))
-        found = pa.Table.from_batches(batches, schema=FETCHED)
         rejects, self._rejects = pa.concat_tables(self._rejects), self._rejects[:1]
         self.rows, self._ids = 0, pa.array([], pa.string())
-        # Hundreds of gauges that are asked one by one would make ten thousand chunks of four rows.
-        return Parsed(found.combine_chunks() if len(found) < _FEW * len(batches) else found, rejects)
+        return Parsed(pa.Table.from_batches(batches, schema=FETCHED), rejects)
 
 
 class _Columns:
@@ -177,14 +183,13 @@ class _Columns:
         self.size = here.stop
         return here
 
-    def taken(self) -> tuple[Codes, Codes, Floats, Ints | None, pa.Array]:
-        """Return the columns, for each row the place of its raw value in the last array or -1, and that array.
 
-        The places are None when no row has a raw value.
-        """
-        raw, texts = None, pa.array([], pa.string())
-        if self.raws:
-            texts = pa.concat_arrays([texts for _, texts in self.raws])
-            raw = np.full(self.size, -1)
-            raw[np.concatenate([at for at, _ in self.raws])] = np.arange(len(texts))
-        return self.measure[: self.size], self.offset[: self.size], self.value[: self.size], raw, texts
+def _raws(parts: Sequence[_Columns], starts: Ints, rows: int) -> tuple[Ints | None, pa.Array]:
+    """Return the place of each row's raw value in an array, or -1, and that array; no places without raw values."""
+    found = [(start + at, texts) for part, start in zip(parts, starts, strict=True) for at, texts in part.raws]
+    if not found:
+        return None, pa.array([], pa.string())
+    raw = np.full(rows, -1)
+    at = np.concatenate([at for at, _ in found])
+    raw[at] = np.arange(len(at))
+    return raw, pa.concat_arrays([texts for _, texts in found])

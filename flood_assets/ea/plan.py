@@ -6,7 +6,7 @@ which everything the API published is stored. A measure that advanced by one rep
 reading. One with several new readings is asked for by name, or the day is read whole when that costs less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -25,6 +25,23 @@ ROWS_PER_S = 35_000
 
 # A reading up to this many intervals after the last is the next one: seconds vary, gauges do not skip readings.
 INTERVAL_TOLERANCE = 1.1
+
+
+@dataclass(frozen=True)
+class Known:
+    """The lake before a fetch, as far as a fetch depends on it.
+
+    Attributes:
+        rows: number of stored readings of each window.
+        watermarks: schema `WATERMARKS`.
+        measures: the newest snapshot, at least measure_id and period_s; may be empty.
+        marked: False if there are no watermarks to compare `latest` with, so that the whole day has to be read.
+    """
+
+    rows: Mapping[datetime, int]
+    watermarks: pa.Table
+    measures: pa.Table
+    marked: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,19 +92,18 @@ def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) ->
     return Plan(reason="no window is missing: asking for the newest readings", latest=True)
 
 
-def after_latest(latest: pa.Table, watermarks: pa.Table, measures: pa.Table, now: datetime) -> Plan:
+def after_latest(latest: pa.Table, lake: Known, now: datetime) -> Plan:
     """Plan what else to ask for, given the newest reading of each measure.
 
     Args:
         latest: the answer, one row a measure: measure_id (dictionary or string), date_time.
-        watermarks: schema `WATERMARKS`.
-        measures: the newest snapshot (measure_id, period_s); may be empty.
+        lake: its content before.
         now: the time at which `latest` was asked.
     """
     now = utc(now)
     ids = latest["measure_id"].cast(pa.string()).combine_chunks()
     at = _milliseconds(latest["date_time"])
-    watermark, interval = _stand(ids, watermarks, measures)
+    watermark, interval = _stand(ids, lake)
     # A watermark older than the cutoff tells nothing: the whole day may be new.
     edge = to_ms(cutoff(now))
     newer = at > np.maximum(watermark, edge)
@@ -172,7 +188,7 @@ def _watermarks_of(ids: pa.Array, block: MeasureBlock) -> pa.Table:
     )
 
 
-def credible(newer: pa.Table, watermarks: pa.Table, measures: pa.Table, first_day: date, now: datetime) -> pa.Table:
+def credible(newer: pa.Table, lake: Known, first_day: date, now: datetime) -> pa.Table:
     """Return the newer watermarks of measures that are complete although only days from `first_day` on were read.
 
     A measure whose next reading may be dated before that keeps its old watermark, and the next tick fetches the rest:
@@ -180,19 +196,18 @@ def credible(newer: pa.Table, watermarks: pa.Table, measures: pa.Table, first_da
 
     Args:
         newer: the watermarks that follow from the days, schema `WATERMARKS`.
-        watermarks: the lake's before, schema `WATERMARKS`.
-        measures: the newest snapshot (measure_id, period_s); may be empty.
+        lake: its content before.
         first_day: the oldest UTC day that was read; all days from it to those of the newer watermarks were.
         now: the time of the tick.
     """
     start = midnight(first_day)
     if start <= cutoff(now):
         return newer
-    watermark, interval = _stand(newer["measure_id"].combine_chunks(), watermarks, measures)
+    watermark, interval = _stand(newer["measure_id"].combine_chunks(), lake)
     return newer.filter(pa.array(_due(watermark, interval) >= to_ms(start)))
 
 
-def _stand(ids: pa.Array, watermarks: pa.Table, measures: pa.Table) -> tuple[Ints, Floats]:
+def _stand(ids: pa.Array, lake: Known) -> tuple[Ints, Floats]:
     """Return each measure's watermark, long ago without one, and reporting interval, both in milliseconds.
 
     The interval is the shorter of the listed period and the observed interval. It is NaN while the latter is unknown:
@@ -200,10 +215,10 @@ def _stand(ids: pa.Array, watermarks: pa.Table, measures: pa.Table) -> tuple[Int
     a period: any reading may hide another, however regular the last ones were. A measure that is not listed has only
     its observed interval.
     """
-    index = _index_in(ids, watermarks["measure_id"])
-    watermark = np.append(_milliseconds(watermarks["newest"]), 0)[index]
-    observed = _at(watermarks["interval_s"], index, absent=np.nan)
-    listed = _at(measures["period_s"], _index_in(ids, measures["measure_id"]), absent=np.inf)
+    index = _index_in(ids, lake.watermarks["measure_id"])
+    watermark = np.append(_milliseconds(lake.watermarks["newest"]), 0)[index]
+    observed = _at(lake.watermarks["interval_s"], index, absent=np.nan)
+    listed = _at(lake.measures["period_s"], _index_in(ids, lake.measures["measure_id"]), absent=np.inf)
     return watermark, np.minimum(listed, observed) * 1000
 
 

@@ -69,7 +69,7 @@ def test_a_day_is_one_request_without_a_limit(api, server):
     assert answer.rows.schema == FETCHED
     assert answer.rejects.schema == REJECTS.schema
     assert values(answer) == [1, 2.5, None]
-    assert (answer.observed_at, answer.requests, answer.bytes) == (SEEN, 1, len(THREE))
+    assert (answer.observed_at, answer.cost.requests, answer.cost.bytes) == (SEEN, 1, len(THREE))
 
 
 def test_latest_is_one_request_without_a_limit(api, server):
@@ -271,7 +271,7 @@ def test_what_may_pass_is_tried_again_and_then_said(api, server, waits, reply, m
     server.answer(reply, whole(THREE))
     answer = api.latest()
     assert values(answer) == [1, 2.5, None]
-    assert (answer.requests, len(waits)) == (2, 1)
+    assert (answer.cost.requests, len(waits)) == (2, 1)
 
     server.answer(reply)
     with pytest.raises(SourceError, match=message) as gave_up:
@@ -491,13 +491,13 @@ def test_an_answer_that_ends_at_a_limit_is_paged_to_the_empty_page(api, server, 
     assert sorted(values(answer)) == list(range(rows))
     path = "/flood-monitoring/data/readings.csv?date=2024-02-29"
     assert server.asked == [path, *(f"{path}&_offset={at}" for at in (limit, 2 * limit, rows))]
-    assert answer.requests == 4
+    assert answer.cost.requests == 4
 
 
 def test_an_answer_that_is_that_long_costs_one_request_more(api, server):
     server.answer(limited(500, 500))
     answer = api.latest()
-    assert (answer.rows.num_rows, answer.requests) == (500, 2)
+    assert (answer.rows.num_rows, answer.cost.requests) == (500, 2)
 
 
 @pytest.mark.parametrize("rows", [499, 501, 9_999, 10_001])
@@ -542,7 +542,7 @@ def test_a_page_that_breaks_off_is_asked_for_again(api, server):
     ]
     server.answer(*pages)
     answer = api.latest()
-    assert (answer.rows.num_rows, answer.requests) == (501, 4)
+    assert (answer.rows.num_rows, answer.cost.requests) == (501, 4)
 
 
 def test_since_is_paged_when_its_limit_is_reached(api, server):
@@ -584,13 +584,13 @@ def test_what_came_before_an_answer_broke_off_is_not_in_the_table(api, server):
     body = readings(*range(100_000))
     server.answer(whole(body, packed=False, cut=len(body) - 10), whole(body, packed=False))
     answer = api.readings_of_day(DAY)
-    assert (answer.rows.num_rows, answer.requests) == (100_000, 2)
+    assert (answer.rows.num_rows, answer.cost.requests) == (100_000, 2)
 
 
 def test_progress_is_logged(api, server, caplog):
     server.answer(whole(readings(*range(60_000))))
     with caplog.at_level(logging.DEBUG, "flood_assets.ea"):
-        size = api.readings_of_day(DAY).bytes
+        size = api.readings_of_day(DAY).cost.bytes
     progress = [record.progress for record in caplog.records if hasattr(record, "progress")]
     assert 2 <= len(progress) <= size >> 20
     assert all(each["what"] == "readings of 2024-02-29" for each in progress)
@@ -610,7 +610,7 @@ def test_the_time_for_waiting_and_for_parsing_are_told_apart(server):
     api = FloodMonitoringApi(server.url, now=lambda: SEEN, retry=RetryPolicy(clock=lambda: time[0]))
     server.answer(reply)
     answer = api.latest()
-    assert (answer.seconds_download, answer.seconds_parse) == (7, 0)
+    assert (answer.cost.seconds_download, answer.cost.seconds_parse) == (7, 0)
     api.close()
 
 

@@ -5,6 +5,7 @@ from time import sleep
 
 from flood_assets.ea import fetch, parse
 from flood_assets.ea.client import Answer
+from flood_assets.ea.http import Cost
 from flood_assets.errors import SourceError
 from flood_assets.schemas import REJECTS
 
@@ -29,7 +30,7 @@ def test_an_api_in_trouble_is_not_asked_for_each_of_a_hundred_measures():
 def test_an_answer_without_rows_counts_as_not_knowing_the_measure():
     class Forgetful:
         def readings_since(self, _measure: str, _since: datetime) -> Answer:
-            return Answer(parse.FETCHED.empty_table(), REJECTS.schema.empty_table(), NOON, 1, 24, 0.0, 0.0)
+            return Answer(parse.FETCHED.empty_table(), REJECTS.schema.empty_table(), NOON, Cost("m0"))
 
     answers, refused, unanswered = fetch.each(Forgetful(), ["m0"], NOON)
     assert (len(answers), refused, unanswered) == (1, ["m0"], [])

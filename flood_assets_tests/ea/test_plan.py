@@ -49,6 +49,14 @@ def snapshot(**period_of: int | None) -> pa.Table:
 MANY = [f"g{i}" for i in range(200)]
 
 
+def after_latest(rows: pa.Table, watermarks: pa.Table, measures: pa.Table, now: datetime) -> plan.Plan:
+    return plan.after_latest(rows, plan.Known({}, watermarks, measures), now)
+
+
+def credible_of(newer: pa.Table, watermarks: pa.Table, measures: pa.Table, first_day: date, now: datetime) -> pa.Table:
+    return plan.credible(newer, plan.Known({}, watermarks, measures), first_day, now)
+
+
 def country(*rows: tuple[str, datetime], now: datetime = NOW) -> pa.Table:
     """`latest` with others that have not moved."""
     return latest(*rows, *((name, now - STEP) for name in MANY))
@@ -186,7 +194,7 @@ TAKE, ASK, LEAVE = "take", "ask", "leave"
 def test_what_becomes_of_a_measure(newest, watermark, usual, nominal, does):
     period = {} if nominal == 0 else {"m": nominal}
     rows = country(("m", newest))
-    chosen = plan.after_latest(
+    chosen = after_latest(
         rows,
         country_watermarks(*([("m", watermark, usual)] if watermark else [])),
         snapshot(**period, **dict.fromkeys(MANY, 900)),
@@ -202,7 +210,7 @@ def test_what_becomes_of_a_measure(newest, watermark, usual, nominal, does):
 @pytest.mark.parametrize("coded", [False, True])
 def test_ids_may_be_coded_or_not(coded):
     rows = latest(("m", at(9)), ("n", at(9)), coded=coded)
-    chosen = plan.after_latest(rows, known(("n", at(8), 900), ("m", WATERMARK, 900)), snapshot(m=900, n=900), NOW)
+    chosen = after_latest(rows, known(("n", at(8), 900), ("m", WATERMARK, 900)), snapshot(m=900, n=900), NOW)
     assert chosen.take.tolist() == [True, False]
     assert chosen.since == ("n",)
 
@@ -210,26 +218,26 @@ def test_ids_may_be_coded_or_not(coded):
 def test_ids_in_several_chunks_are_told_apart():
     rows = pa.concat_tables([latest(("m", at(9))), latest(("n", at(9)))])
     watermarks = pa.concat_tables([known(("n", at(8), 900)), known(("m", WATERMARK, 900))])
-    chosen = plan.after_latest(rows, watermarks, snapshot(m=900, n=900), NOW)
+    chosen = after_latest(rows, watermarks, snapshot(m=900, n=900), NOW)
     assert (chosen.take.tolist(), chosen.since) == ([True, False], ("n",))
 
 
 def test_nothing_shown_asks_for_nothing():
     for watermarks in (known(), known(("m", WATERMARK, 900))):
-        chosen = plan.after_latest(parse.FETCHED.empty_table(), watermarks, snapshot(), NOW)
+        chosen = after_latest(parse.FETCHED.empty_table(), watermarks, snapshot(), NOW)
         assert (chosen.since, chosen.days, len(chosen.take)) == ((), (), 0)
 
 
 def test_a_lake_without_watermarks_asks_everybody_or_reads_both_days():
-    few = plan.after_latest(latest(("m", at(9))), known(), snapshot(), NOW)
+    few = after_latest(latest(("m", at(9))), known(), snapshot(), NOW)
     assert few.since == ("m",)
-    many = plan.after_latest(latest(*((name, at(9)) for name in MANY)), known(), snapshot(), NOW)
+    many = after_latest(latest(*((name, at(9)) for name in MANY)), known(), snapshot(), NOW)
     assert (many.since, many.days) == ((), (YESTERDAY, TODAY))
     assert not many.take.any()
 
 
 def test_a_measure_that_an_overlapping_page_repeats_is_asked_once():
-    chosen = plan.after_latest(country(("m", at(9)), ("m", at(9))), country_watermarks(), snapshot(), NOW)
+    chosen = after_latest(country(("m", at(9)), ("m", at(9))), country_watermarks(), snapshot(), NOW)
     assert chosen.since == ("m",)
 
 
@@ -237,8 +245,8 @@ def test_times_of_any_zone_count_as_the_moments_that_they_are():
     now = datetime(2026, 7, 1, 23, 30, tzinfo=UTC)  # 00:30 of the next day in England
     rows = latest(*((name, now - STEP) for name in MANY))
     watermarks = known(*((name, now - 20 * STEP, 900) for name in MANY))
-    here = plan.after_latest(rows, watermarks, snapshot(), now)
-    there = plan.after_latest(rows, watermarks, snapshot(), now.astimezone(ZoneInfo("Europe/London")))
+    here = after_latest(rows, watermarks, snapshot(), now)
+    there = after_latest(rows, watermarks, snapshot(), now.astimezone(ZoneInfo("Europe/London")))
     assert here.days == there.days == (now.date(),)
     assert here.reason == there.reason
 
@@ -252,7 +260,7 @@ def jumped(count: int, watermark: datetime, now: datetime = NOW, of: int = 5000)
     newest = now - timedelta(minutes=5)
     rows = latest(*((name, newest) for name in names))
     watermarks = known(*((name, watermark if i < count else newest, 900) for i, name in enumerate(names)))
-    return plan.after_latest(rows, watermarks, snapshot(**dict.fromkeys(names, 900)), now)
+    return after_latest(rows, watermarks, snapshot(**dict.fromkeys(names, 900)), now)
 
 
 def test_some_are_asked_one_by_one():
@@ -274,7 +282,7 @@ def test_those_that_reach_back_before_midnight_are_asked_beside_today():
     rows = latest(*((name, at(9)) for name in names))
     back = {3: at(23, 30, day=20), 4: at(23, 45, day=20), 5: at(12, day=20)}
     watermarks = known(*((name, back.get(i, at(8) if i < 60 else at(9)), 900) for i, name in enumerate(names)))
-    chosen = plan.after_latest(rows, watermarks, snapshot(), NOW)
+    chosen = after_latest(rows, watermarks, snapshot(), NOW)
     assert chosen.days == (TODAY,)
     # From 23:45 the next reading is that of midnight: today's answer has it.
     assert chosen.since == ("g3", "g5")
@@ -305,7 +313,7 @@ def test_without_a_watermark_in_the_day_the_next_reading_may_be_of_any_time(wate
     rows = latest(*((name, at(23, 45)) for name in names))
     fresh = known(*((name, at(22), 900) for name in names[1:]))
     stale = known(*([("g0", watermark, 900)] if watermark else []))
-    chosen = plan.after_latest(rows, pa.concat_tables([fresh, stale]), snapshot(**dict.fromkeys(names, 900)), now)
+    chosen = after_latest(rows, pa.concat_tables([fresh, stale]), snapshot(**dict.fromkeys(names, 900)), now)
     assert chosen.days == (TODAY,)
     assert chosen.since == (("g0",) if watermark is None else ())
 
@@ -317,7 +325,7 @@ def test_every_measure_that_moved_is_taken_asked_or_within_what_is_read(steps, b
     watermark = now - back * STEP / 4
     newest = min(watermark + steps * STEP / 4, now)
     rows = latest(*((f"g{i}", newest if i % 2 else watermark) for i in range(100)))
-    chosen = plan.after_latest(rows, known(*((f"g{i}", watermark, 900) for i in range(100))), snapshot(), now)
+    chosen = after_latest(rows, known(*((f"g{i}", watermark, 900) for i in range(100))), snapshot(), now)
     done = set(rows["measure_id"].filter(pa.array(chosen.take)).to_pylist())
     assert not done & set(chosen.since)
     for i, (name, moment) in enumerate(zip(rows["measure_id"].to_pylist(), rows["date_time"].to_pylist(), strict=True)):
@@ -447,7 +455,7 @@ def test_the_watermarks_of_many_measures_are_those_of_each(rows):
 def test_a_day_makes_the_past_complete_where_the_watermark_reaches_it(watermark, usual, nominal, credible):
     newer = known(("m", at(9), 900))
     watermarks = known(*([("m", watermark, usual)] if watermark else []), ("other", at(9), 900))
-    found = plan.credible(newer, watermarks, snapshot(**({} if nominal == 0 else {"m": nominal})), TODAY, NOW)
+    found = credible_of(newer, watermarks, snapshot(**({} if nominal == 0 else {"m": nominal})), TODAY, NOW)
     assert found.equals(newer) is credible
     assert len(found) == credible
 
@@ -455,9 +463,9 @@ def test_a_day_makes_the_past_complete_where_the_watermark_reaches_it(watermark,
 @pytest.mark.parametrize(("first_day", "now"), [(YESTERDAY, NOW), (YESTERDAY, at(0)), (TODAY, at(0, day=22))])
 def test_days_that_reach_back_to_the_cutoff_make_everything_complete(first_day, now):
     newer = known(("m", at(9), None), ("n", at(8), 900))
-    assert plan.credible(newer, known(), snapshot(), first_day, now).equals(newer)
+    assert credible_of(newer, known(), snapshot(), first_day, now).equals(newer)
 
 
 def test_no_newer_watermarks_stay_none():
-    assert not len(plan.credible(known(), known(("m", WATERMARK, 900)), snapshot(), TODAY, NOW))
-    assert not len(plan.credible(known(("m", at(9), 900)), known(), snapshot(), TODAY, NOW))
+    assert not len(credible_of(known(), known(("m", WATERMARK, 900)), snapshot(), TODAY, NOW))
+    assert not len(credible_of(known(("m", at(9), 900)), known(), snapshot(), TODAY, NOW))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from flood_assets.ea import parse
 from flood_assets.ea.client import Answer
-from flood_assets.ea.http import NotFoundError
+from flood_assets.ea.http import Cost, NotFoundError
 from flood_assets.errors import SourceError
 from flood_assets.schemas import MEASURES
 
@@ -293,4 +293,4 @@ class Api:
         random.Random(len(lines)).shuffle(lines)  # the API promises no order
         lines += lines[:1]  # pages may overlap
         parsed = parse.parse_readings("".join(["dateTime,measure,value\n", *lines]).encode(), moment)
-        return Answer(parsed.rows, parsed.rejects, moment, 1, 0, 0.0, 0.0)
+        return Answer(parsed.rows, parsed.rejects, moment, Cost("a recording", requests=1))

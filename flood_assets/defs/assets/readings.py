@@ -72,13 +72,13 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
 
     Only once, as each chart stays in Dagster's database.
     """
-    rows, answers = batch.rows, batch.answers
+    rows, costs = batch.rows, [answer.cost for answer in batch.answers]
     told: dict[str, dg.MetadataValue | str | int | float] = {
         "reason": batch.reason,
-        "requests": sum(answer.requests for answer in answers),
-        "downloaded_bytes": sum(answer.bytes for answer in answers),
-        "download_seconds": round(sum(answer.seconds_download for answer in answers), 3),
-        "parse_seconds": round(sum(answer.seconds_parse for answer in answers), 3),
+        "requests": sum(cost.requests for cost in costs),
+        "downloaded_bytes": sum(cost.bytes for cost in costs),
+        "download_seconds": round(sum(cost.seconds_download for cost in costs), 3),
+        "parse_seconds": round(sum(cost.seconds_parse for cost in costs), 3),
         "rows_read": len(rows),
         "rejected_rows": len(batch.rejects),
         "unknown_measures": _count_unknown(rows, batch.stations),
