@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from flood_assets.ea import lists, parse
+from flood_assets.ea import parse
 from flood_assets.ea.gather import Gatherer
 from flood_assets.ea.http import Cost, Http
 from flood_assets.errors import SourceError
@@ -48,11 +48,15 @@ class FloodMonitoringApi(Http):
 
     def stations(self) -> pa.Table:
         """Return every station, schema `STATIONS`; some MB of JSON."""
-        return self._list("stations", "id/stations?_view=full", lists.parse_stations)
+        from flood_assets.ea.lists import parse_stations  # noqa: PLC0415 - few runs need msgspec
+
+        return self._list("stations", "id/stations?_view=full", parse_stations)
 
     def measures(self) -> pa.Table:
         """Return every measure, schema `MEASURES`; some MB of JSON."""
-        return self._list("measures", "id/measures", lists.parse_measures)
+        from flood_assets.ea.lists import parse_measures  # noqa: PLC0415 - few runs need msgspec
+
+        return self._list("measures", "id/measures", parse_measures)
 
     def readings_of_day(self, day: date) -> Answer:
         """Return every reading of a UTC day: half a million rows, 60 MB of CSV, 4 MB as sent.
