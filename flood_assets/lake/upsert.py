@@ -7,7 +7,7 @@ and an absent number is NaN. One int64 orders the rows (`grouping.keys`).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -145,19 +145,16 @@ class Fetch:
         )
 
 
-@dataclass(frozen=True)
-class UpsertedBlock:
-    """One window after an upsert.
+class Counts(NamedTuple):
+    """The effect of an upsert on one window.
 
     Attributes:
-        block: all its rows.
         added: fetched rows with a new key.
         revised: fetched rows that replaced another value.
         unchanged: fetched rows whose value is stored already, or was replaced by a later one.
         filled: stored rows that were given their station.
     """
 
-    block: Block
     added: int
     revised: int
     unchanged: int
@@ -245,8 +242,8 @@ def repeats(stored: pa.Table, new: Block) -> bool:
     return all(stored.column(name).equals(pa.chunked_array([text])) for name, text in texts.items())
 
 
-def upsert(stored: Block | None, fresh: Block, station_of: Codes) -> UpsertedBlock:
-    """Return one window after a fetch.
+def upsert(stored: Block | None, fresh: Block, station_of: Codes) -> tuple[Block, Counts]:
+    """Return one window after a fetch, and what that changed.
 
     A new key is added. The same key with the same value changes nothing; with another value it is a revision, unless
     the API was asked for the stored value later than for this one. Rows without a station are given it when it is
@@ -258,7 +255,7 @@ def upsert(stored: Block | None, fresh: Block, station_of: Codes) -> UpsertedBlo
         station_of: code into the fresh `stations` of each of its `measures`, -1 where it is not known.
     """
     if stored is None:
-        return UpsertedBlock(fresh, len(fresh.time), 0, 0, 0)
+        return fresh, Counts(len(fresh.time), 0, 0, 0)
     stored, fresh, of_new = _common(stored, fresh)
     old_key, new_key = keys(stored.measure, stored.time), keys(fresh.measure, fresh.time)
     if np.array_equal(old_key, new_key):  # a day that is read again and has not changed
@@ -276,7 +273,7 @@ def upsert(stored: Block | None, fresh: Block, station_of: Codes) -> UpsertedBlo
     unknown = stored.station < 0
     fillable = listed[stored.measure[unknown]].any()
     if not added.any() and not revised.any() and not fillable:
-        return UpsertedBlock(stored, 0, 0, len(known), 0)
+        return stored, Counts(0, 0, len(known), 0)
 
     stations, old_station, new_station = _union(stored.stations, fresh.stations)
     stored = replace(stored, stations=stations, station=_recode(stored.station, old_station))
@@ -305,7 +302,7 @@ def upsert(stored: Block | None, fresh: Block, station_of: Codes) -> UpsertedBlo
         order = np.argsort(np.concatenate([old_key, new_key[added]]), kind="stable")
         stored = _joined(stored, fresh, added, order)
     count = int(revised.sum())
-    return UpsertedBlock(stored, int(added.sum()), count, int(known.sum()) - count, filled)
+    return stored, Counts(int(added.sum()), count, int(known.sum()) - count, filled)
 
 
 def _common(stored: Block, fresh: Block) -> tuple[Block, Block, Codes]:

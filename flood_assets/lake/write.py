@@ -243,11 +243,11 @@ def _upserted(
         block = None if stored is None else upsert.Block.of(stored)
     except ValueError as error:
         raise DamagedWindowError(place, str(error)) from error
-    done = upsert.upsert(block, new, fetch.station_of)
-    oldest, newest = _span(done.block.time)
-    counts = (len(done.block.time), done.added, done.revised, done.unchanged)
-    change = WindowChange(window, *counts, oldest=oldest, newest=newest, filled=done.filled)
-    return done.block.table() if done.news else None, change
+    block, counts = upsert.upsert(block, new, fetch.station_of)
+    oldest, newest = _span(block.time)
+    changed = (len(block.time), counts.added, counts.revised, counts.unchanged)
+    change = WindowChange(window, *changed, oldest=oldest, newest=newest, filled=counts.filled)
+    return block.table() if counts.news else None, change
 
 
 def _span(time: Ints) -> tuple[datetime, datetime]:

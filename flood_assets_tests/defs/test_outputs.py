@@ -34,7 +34,7 @@ def test_a_snapshot_also_replaces_damaged_windows_and_no_sound_ones(lake):
     Snapshot(STATIONS, stations("old"), [damaged, sound], NOW).store(lake)
     put_raw(lake, key_of(STATIONS, damaged), b"not Parquet")
     changes = Snapshot(STATIONS, stations("new"), [asked], NOW).store(lake)
-    assert [(change.window, bool(change.quarantined)) for change in changes["stations"]] == [
+    assert [(change.window, bool(change.quarantined_as)) for change in changes["stations"]] == [
         (damaged, True),
         (asked, False),
     ]

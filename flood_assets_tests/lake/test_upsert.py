@@ -292,15 +292,15 @@ def test_what_is_taken_for_a_repetition_would_change_nothing(old, new, known):
     first, *others = (
         upsert.split(fetched(*rows), NOW, NOW, measures(**of)) for rows, of in ((old, {}), (old, known), (new, known))
     )
-    tables = {w.start: upsert.upsert(None, first.block(w), first.station_of).block.table() for w in first.windows}
+    tables = {w.start: upsert.upsert(None, first.block(w), first.station_of)[0].table() for w in first.windows}
     for fetch in (first, *others):
         for window in fetch.windows:
             if (table := tables.get(window.start)) is None:
                 continue
             fresh = fetch.block(window)
-            upserted = upsert.upsert(upsert.Block.of(table), fresh, fetch.station_of)
+            _, counts = upsert.upsert(upsert.Block.of(table), fresh, fetch.station_of)
             repeated = upsert.repeats(table, fresh)
-            assert not (repeated and upserted.news)
+            assert not (repeated and counts.news)
             assert repeated or fetch is not first
 
 
