@@ -12,12 +12,11 @@ import pyarrow as pa
 from flood_assets.lake import identity, quarantine, read, retention, write
 from flood_assets.lake.opening import open_store
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.lake.read import Content, Stored, StoredWindow
+from flood_assets.lake.read import Content, StoredWindow
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Patience, Store
 from flood_assets.lake.write import WRITERS, Upserted, WindowChange
-from flood_assets.partitions import WINDOW, window_of
 from flood_assets.schemas import TABLES, Table
 
 
@@ -120,20 +119,6 @@ class Lake:
         """Return the retained rows with `start <= time < end`, by window and within it by key; see `read.read`."""
         return read.read(self.store, table, start, end, now=now, columns=columns, measure_ids=measure_ids, coded=coded)
 
-    def read_window(
-        self,
-        table: Table,
-        window: datetime,
-        *,
-        now: datetime,
-        columns: Sequence[str] | None = None,
-        measure_ids: Iterable[str] | None = None,
-        coded: bool = False,
-    ) -> pa.Table:
-        """Return the retained rows of one window, as `read` does; no rows when it does not exist."""
-        start = window_of(window)
-        return self.read(table, start, start + WINDOW, now=now, columns=columns, measure_ids=measure_ids, coded=coded)
-
     def newest_snapshot(self, table: Table, now: datetime, *, columns: Sequence[str] | None = None) -> pa.Table | None:
         """Return a snapshot's newest retained rows, passing over damaged and empty windows; None without any."""
         return read.newest_snapshot(self.store, table, now, columns=columns)
@@ -145,14 +130,6 @@ class Lake:
     def contents(self, table: Table, windows: Sequence[datetime]) -> dict[datetime, Content]:
         """Return each window's content by its footer; a window that does not exist is empty."""
         return read.contents(self.store, table, windows)
-
-    def load(self, table: Table, key: str) -> Stored | None:
-        """Open a window with all its bytes; None without an object."""
-        return read.load(self.store, table, key)
-
-    def open_footer(self, table: Table, key: str) -> Stored | None:
-        """Open a window of which no rows, or only some, are wanted; None without an object."""
-        return read.open_footer(self.store, table, key)
 
     def expired(self, now: datetime, *, tables: Iterable[Table] | None = None) -> list[Expiry]:
         """Return what `expire` would do, cheaply: `rows` are not looked up."""

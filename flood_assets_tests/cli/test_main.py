@@ -15,6 +15,7 @@ from flood_assets.definitions import build_defs
 from flood_assets.defs.resources import Source
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import encode
+from flood_assets.lake.read import load
 from flood_assets.partitions import retained_windows
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
@@ -213,7 +214,7 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     assert run("refresh").exit_code == 0
     window = retained_windows(NOW)[3]
     key = key_of(READINGS, window)
-    stored = place.lake.load(READINGS, key)
+    stored = load(place.lake.store, READINGS, key)
     rows = stored.file.read()
     twice = encode(READINGS, pa.concat_tables([rows, rows.slice(0, 2)]))
     place.lake.store.put(key, twice, replaces=stored.meta)

@@ -20,6 +20,7 @@ from flood_assets.defs.checks.values import plausible
 from flood_assets.grouping import Blocks, Piece
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import encode
+from flood_assets.lake.read import load
 from flood_assets.partitions import window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
@@ -65,7 +66,7 @@ def said(check: dg.AssetCheckEvaluation) -> dict:
 def plant(place: Place, table: Table, window, change) -> None:
     """Change a window as the lake itself never would."""
     key = key_of(table, window)
-    stored = place.lake.load(table, key)
+    stored = load(place.lake.store, table, key)
     rows = change(stored.file.read())
     place.lake.store.put(key, encode(table, rows), replaces=stored.meta)
 

@@ -9,6 +9,7 @@ from flood_assets.defs.windows import hourly_windows
 from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import HOUR, NOW, Place, failure_of
+from flood_assets_tests.support.lake_rows import read_window
 
 SEEN: dict[str, object] = {}
 
@@ -77,7 +78,7 @@ def test_one_window_as_arrow(filled):
     rows = give(filled, as_arrow, partition_key(WINDOW))
     assert isinstance(rows, pa.Table)
     assert rows.schema.names == READINGS.schema.names
-    assert rows.equals(filled.lake.read_window(READINGS, WINDOW, now=NOW))
+    assert rows.equals(read_window(filled.lake, READINGS, WINDOW, now=NOW))
     assert len(rows) > 0
 
 
@@ -86,7 +87,7 @@ def test_one_window_as_pandas_with_times_that_know_their_zone(filled):
     assert isinstance(rows, pd.DataFrame)
     assert str(rows["date_time"].dt.tz) == "UTC"
     assert rows["value"].dtype == "float64"
-    assert len(rows) == len(filled.lake.read_window(READINGS, WINDOW, now=NOW))
+    assert len(rows) == len(read_window(filled.lake, READINGS, WINDOW, now=NOW))
 
 
 def test_without_an_annotation_it_is_arrow(filled):
@@ -138,7 +139,7 @@ def test_a_window_can_be_loaded_without_a_run(filled):
             python_type=pd.DataFrame,
             partition_key_range=dg.PartitionKeyRange(partition_key(WINDOW), partition_key(WINDOW + HOUR)),
         )
-    assert rows.equals(filled.lake.read_window(READINGS, WINDOW, now=NOW))
+    assert rows.equals(read_window(filled.lake, READINGS, WINDOW, now=NOW))
     assert len(day) > len(rows)
 
 
@@ -159,4 +160,4 @@ def test_a_bucket_is_filled_by_the_same_run(place, s3_server, monkeypatch):
     told = place.materializations("readings", WINDOW)[0].metadata
     assert told["dagster/uri"].value == "s3://flood-lake/io-manager/readings"
     assert told["bytes"].value > 0
-    assert give(place, as_arrow, partition_key(WINDOW)).equals(place.lake.read_window(READINGS, WINDOW, now=NOW))
+    assert give(place, as_arrow, partition_key(WINDOW)).equals(read_window(place.lake, READINGS, WINDOW, now=NOW))

@@ -9,7 +9,7 @@ from flood_assets.ledger.account import take
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.schemas import COMPLETENESS, STATIONS, TIMELINESS
 from flood_assets_tests.conftest import HOUR, NOW
-from flood_assets_tests.support.lake_rows import put_raw, snapshot
+from flood_assets_tests.support.lake_rows import put_raw, read_window, snapshot
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_snapshot_also_replaces_damaged_windows_and_no_sound_ones(lake):
         (damaged, True),
         (asked, False),
     ]
-    held = {each: lake.read_window(STATIONS, each, now=NOW)["station_id"].to_pylist() for each in (damaged, sound)}
+    held = {each: read_window(lake, STATIONS, each, now=NOW)["station_id"].to_pylist() for each in (damaged, sound)}
     assert held == {damaged: ["new"], sound: ["old"]}
 
 

@@ -31,6 +31,7 @@ from flood_assets_tests.support.lake_rows import (
     measures,
     put_raw,
     put_snapshot,
+    read_window,
     rejects,
     stations,
     stored,
@@ -107,7 +108,7 @@ def test_whatever_is_wrong_with_a_window_it_is_found_and_set_aside_once(lake, tw
         assert aside in caplog.text
         assert lake.damaged(table) == []
         assert twin.quarantine(table, at(9)) is None
-        assert len(lake.read(table, now=NOW)) == len(lake.read_window(table, at(8), now=NOW)) > 0
+        assert len(lake.read(table, now=NOW)) == len(read_window(lake, table, at(8), now=NOW)) > 0
     assert {k: lake.store.head(k) for k in others} == others
     # Only lost readings make the lake incomplete.
     assert watermarks.load(lake.store).forgotten == (table is READINGS)

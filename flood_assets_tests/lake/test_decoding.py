@@ -14,7 +14,7 @@ from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import WindowFile, encode, joined, schema_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.support import lake_rows
-from flood_assets_tests.support.lake_rows import NOW, a_day, at, put_raw
+from flood_assets_tests.support.lake_rows import NOW, a_day, at, put_raw, read_window
 
 NAMES = READINGS.schema.names
 
@@ -76,7 +76,7 @@ def test_windows_of_several_layouts_are_read_together(folder, coded, measures, w
     folder.upsert_readings(a_day(["a", "b"]), NOW, NOW, stations=lake_rows.measures(a="S", b="T"))
     before = folder.read(READINGS, now=NOW, measure_ids=measures)
     for hour in (6, 8):
-        window = folder.read_window(READINGS, at(hour), now=NOW).drop_columns(without)
+        window = read_window(folder, READINGS, at(hour), now=NOW).drop_columns(without)
         sink = pa.BufferOutputStream()
         pq.write_table(window, sink, store_schema=arrow_schema)
         put_raw(folder, key_of(READINGS, at(hour)), sink.getvalue().to_pybytes())

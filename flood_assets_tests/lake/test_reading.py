@@ -29,6 +29,7 @@ from flood_assets_tests.support.lake_rows import (
     measures,
     put_raw,
     put_snapshot,
+    read_window,
     rejects,
     snapshot,
     stations,
@@ -64,7 +65,7 @@ def test_no_reader_is_given_a_row_that_is_older_than_a_day(lake):
         kept = [t for t in a_day(["m"]).column("date_time").to_pylist() if t > cutoff(later)]
         everything = lake.read(READINGS, later - 99 * HOUR, later + HOUR, now=later)
         assert everything.column("date_time").to_pylist() == kept
-        by_window = [lake.read_window(READINGS, at(h), now=later) for h in range(10)]
+        by_window = [read_window(lake, READINGS, at(h), now=later) for h in range(10)]
         assert pa.concat_tables(by_window).num_rows == sum(t >= at(0) for t in kept)
         assert len(lake.read(REJECTS, now=later)) == (at(9) > cutoff(later))
     # The snapshot's window is given until all of it has expired.
@@ -78,7 +79,7 @@ def test_snapshots_count_by_the_start_of_their_window(lake):
         put_snapshot(lake, STATIONS, at(hour, 30), stations(f"S{hour}"))
     assert lake.read(STATIONS, at(7), at(8), now=NOW).column("station_id").to_pylist() == ["S7"]
     assert lake.read(STATIONS, at(6, 1), None, now=NOW).column("station_id").to_pylist() == ["S7", "S8"]
-    assert lake.read_window(STATIONS, at(6, 59), now=NOW).column("station_id").to_pylist() == ["S6"]
+    assert read_window(lake, STATIONS, at(6, 59), now=NOW).column("station_id").to_pylist() == ["S6"]
     assert lake.newest_snapshot(STATIONS, NOW).column("station_id").to_pylist() == ["S8"]
     assert lake.newest_snapshot(STATIONS, at(7, 59)).column("station_id").to_pylist() == ["S7"]
 
@@ -175,8 +176,8 @@ def test_a_window_that_was_asked_for_and_held_nothing_is_there_and_empty(lake):
     lake.upsert_readings(fetched(("m", at(9))), NOW, NOW)
     lake.ensure_windows(READINGS, [at(8), at(9)])
     assert [stored.window for stored in lake.windows(READINGS)] == [at(8), at(9)]
-    assert lake.read_window(READINGS, at(8), now=NOW).equals(READINGS.schema.empty_table())
-    assert lake.read_window(READINGS, at(9), now=NOW).num_rows == 1
+    assert read_window(lake, READINGS, at(8), now=NOW).equals(READINGS.schema.empty_table())
+    assert read_window(lake, READINGS, at(9), now=NOW).num_rows == 1
 
 
 def test_the_contents_of_windows_are_told_from_their_footers(lake):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import WATERMARKS_KEY, key_of
+from flood_assets.lake.read import load
 from flood_assets.lake.retention import Expiry
 from flood_assets.partitions import cutoff, is_expired, window_of
 from flood_assets.schemas import READINGS, REJECTS, STATIONS
@@ -32,7 +33,7 @@ from flood_assets_tests.support.lake_rows import (
 
 def _all_rows(lake: Lake) -> list:
     """Every stored reading, expired or not."""
-    found = [lake.load(READINGS, w.key) for w in lake.windows(READINGS)]
+    found = [load(lake.store, READINGS, w.key) for w in lake.windows(READINGS)]
     return [r for s in found for r in s.file.read(["measure_id", "date_time"]).to_pylist()]
 
 

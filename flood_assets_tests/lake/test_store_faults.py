@@ -19,7 +19,17 @@ from flood_assets.lake.layout import key_of
 from flood_assets.lake.store import Patience
 from flood_assets.schemas import READINGS, STATIONS
 from flood_assets_tests.support.faulty_s3 import Proxy, in_front_of
-from flood_assets_tests.support.lake_rows import HOUR, NOW, at, fetched, keys, put_snapshot, stations, values
+from flood_assets_tests.support.lake_rows import (
+    HOUR,
+    NOW,
+    at,
+    fetched,
+    keys,
+    put_snapshot,
+    read_window,
+    stations,
+    values,
+)
 from flood_assets_tests.support.s3 import BUCKET
 
 TRIES = 3
@@ -252,7 +262,7 @@ def test_a_window_that_changes_between_its_head_and_its_parts_is_opened_anew(lak
 
     # Of a window that is read in parts, the first request only says how large it is.
     proxy.on("GET", rf"{NINE}$", after=1, times=1).waits_for(change)
-    rows = lake.read_window(READINGS, at(9), now=NOW, measure_ids=[IDS[0], "later"]).to_pylist()
+    rows = read_window(lake, READINGS, at(9), now=NOW, measure_ids=[IDS[0], "later"]).to_pylist()
     assert [row["value"] for row in rows] == ([7.0, 5.0] if how == "replaced" else [])
     other.upsert_readings(fetched(*[(m, at(9), 1.0) for m in IDS]), NOW + HOUR, NOW)
     proxy.on("GET", rf"{NINE}$", times=1).waits_for(change)

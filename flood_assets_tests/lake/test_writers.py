@@ -15,7 +15,18 @@ from flood_assets.lake.layout import key_of
 from flood_assets.lake.objects import ConflictError
 from flood_assets.schemas import READINGS
 from flood_assets_tests.support import lake_processes
-from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, a_day, at, fetched, keys, stored, values
+from flood_assets_tests.support.lake_rows import (
+    HOUR,
+    NOW,
+    QUARTER,
+    a_day,
+    at,
+    fetched,
+    keys,
+    read_window,
+    stored,
+    values,
+)
 
 
 def _process(*arguments: object) -> subprocess.CompletedProcess:
@@ -121,7 +132,7 @@ def test_a_killed_writer_leaves_whole_windows(folder):
     assert done.returncode == 0, done.stderr
     per_window = []
     for window in folder.windows(READINGS):
-        rows = folder.read_window(READINGS, window.window, now=NOW)
+        rows = read_window(folder, READINGS, window.window, now=NOW)
         (value,) = set(rows.column("value").to_pylist())
         assert len(rows) % len(lake_processes.IDS) == 0
         per_window.append(value)

@@ -24,7 +24,7 @@ from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
 from flood_assets_tests.defs.assets.test_readings import stored, truth
 from flood_assets_tests.defs.test_checks import failed, judged, said
 from flood_assets_tests.support.faulty_s3 import Proxy, in_front_of
-from flood_assets_tests.support.lake_rows import put_raw, rejects
+from flood_assets_tests.support.lake_rows import put_raw, read_window, rejects
 from flood_assets_tests.support.s3 import BUCKET, s3_server
 
 __all__ = ["s3_server"]
@@ -322,7 +322,7 @@ def test_a_damaged_snapshot_is_told_of_and_replaced_by_the_next(filled, table, h
     assert "quarantined_as" in result.asset_materializations_for_node(table.name)[0].metadata
     assert not failed(judged(filled, table.name))
     assert filled.lake.damaged(table) == []
-    assert len(filled.lake.read_window(table, window, now=filled.now)) > 0
+    assert len(read_window(filled.lake, table, window, now=filled.now)) > 0
 
 
 def test_damaged_rejects_are_reported_and_quarantined(filled):

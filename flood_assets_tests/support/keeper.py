@@ -32,7 +32,7 @@ from flood_assets.lake.store import Patience, Store
 from flood_assets.ledger.account import take
 from flood_assets.partitions import cutoff, from_ms, is_expired, retained_windows, to_ms, window_of
 from flood_assets.schemas import MEASURES, READINGS, TABLES
-from flood_assets_tests.support.lake_rows import put_snapshot
+from flood_assets_tests.support.lake_rows import put_snapshot, read_window
 from flood_assets_tests.support.model import FORGOTTEN, HOUR, MINUTE, QUIET, Api, Key, Source, Trouble, station_of
 from flood_assets_tests.support.retained import is_retained
 
@@ -389,7 +389,7 @@ class Keeper:
         spoilt = {window for window, rows in self.held.items() if rows is SPOILT}
         retained = [w for w in retained_windows(self.now) if w not in spoilt]
         if spoilt & set(retained_windows(self.now)):
-            tables = [self.lake.read_window(READINGS, window, now=self.now) for window in retained]
+            tables = [read_window(self.lake, READINGS, window, now=self.now) for window in retained]
             given = pa.concat_tables(tables) if tables else READINGS.schema.empty_table()
         else:
             given = self.lake.read(READINGS, now=self.now)

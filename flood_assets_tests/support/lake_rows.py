@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.write import WindowChange
-from flood_assets.partitions import window_of
+from flood_assets.partitions import WINDOW, window_of
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME, Table
 
 NOW = datetime(2026, 11, 21, 9, 7, 30, tzinfo=UTC)
@@ -15,6 +15,12 @@ QUARTER = timedelta(minutes=15)
 INPUT = pa.schema(
     [("measure_id", pa.string()), ("date_time", TIME), ("value", pa.float64()), ("raw_value", pa.string())]
 )
+
+
+def read_window(lake: Lake, table: Table, window: datetime, *, now: datetime, **more) -> pa.Table:
+    """Read the retained rows of one window; no rows when it does not exist."""
+    start = window_of(window)
+    return lake.read(table, start, start + WINDOW, now=now, **more)
 
 
 def at(hour: int, minute: int = 0, *, days_ago: int = 0) -> datetime:

@@ -19,7 +19,7 @@ import pytest
 from flood_assets.lake import upsert, watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
-from flood_assets.lake.read import StoredWindow
+from flood_assets.lake.read import StoredWindow, load
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets.simulator import Server, Simulator, arrivals, serve
@@ -131,7 +131,7 @@ def unreadable(lake: Lake, known: set[StoredWindow] | None = None) -> str:
                 continue
             known.add(stored)
             try:
-                opened = lake.load(table, stored.key)
+                opened = load(lake.store, table, stored.key)
                 assert opened is not None
                 rows = opened.file.read(coded=table is READINGS)
                 if table is READINGS:

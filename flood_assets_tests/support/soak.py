@@ -40,6 +40,7 @@ import pyarrow.compute as pc
 from flood_assets.defs.housekeeping import HousekeepingConfig
 from flood_assets.defs.sensors import retention_sensor
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.read import load
 from flood_assets.ledger.account import take
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TIME
@@ -283,7 +284,7 @@ def old_rows(lake: Lake, now: datetime) -> int:
     """Count what a cleanup left: readings older than a day, and expired windows of any table."""
     edge, old = pa.scalar(cutoff(now), TIME), len(lake.expired(now))
     for stored in lake.windows(READINGS)[:2]:
-        oldest = lake.load(READINGS, stored.key)
+        oldest = load(lake.store, READINGS, stored.key)
         if oldest is not None:
             times = oldest.file.read(["date_time"])["date_time"]
             old += pc.sum(pc.less_equal(times, edge)).as_py() or 0

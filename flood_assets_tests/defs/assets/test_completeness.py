@@ -10,12 +10,13 @@ import pytest
 
 from flood_assets.lake import watermarks
 from flood_assets.lake.layout import key_of
+from flood_assets.lake.read import load
 from flood_assets.ledger.account import CAUSES, take
 from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
 from flood_assets.simulator import Fault
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
-from flood_assets_tests.support.lake_rows import put_raw
+from flood_assets_tests.support.lake_rows import put_raw, read_window
 from flood_assets_tests.support.retained import is_retained
 
 
@@ -23,7 +24,7 @@ def ledger(place: Place) -> dict[tuple[str, datetime], dict]:
     """What the table holds, by measure and window."""
     found = {}
     for stored in place.lake.windows(COMPLETENESS):
-        for row in place.lake.load(COMPLETENESS, stored.key).file.read().to_pylist():
+        for row in load(place.lake.store, COMPLETENESS, stored.key).file.read().to_pylist():
             assert row["window_start"] == stored.window
             found[row["measure_id"], stored.window] = row
     return found
@@ -143,7 +144,7 @@ def test_timeliness_is_loaded_through_dagster_as_the_newest_snapshot(filled):
     assert filled.tick().success
     with filled.defs.get_asset_value_loader(instance=filled.instance) as loader:
         rows = loader.load_asset_value("timeliness", python_type=pa.Table)
-    assert rows.equals(filled.lake.read_window(TIMELINESS, window_of(filled.now), now=filled.now))
+    assert rows.equals(read_window(filled.lake, TIMELINESS, window_of(filled.now), now=filled.now))
     assert len(rows) == len(set(rows["measure_id"].to_pylist())) > 40
 
 
