@@ -10,6 +10,9 @@ from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import HOUR, NOW, Place, failure_of
 from flood_assets_tests.support.lake_rows import read_window
+from flood_assets_tests.support.s3 import s3_server
+
+__all__ = ["s3_server"]
 
 SEEN: dict[str, object] = {}
 
@@ -151,6 +154,7 @@ def test_a_lake_that_cannot_be_written_is_told_in_our_words(place, tmp_path):
     assert str(tmp_path / "file") in told
 
 
+@pytest.mark.usefixtures("no_aws_of_this_machine")
 def test_a_bucket_is_filled_by_the_same_run(place, s3_server, monkeypatch):
     for name, value in s3_server.environ.items():
         monkeypatch.setenv(name, value)

@@ -10,13 +10,8 @@ __all__ = ["s3_server"]
 
 
 @pytest.fixture(autouse=True)
-def _no_aws_of_this_machine(monkeypatch, tmp_path):
-    """Credentials and configuration of whoever runs the tests must not decide how they end."""
-    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+def _no_aws(no_aws_of_this_machine: None) -> None:
+    """For all tests of the lake."""
 
 
 @pytest.fixture
