@@ -522,7 +522,8 @@ class Keeper:
             return {
                 key
                 for key in keys
-                if is_retained(key[1], writer.now) and key[1] <= until and window_of(key[1]) not in spoilt
+                # What expires while the API answers is stored, but shown to nobody.
+                if is_retained(key[1], self.now) and key[1] <= until and window_of(key[1]) not in spoilt
                 if windows is None or windows[0] <= key[1] < windows[-1] + HOUR
             }
 
@@ -544,7 +545,7 @@ class Keeper:
         if windows is not None:
             held = self.retained()
             for key in due(self.source.shown(api.now)):
-                texts = self.source.texts(key, writer.now, since=api.now)
+                texts = self.source.texts(key, self.now, since=api.now)
                 assert any(alike(held[key], understood(text)) for text in texts)
         if windows == retained_windows(api.now) and not api.trouble.pause:
             self.is_what_the_api_shows()
