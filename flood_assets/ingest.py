@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 # A clock may be a little off, and two machines never agree to the second.
 CLOCK_TOLERANCE = timedelta(minutes=5)
-
 # Columns of the list of measures that are needed to plan, to give each reading its station, and to describe a run.
 OF_MEASURES = ("measure_id", "station_id", "parameter", "period_s")
 
@@ -91,11 +90,7 @@ class Batch:
     damaged: Mapping[datetime, str] = field(default_factory=dict)
 
     def store(self, lake: Lake) -> Ingested:
-        """Upsert the rows, then advance the watermarks: a run that is killed in between is repeated by the next.
-
-        Raises:
-            LakeError: the lake could not be read or written.
-        """
+        """Upsert the rows, then advance the watermarks: a run that is killed in between is repeated by the next."""
         upserted = lake.upsert_readings(self.rows, self.observed_at, self.now, stations=self.stations)
         lake.ensure_windows(READINGS, self.covered)
         if len(self.rejects):
@@ -142,14 +137,10 @@ def fetch(api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | Non
 def reread(
     api: FloodMonitoringApi, windows: Sequence[datetime], lake: plan.Known, now: datetime, reason: str = ""
 ) -> Batch:
-    """Read the days that the windows touch, and keep the readings of the windows.
+    """Read the days that the windows touch, and keep the readings of the windows (retained ones, oldest first).
 
-    Args:
-        api: the source.
-        windows: retained ones, oldest first.
-        lake: its content before; the measures have the columns `OF_MEASURES`.
-        now: when the run began.
-        reason: empty when a person asked for it.
+    `lake` is its content before, in which the measures have the columns `OF_MEASURES`; `reason` is empty when a person
+    asked for it.
 
     Raises:
         SourceError: the API did not give a day, or has no reading of any.

@@ -32,12 +32,7 @@ _JOBS = {"refresh": refresh_job.name, "reconcile": reconcile_job.name, "expire":
 
 
 def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> int:
-    """Run once what a schedule or a sensor would request.
-
-    Args:
-        command: the command.
-        verbose: show Dagster's log.
-        dry_run: for `expire`: change nothing.
+    """Run once what a schedule or a sensor would request; `verbose` shows Dagster's log.
 
     Returns:
         The exit code: 0 if all runs succeeded and no check found an error, else 1.

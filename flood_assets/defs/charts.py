@@ -27,17 +27,12 @@ _COLOURS = (_BLUE, "#00838f", "#6a1b9a", "#ef6c00", "#2e7d32")
 _WIDEST_FIRST = [("span", "descending"), ("measure_id", "ascending")]
 # Gauges whose readings are tested for a chart, the widest span first: to test a country's takes a second.
 _TESTED = 100
-
 # Upper limits in minutes, and the label under the bar.
 _AGES = ((15, "15 min"), (30, "30 min"), (60, "1 h"), (120, "2 h"), (240, "4 h"), (480, "8 h"), (1440, "24 h"))
 
 
 def freshness(ages_minutes: npt.NDArray[np.float64]) -> dg.MarkdownMetadataValue:
-    """Draw bars: measures by the age of their newest reading.
-
-    Args:
-        ages_minutes: one number per measure; more than 24 hours counts as silent.
-    """
+    """Draw bars: measures by the age of their newest reading; more than 24 hours counts as silent."""
     edges = [0.0, *(end for end, _ in _AGES), np.inf]
     # A reading dated a little in the future is fresh.
     counts, _ = np.histogram(np.maximum(ages_minutes, 0), bins=edges)
@@ -45,8 +40,7 @@ def freshness(ages_minutes: npt.NDArray[np.float64]) -> dg.MarkdownMetadataValue
     top = max(int(counts.max()), 1)
     bars = []
     for i, (count, label) in enumerate(zip(counts.tolist(), labels, strict=True)):
-        height = 90 * count / top
-        x = 10 + i * 60
+        x, height = 10 + i * 60, 90 * count / top
         bars.append(
             f'<rect x="{x}" y="{140 - height:.1f}" width="46" height="{height:.1f}" fill="{_BLUE}"/>'
             f'<text x="{x + 23}" y="{134 - height:.1f}" text-anchor="middle">{count:,}</text>'
@@ -127,11 +121,7 @@ def _spans(rows: pa.Table) -> pa.Table:
 
 
 def map_of_stations(stations: pa.Table) -> dg.MarkdownMetadataValue:
-    """Draw a map: a dot for each cell of some kilometres that has a station.
-
-    Args:
-        stations: lat, long without nulls.
-    """
+    """Draw a map: a dot for each cell of some kilometres that has a station (lat, long without nulls)."""
     lat, long = stations["lat"].to_numpy(), stations["long"].to_numpy()
     # A degree of longitude is 0.6 of one of latitude at 53 degrees north.
     x = np.round((long + 6.5) * 0.6 * 40).astype(int)

@@ -41,13 +41,7 @@ def housekeeping_job() -> None:
 
 
 def prune(instance: dg.DagsterInstance, now: datetime, config: HousekeepingConfig) -> int:
-    """Delete old finished runs and return how many.
-
-    Args:
-        instance: the Dagster instance.
-        now: the time from which ages are counted.
-        config: ages, and the most runs to delete.
-    """
+    """Delete old finished runs, their ages counted from `now`, and return how many."""
     ended_before = now - timedelta(days=config.keep_days)
     failed_before = now - timedelta(days=config.keep_failures_days)
     # Two queries and not one: after a long outage, failures that are still kept would fill the limit of one.

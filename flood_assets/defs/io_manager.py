@@ -55,9 +55,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 own = changes.pop(table.name)
                 beside = {name: _totals(each) for name, each in changes.items()}
             seconds = round(time.perf_counter() - started, 3)
-            for name, metadata in beside.items():
-                told = {**metadata, "dagster/uri": f"{lake.url}/{name}"}
-                context.log_event(dg.AssetMaterialization(name, metadata=told))
+            for name, told in beside.items():
+                context.log_event(dg.AssetMaterialization(name, metadata=told | {"dagster/uri": f"{lake.url}/{name}"}))
             if context.has_asset_partitions:
                 _record_windows(context, lake, table, own, seconds)
             else:
@@ -80,7 +79,6 @@ class LakeIOManager(dg.ConfigurableIOManager):
             else:
                 windows = retained_windows(now)
             if table in (schemas.STATIONS, schemas.MEASURES, schemas.TIMELINESS):
-                # The newest of the range that is stored.
                 asked = set(windows)
                 windows = [max((s.window for s in lake.windows(table) if s.window in asked), default=windows[-1])]
             rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)

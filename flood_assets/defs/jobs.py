@@ -34,11 +34,7 @@ def whole_day(now: datetime) -> dict[str, str]:
 
 
 def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
-    """Return the runs of a tick, after listing the snapshots of stations and measures that the lake holds.
-
-    Raises:
-        LakeError: the lake could not be listed.
-    """
+    """Return the runs of a tick, after listing the snapshots of stations and measures that the lake holds."""
     stations, measures = ({stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES))
     return refresh_requests(now, stations & measures)
 
@@ -46,10 +42,8 @@ def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
 def refresh_requests(now: datetime, snapshots: Collection[datetime]) -> list[dg.RunRequest]:
     """Return the runs of a tick: the retained readings, preceded by a snapshot of the gauges if one is due.
 
-    Args:
-        now: the time of the tick.
-        snapshots: windows that hold a snapshot of stations and measures. If no retained window does, today's snapshot
-            is stored in all of them: readings without any list of gauges would puzzle everybody.
+    If no retained window is among the `snapshots` of stations and measures, today's is stored in all of them: readings
+    without any list of gauges would puzzle everybody.
     """
     retained = retained_windows(now)
     due = retained if not set(retained) & set(snapshots) else [retained[-1]]

@@ -32,11 +32,7 @@ class Snapshot:
     now: datetime
 
     def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
-        """Store the list in its retained windows and in damaged ones, which nothing else would fill.
-
-        Raises:
-            LakeError: the lake could not be read or written.
-        """
+        """Store the list in its retained windows and in damaged ones, which nothing else would fill."""
         windows = sorted({*self.windows, *lake.damaged(self.table)})
         retained = [window for window in windows if not is_expired(window, self.now)]
         return {self.table.name: lake.put_snapshots(self.table, retained, self.rows)}

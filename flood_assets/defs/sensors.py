@@ -7,12 +7,7 @@ from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.errors import FloodAssetsError
 from flood_assets.partitions import partition_key
 
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
+_UNFINISHED = [dg.DagsterRunStatus[name] for name in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED")]
 
 
 @dg.sensor(

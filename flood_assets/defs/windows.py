@@ -18,8 +18,7 @@ FIRST_WINDOW = datetime(2026, 10, 1, tzinfo=UTC)
 # end_offset=1 adds the current hour, which is still filling.
 hourly_windows = dg.HourlyPartitionsDefinition(start_date=partition_key(FIRST_WINDOW), timezone="UTC", end_offset=1)
 
-# A run over a range may wait this long in the queue, or for its retry, without failing for the windows that expire
-# meanwhile.
+# A run may wait this long in the queue, or for its retry, without failing for the windows that expire meanwhile.
 GRACE = timedelta(hours=1)
 
 
@@ -28,11 +27,7 @@ class WindowError(FloodAssetsError):
 
 
 def asked_windows(context: dg.AssetExecutionContext) -> list[datetime]:
-    """Return the windows of this run, oldest first.
-
-    Raises:
-        WindowError: the run names none.
-    """
+    """Return the windows of this run, oldest first; WindowError if it names none."""
     if not context.has_partition_key and not context.has_partition_key_range:
         # The Launchpad's Launch button and `dagster job execute` start such runs.
         raise WindowError(
@@ -52,7 +47,7 @@ def retained_of(windows: Sequence[datetime], now: datetime) -> list[datetime]:
     too_late = [window for window in outside if is_expired(window, now - GRACE) or window > window_of(now)]
     if too_late or len(outside) == len(windows):
         retained = retained_windows(now)
-        named = f"{partition_key(outside[0])}" + (f" and {len(outside) - 1} more" if len(outside) > 1 else "")
+        named = partition_key(outside[0]) + (f" and {len(outside) - 1} more" if len(outside) > 1 else "")
         raise WindowError(
             f"window {named} is not available: only the last 24 hours are kept. "
             f"Choose windows from {partition_key(retained[0])} to {partition_key(retained[-1])}."

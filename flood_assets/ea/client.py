@@ -70,14 +70,10 @@ class FloodMonitoringApi(Http):
         return self._readings("latest readings", "data/readings.csv?latest")
 
     def readings_since(self, measure_id: str, since: datetime) -> Answer:
-        """Return the readings of one measure that are dated after `since`, whenever they arrived.
+        """Return the readings of one measure that are dated after `since`, a time with a zone, whenever they arrived.
 
-        Args:
-            measure_id: the notation, as in `parse.FETCHED`: already percent-encoded where it needs to be.
-            since: a time with a zone.
-
-        Raises:
-            NotFoundError: the API does not know the measure.
+        `measure_id` is the notation, as in `parse.FETCHED`: already percent-encoded where it needs to be. NotFoundError
+        if the API does not know the measure.
         """
         moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         path = f"id/measures/{quote(measure_id, safe='%')}/readings.csv?since={moment}&_limit={HARD_LIMIT}"

@@ -22,13 +22,10 @@ from flood_assets.partitions import WINDOW, cutoff, midnight, to_ms, windows_bet
 # The API is not known to remove readings. One in a hundred, or a few, may be missing.
 REMOVED = 0.01
 FEW = 3
-
 # A proxy may give an answer that is a minute older than the one before: some of the newest readings are missing.
 NOT_YET = 0.1
-
 # The fewest measures to which the rules for a whole country apply: single gauges fall silent and come back.
 COUNTRY = 20
-
 # Three in four measures have shown an hour by then. Less than a third of the usual readings are an outage of the
 # source, or an answer cut short; hours with two fifths of them occur in the recorded days.
 SETTLED = timedelta(hours=2)
@@ -36,18 +33,14 @@ THIRD = 1 / 3
 NEW_MEASURES = 0.05
 REGULAR = 0.75
 SHORTEST_INTERVAL_S = 300
-
 # Measures to ask for singly.
 SAMPLES = 8
 
 
 def of_latest(latest: pa.Table, watermarks: pa.Table, now: datetime) -> str:
-    """Return why `latest` looks incomplete; empty when it does not.
+    """Return why `latest` (measure_id, date_time), asked at `now`, looks incomplete; empty when it does not.
 
-    Args:
-        latest: measure_id, date_time.
-        watermarks: schema `WATERMARKS`; those older than a day do not count, as the API may have dropped them.
-        now: when it was asked.
+    Watermarks older than a day do not count, as the API may have dropped them.
     """
     ids = latest["measure_id"].cast(pa.string()).combine_chunks()
     place = pc.index_in(ids, value_set=watermarks["measure_id"].combine_chunks()).fill_null(-1)
@@ -204,8 +197,7 @@ def _present(readings: Windowed) -> Flags:
 
 def _ids(readings: Windowed) -> list[str]:
     """Return the measures that have a reading, sorted."""
-    found: list[str] = readings.ids.filter(pa.array(_present(readings))).to_pylist()
-    return found
+    return readings.ids.filter(pa.array(_present(readings))).to_pylist()
 
 
 def _tolerated(known: int, share: float) -> float:

@@ -25,13 +25,10 @@ log = logging.getLogger(__name__)
 
 # Requests for single measures under way at once: the API asks its users to go easy.
 AT_ONCE = 4
-
 # Most retries of a suspect bulk answer.
 RETRIES = 2
-
 # Failed requests for single measures after which the API counts as down, and the others wait for the next tick.
 GIVE_UP_AFTER = 5
-
 LATER = "the next run asks again. If this lasts, open the address in a browser and look for news of the API"
 
 
@@ -56,13 +53,8 @@ def latest(
 ) -> tuple[list[Answer], str]:
     """Ask for the newest reading of each measure.
 
-    A measure that is missing in the answer keeps its watermark, so the next tick sees its reading.
-
-    Args:
-        api: the source.
-        watermarks: schema `WATERMARKS`.
-        now: when the run began.
-        first: the first answer, if it was asked for already, after the watermarks were read.
+    A measure that is missing in the answer keeps its watermark, so the next tick sees its reading. `first` is the first
+    answer, if it was asked for already, after the watermarks were read.
 
     Returns:
         The answers, the most complete one last; and why that one is suspect, else an empty text.
@@ -85,11 +77,7 @@ def latest(
 
 
 def days(
-    api: FloodMonitoringApi,
-    chosen: Sequence[date],
-    lake: plan.Known,
-    now: datetime,
-    latest: Windowed | None = None,
+    api: FloodMonitoringApi, chosen: Sequence[date], lake: plan.Known, now: datetime, latest: Windowed | None = None
 ) -> Days:
     """Read days whole, again if the answers are suspect, unless spot checks of single measures confirm them.
 
@@ -97,12 +85,8 @@ def days(
     the newer's. The gauge's newest reading is missing, and the next tick finds several new ones. The other way round,
     the hole would be hidden.
 
-    Args:
-        api: the source.
-        chosen: UTC days that follow each other, oldest first.
-        lake: its content before.
-        now: when the run began.
-        latest: readings that `latest` showed before, if it was asked.
+    `chosen` are UTC days that follow each other, oldest first; `lake` is its content before, and `latest` the readings
+    that the API's `latest` showed before, if it was asked.
 
     Raises:
         SourceError: a day could not be read, or the answers have no reading at all.

@@ -18,18 +18,14 @@ from flood_assets.schemas import REJECTS, TIME
 
 # The fewest texts that wait for a common code: each time, all known ones are looked up again.
 _LOT = 1 << 16
-
 # With fewer rows a window, chunks cost more than they save.
 _FEW = 1000
-
 # Rows that there is room for at first.
 _ROOM = 2048
-
 # More readings of each measure than a day has, in an answer of some size: rows are repeated, and what came before is
 # searched for them.
 COMPACT_ROWS = 1_000_000
 COMPACT_ROWS_A_MEASURE = 300
-
 # Rows that are compared to tell a page from the one before.
 HEAD_ROWS = 20
 

@@ -167,13 +167,10 @@ class Http:
         self._session.close()
 
     def probe(self, path: str) -> Probe:
-        """Ask once and return the raw answer, whatever its status.
+        """Ask once for a path below the root, such as `data/readings.csv?latest`; return the raw answer of any status.
 
         The session is that of `get`: the same User-Agent, `Accept-Encoding`, timeouts, redirect limit, and proxy and
         TLS settings from the environment. There are no retries, no size limit and no check that the body is whole.
-
-        Args:
-            path: below the root, such as `data/readings.csv?latest`.
 
         Raises:
             SourceError: no answer: no connection, a timeout, too many redirects, or a body that broke off.
@@ -219,12 +216,7 @@ class Http:
                 retry.sleep(wait)
 
     def _try(self, url: str, read: Callable[[Iterator[bytes], datetime], T], cost: Cost, until: float) -> T:
-        """Send the request once.
-
-        Raises:
-            _RetryableError: trying again may help.
-            SourceError: trying again does not help.
-        """
+        """Send the request once; raise _RetryableError if trying again may help, SourceError if it does not."""
         import requests  # noqa: PLC0415 - see the imports above
 
         clock = self.retry.clock
@@ -329,10 +321,6 @@ def _by_the_servers_clock(sent_at: datetime, date: str) -> datetime:
     minutes: an answer dated by a fast one would count as newer for minutes after its values were corrected. The
     server's `Date`, to the second, cannot be earlier than the sending by a clock that is right. A slow clock is left
     alone: it overrides nobody, and it may be set on purpose (`FLOOD_NOW`) before a server that is not.
-
-    Args:
-        sent_at: the time just before the request was sent.
-        date: the answer's `Date`.
     """
     try:
         shown = parsedate_to_datetime(date)

@@ -29,7 +29,7 @@ def parse_stations(body: bytes, observed_at: datetime) -> pa.Table:
     Fields with several values are joined with `|` where they are text; the first number or date is taken.
 
     Returns:
-        a table, schema `STATIONS`, one row a station; the last one of a station that is listed twice.
+        A table, schema `STATIONS`, one row a station; the last one of a station that is listed twice.
 
     Raises:
         SourceError: the body is not JSON, is cut short, has no list of items, or none of them is a station.
@@ -38,14 +38,7 @@ def parse_stations(body: bytes, observed_at: datetime) -> pa.Table:
 
 
 def parse_measures(body: bytes, observed_at: datetime) -> pa.Table:
-    """Parse `/id/measures`.
-
-    Returns:
-        a table, schema `MEASURES`, one row a measure; the last one of a measure that is listed twice.
-
-    Raises:
-        SourceError: the body is not JSON, is cut short, has no list of items, or none of them is a measure.
-    """
+    """Parse `/id/measures` to a table, schema `MEASURES`; duplicates and errors as for `parse_stations`."""
     return _table(body, "/id/measures/", _measure, MEASURES, observed_at)
 
 

@@ -38,7 +38,6 @@ FETCHED = pa.schema(
 HEADER = b"dateTime,measure,value"
 BLOCK_BYTES = 2 << 20
 LONGEST_LINE_BYTES = 1 << 20
-
 # Forms of practically every cell, read by Arrow; the few others go through `_moment` and `_number`.
 # 15 digits before the point and a day before 3000 keep Arrow and Python in agreement about each of them.
 PLAIN_TIME = r"^[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
@@ -74,8 +73,7 @@ def read_readings(chunks: Iterable[bytes], seen_at: datetime, block_bytes: int =
         block_bytes: how much is parsed at a time; bounds the memory.
 
     Raises:
-        SourceError: the answer is empty, cut short, corrupt or another table. Blocks that were
-            given before this was found must be discarded.
+        SourceError: the answer is empty, cut short, corrupt or another table; discard the blocks given before.
     """
     # Arrow releases Python's lock: one block is parsed while the next arrives and is decompressed.
     with ThreadPoolExecutor(1, thread_name_prefix="parse") as beside:
@@ -110,8 +108,9 @@ def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
         end = chunk.rfind(b"\n") + 1
         unended = len(chunk) - end if end else unended + len(chunk)
         if not header_seen and end:
-            held = [_below_header(b"".join(held))]
-            waiting, end = len(held[0]), len(held[0]) - unended
+            header, _, below = b"".join(held).partition(b"\n")
+            _check_header(header)
+            held, waiting, end = [below], len(below), len(below) - unended
             header_seen = True
         if waiting < size:
             continue
@@ -130,13 +129,6 @@ def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
     if unended:
         raise SourceError(f"the answer is cut short: its last line has no end: {shown(last[-unended:])}")
     yield last, True
-
-
-def _below_header(held: bytes) -> bytes:
-    """Check the first line, the header, and return the rest."""
-    end = held.index(b"\n")
-    _check_header(held[:end])
-    return held[end + 1 :]
 
 
 def _check_header(line: bytes) -> None:
@@ -234,13 +226,13 @@ def _moments(texts: pa.StringArray) -> tuple[pa.Array, pa.Array]:
 def _moment(text: str) -> datetime | str:
     """Return the time in UTC, whole milliseconds, or the reason why the text is not a time."""
     form = ANY_TIME.fullmatch(text)
-    if form and not form[2]:
+    if not form:
+        return "dateTime is not a time"
+    if not form[2]:
         return "dateTime has no time zone"
     try:
-        moment = datetime.fromisoformat(text).astimezone(UTC) if form else None
+        moment = datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
-        moment = None
-    if moment is None:
         return "dateTime is not a time"
     return moment - timedelta(microseconds=moment.microsecond % 1000)
 
@@ -267,12 +259,11 @@ def _numbers(texts: pa.StringArray) -> tuple[pa.Array, pa.Array]:
     numbers = pc.if_else(plain, texts, None).cast(pa.float64())
     if pc.all(plain, min_count=0).as_py():
         return numbers, pa.nulls(len(texts), pa.string())
-    odd = [_number(text) for text in texts.filter(pc.invert(plain)).to_pylist()]
-    numbers = pc.replace_with_mask(numbers, pc.invert(plain), pa.array([number for number, _ in odd], pa.float64()))
-    raw = pc.replace_with_mask(
-        pa.nulls(len(texts), pa.string()), pc.invert(plain), pa.array([raw for _, raw in odd], pa.string())
-    )
-    return numbers, raw
+    odd = pc.invert(plain)
+    cells = [_number(text) for text in texts.filter(odd).to_pylist()]
+    numbers = pc.replace_with_mask(numbers, odd, pa.array([number for number, _ in cells], pa.float64()))
+    raws = pa.array([raw for _, raw in cells], pa.string())
+    return numbers, pc.replace_with_mask(pa.nulls(len(texts), pa.string()), odd, raws)
 
 
 def _number(text: str) -> tuple[float | None, str | None]:

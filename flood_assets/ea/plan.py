@@ -22,7 +22,6 @@ from flood_assets.schemas import TIME, WATERMARKS
 # about a quarter of a second.
 REQUEST_S = 0.25
 ROWS_PER_S = 35_000
-
 # A reading up to this many intervals after the last is the next one: seconds vary, gauges do not skip readings.
 INTERVAL_TOLERANCE = 1.1
 
@@ -72,10 +71,7 @@ def reread(windows: Sequence[datetime]) -> Plan:
 def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) -> Plan:
     """Plan from the stored windows alone: read days if windows are missing, else ask for `latest`.
 
-    Args:
-        stored: windows in the lake.
-        marked: True if the lake has watermarks to compare `latest` with.
-        now: the time of the tick.
+    `marked` is True if the lake has watermarks to compare `latest` with.
     """
     retained = retained_windows(now)
     if not marked:
@@ -93,12 +89,9 @@ def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) ->
 
 
 def after_latest(latest: pa.Table, lake: Known, now: datetime) -> Plan:
-    """Plan what else to ask for, given the newest reading of each measure.
+    """Plan what else to ask for, given the newest reading of each measure and the lake before.
 
-    Args:
-        latest: the answer, one row a measure: measure_id (dictionary or string), date_time.
-        lake: its content before.
-        now: the time at which `latest` was asked.
+    The answer `latest`, asked at `now`, has one row a measure: measure_id (dictionary or string), date_time.
     """
     now = utc(now)
     ids = latest["measure_id"].cast(pa.string()).combine_chunks()
@@ -114,18 +107,10 @@ def after_latest(latest: pa.Table, lake: Known, now: datetime) -> Plan:
     return _cheapest(ids, several & today, several & ~today, take, interval, now)
 
 
-def _cheapest(
-    ids: pa.Array,
-    within_today: Flags,
-    earlier: Flags,
-    take: Flags,
-    interval: Floats,
-    now: datetime,
-) -> Plan:
+def _cheapest(ids: pa.Array, within_today: Flags, earlier: Flags, take: Flags, interval: Floats, now: datetime) -> Plan:
     """Choose the cheapest of three ways to fetch the measures with several new readings."""
     several = within_today | earlier
     today = now.date()
-    yesterday = today - timedelta(days=1)
     rows_a_day = float(np.sum(86_400_000 / interval[np.isfinite(interval) & (interval > 0)]))
     day_s = REQUEST_S + rows_a_day / ROWS_PER_S
     since_midnight = (now - midnight(today)) / timedelta(days=1)
@@ -134,7 +119,7 @@ def _cheapest(
     options = [
         (each_s, (), several),
         (today_s + int(earlier.sum()) * REQUEST_S, (today,), earlier),
-        (today_s + day_s, (yesterday, today), np.zeros_like(several)),
+        (today_s + day_s, (today - timedelta(days=1), today), np.zeros_like(several)),
     ]
     cost, days, since = min(options, key=lambda option: option[0])
     reason = f"{int(take.sum())} measures have one new reading, {int(several.sum())} have several"
@@ -192,13 +177,8 @@ def credible(newer: pa.Table, lake: Known, first_day: date, now: datetime) -> pa
     """Return the newer watermarks of measures that are complete although only days from `first_day` on were read.
 
     A measure whose next reading may be dated before that keeps its old watermark, and the next tick fetches the rest:
-    its batch arrived after `latest` was asked, or its own request failed.
-
-    Args:
-        newer: the watermarks that follow from the days, schema `WATERMARKS`.
-        lake: its content before.
-        first_day: the oldest UTC day that was read; all days from it to those of the newer watermarks were.
-        now: the time of the tick.
+    its batch arrived after `latest` was asked, or its own request failed. All UTC days from `first_day` to those of the
+    newer watermarks (schema `WATERMARKS`) were read; `lake` is its content before.
     """
     start = midnight(first_day)
     if start <= cutoff(now):
@@ -224,8 +204,7 @@ def _stand(ids: pa.Array, lake: Known) -> tuple[Ints, Floats]:
 
 def _due(watermark: Ints, interval: Floats) -> Floats:
     """Return the earliest possible time of the reading after the watermark: any, if the interval is not known."""
-    earliest: Floats = watermark.astype(np.float64) + np.where(np.isnan(interval), 0, interval)
-    return earliest
+    return watermark.astype(np.float64) + np.where(np.isnan(interval), 0, interval)
 
 
 def _index_in(ids: pa.Array, known: pa.ChunkedArray) -> Ints:
@@ -236,8 +215,7 @@ def _index_in(ids: pa.Array, known: pa.ChunkedArray) -> Ints:
 
 def _at(column: pa.ChunkedArray, index: Ints, absent: float) -> Floats:
     """Return the column's numbers at the indices: NaN for null, `absent` where the index is -1."""
-    values = np.append(column.cast(pa.float64()).to_numpy(), absent)
-    return values[index]
+    return np.append(column.cast(pa.float64()).to_numpy(), absent)[index]
 
 
 def _milliseconds(times: pa.ChunkedArray) -> Ints:

@@ -45,13 +45,10 @@ class Bucket(Store):
                 return None
 
     def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
-        """Write an object whole, if it is still the version that was read (None: if there is still none).
+        """Write an object as `Store.put` says.
 
         A write whose answer is lost is tried again: its condition protects other writers' objects, and if it was
         carried out the first time, that is recognised.
-
-        Raises:
-            ConflictError: another writer replaced it meanwhile; nothing has been written.
         """
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 

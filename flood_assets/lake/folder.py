@@ -25,7 +25,6 @@ from flood_assets.partitions import EPOCH
 
 # A lock is held while one file is compared and replaced: milliseconds. A minute means that its holder is stuck.
 LOCK_TIMEOUT_S = 60
-
 # A file that is being written, and one that obstore leaves behind where it writes by itself: a copy.
 _UNFINISHED = re.compile(r"\.(?P<ours>.+)\.part|(?P<copied>.+)#\d+")
 
@@ -55,13 +54,9 @@ class Folder(Store):
                 return Blob(meta, pa.py_buffer(file.read()))
 
     def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
-        """Write a file whole, if it is still the version that was read (None: if there is still none).
+        """Write a file as `Store.put` says; LakeError also if its lock was not free within a minute.
 
         It is compared and renamed under its lock, so that there is one unfinished file for each at most.
-
-        Raises:
-            ConflictError: another writer replaced it meanwhile; nothing has been written.
-            LakeError: it could not be written, or its lock was not free within a minute.
         """
         place = self._folder / key
         unfinished = place.with_name(f".{place.name}.part")

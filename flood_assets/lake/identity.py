@@ -15,9 +15,7 @@ LAYOUT = 2
 def claim(store: Store, api_url: str) -> None:
     """Make sure that this lake holds this API's readings; the first claim decides, and is remembered.
 
-    Raises:
-        WrongLakeError: it was filled from another API.
-        LakeError: it has another layout, or its `_lake.json` cannot be read.
+    WrongLakeError if it was filled from another API; other errors are those of `source`.
     """
     api_url = api_url.rstrip("/")
     found = source(store)

@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
 
 def open_store(url: str, s3: S3Settings | None = None, patience: Patience | None = None) -> Store:
-    """Open `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
+    """Open the store of a URL as `Lake.open` does, with its errors.
 
-    A folder is made if need be. Azure's account comes from AZURE_STORAGE_ACCOUNT_NAME; its keys and Google's from
-    their usual variables.
-
-    Raises:
-        SettingsError: another kind of URL.
-        LakeError: no credentials, or a folder that cannot be made.
+    Azure's account comes from AZURE_STORAGE_ACCOUNT_NAME; its keys and Google's from their usual variables.
     """
     parts = urlsplit(url)
     url = url.rstrip("/")
@@ -81,7 +76,6 @@ def _open_folder(url: str, host: str, path: str) -> Folder:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LakeError(
-            f"{url} cannot be made: {error.strerror}. Make the folder, or correct FLOOD_LAKE_URL"
-        ) from error
+        remedy = "Make the folder, or correct FLOOD_LAKE_URL"
+        raise LakeError(f"{url} cannot be made: {error.strerror}. {remedy}") from error
     return Folder(url, folder)

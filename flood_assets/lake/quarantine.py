@@ -45,9 +45,6 @@ def quarantine(store: Store, table: Table, window: datetime) -> str | None:
 
     Returns:
         The name of its copy; None when the window is sound, or does not exist.
-
-    Raises:
-        LakeError: the lake could not be read or written.
     """
 
     def emptied(blob: Blob | None) -> Revision[tuple[str, DamagedWindowError] | None]:

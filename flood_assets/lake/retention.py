@@ -5,6 +5,7 @@ What is expired follows from the windows' names and the rows' own times, never f
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -105,18 +106,14 @@ def _due(store: Store, table: Table, now: datetime) -> tuple[list[StoredWindow],
     """Return the expired windows, and the one that the cutoff crosses if it has expired rows."""
     stored = windows(store, table)
     whole = [w for w in stored if is_expired(w.window, now)]
-    edge = cutoff(now)
+    edge, oldest = cutoff(now), None
     crossing = next((w for w in stored if table.time and w.window == window_of(edge)), None)
     if crossing is not None:
-        try:
+        # The next upsert or a person quarantines a damaged one; it is deleted with its window in any case.
+        with suppress(DamagedWindowError):
             found = open_footer(store, table, crossing.key)
             oldest = None if found is None else found.file.oldest()
-        except DamagedWindowError:
-            # The next upsert or a person quarantines it; it is deleted with its window in any case.
-            oldest = None
-        if oldest is None or oldest > edge:
-            crossing = None
-    return whole, crossing
+    return whole, crossing if oldest is not None and oldest <= edge else None
 
 
 def _due_damaged(store: Store, table: Table, now: datetime) -> list[tuple[datetime, Meta]]:

@@ -29,14 +29,7 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
     """Open `s3://bucket/prefix`.
 
     Credentials, region and endpoint come from `s3` where it says them, else from where boto3 finds them: the AWS
-    variables, the shared configuration, the container or the instance.
-
-    Args:
-        bucket: its name.
-        prefix: the folder in it; may be empty.
-        s3: an object shaped like `dagster_aws.s3.S3Resource`, or None for the usual AWS configuration.
-        client: obstore's client options, which get what `s3` says about TLS.
-        retry: obstore's retry configuration.
+    variables, the shared configuration, the container or the instance. The client options get what `s3` says about TLS.
 
     Raises:
         LakeError: the profile does not exist, or there are no credentials.
@@ -94,10 +87,9 @@ def _configured_endpoint(session: Any) -> str | None:
     core = session._session  # boto3 shows neither the profile nor the endpoint without building a client
     if core.get_config_variable("ignore_configured_endpoint_urls"):
         return None
-    endpoint: str | None = ConfiguredEndpointProvider(
+    return ConfiguredEndpointProvider(
         full_config=core.full_config, scoped_config=core.get_scoped_config(), client_name="s3"
     ).provide()
-    return endpoint
 
 
 def _trust(client: "ClientConfig", verify: bool | str | None) -> None:

@@ -23,20 +23,15 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 12
 
+_NO_BUCKET = r"NoSuchBucket|ContainerNotFound|bucket does not exist"
 # A store's message contains the pattern; the remedy goes to the person. The first that fits is used.
 _REMEDIES = (
-    (
-        r"NoSuchBucket|ContainerNotFound|bucket does not exist",
-        "there is no such bucket: create it, or correct FLOOD_LAKE_URL",
-    ),
+    (_NO_BUCKET, "there is no such bucket: create it, or correct FLOOD_LAKE_URL"),
     (
         r"PermanentRedirect|301 Moved|AuthorizationHeaderMalformed|IllegalLocationConstraint",
         "the bucket is in another region: set AWS_DEFAULT_REGION to the bucket's",
     ),
-    (
-        r"RequestTimeTooSkewed",
-        "this machine's clock is wrong: set it",
-    ),
+    (r"RequestTimeTooSkewed", "this machine's clock is wrong: set it"),
     (
         r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|40[13] |credential",
         "access denied: check the credentials, and that they may list, read, write and delete here",
@@ -115,8 +110,6 @@ class Store(ABC):
         self.url = url
         self._objects = objects
 
-    # -- reading
-
     @abstractmethod
     def get(self, key: str, *, whole_up_to: int | None = None) -> Blob | Meta | None:
         """Return an object's bytes; None when there is none.
@@ -158,8 +151,6 @@ class Store(ABC):
 
         with self._explained(prefix, "listed"):
             return sorted(self._until_answered(pages), key=lambda meta: meta.key)
-
-    # -- writing
 
     @abstractmethod
     def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
@@ -222,8 +213,6 @@ class Store(ABC):
             f"{self.url}/{key}: gave up after {ATTEMPTS} write conflicts: are several runs writing this lake?"
         )
 
-    # -- for the two kinds
-
     def _until_answered(self, request: Callable[[], T]) -> T:
         """Make a request; a bucket repeats it while it gets no answer."""
         return request()
@@ -234,7 +223,7 @@ class Store(ABC):
 
     def _require_bucket(self, error: FileNotFoundError) -> None:
         """Return for an object that does not exist; LakeError when it is the bucket that is missing."""
-        if re.search(_REMEDIES[0][0], str(error)):
+        if re.search(_NO_BUCKET, str(error)):
             raise self._error("", "read", str(error)) from error
 
     @contextmanager
@@ -246,7 +235,7 @@ class Store(ABC):
             yield
         except (AlreadyExistsError, PreconditionError) as error:
             # S3 answers 404 to a conditional PUT both when the object and when the bucket is gone.
-            if not conditional or re.search(_REMEDIES[0][0], str(error)):
+            if not conditional or re.search(_NO_BUCKET, str(error)):
                 raise self._error(key, done, str(error)) from error
             raise ConflictError(key) from error
         except OSError as error:

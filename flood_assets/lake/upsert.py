@@ -178,8 +178,7 @@ def split(rows: pa.Table, observed_at: datetime, now: datetime, stations: pa.Tab
     Raises:
         ValueError: a column is missing or unknown, or a key is null.
     """
-    known = {"measure_id", "date_time", "value", "raw_value"}
-    if odd := (set(rows.column_names) - {"observed_at"}) ^ known:
+    if odd := (set(rows.column_names) - {"observed_at"}) ^ {"measure_id", "date_time", "value", "raw_value"}:
         raise ValueError(f"readings to upsert: columns missing or unknown: {', '.join(sorted(odd))}")
     for name in READINGS.key:
         if rows.column(name).null_count:
@@ -192,9 +191,8 @@ def split(rows: pa.Table, observed_at: datetime, now: datetime, stations: pa.Tab
         for name in ("measure_id", "station_id")
     )
     measures, code = _with_all(known_ids, found.ids)
-    station_ids, station_of = _codes(
-        pa.chunked_array([known_stations.take(pc.index_in(measures, value_set=known_ids))])
-    )
+    of_measures = known_stations.take(pc.index_in(measures, value_set=known_ids))
+    station_ids, station_of = _codes(pa.chunked_array([of_measures]))
     return Fetch(
         windows=found.between(after, until).windows,
         measures=measures,
@@ -226,10 +224,6 @@ def repeats(stored: pa.Table, new: Block) -> bool:
     """Return whether a fetch holds exactly the stored rows, so that `upsert` would change nothing.
 
     This is true of nearly all of a day that is read again, and text is compared in a third of the time of coding it.
-
-    Args:
-        stored: schema `READINGS`.
-        new: the same window.
     """
     if len(stored) != len(new.time) or not np.array_equal(_ms(stored.column("date_time")), new.time):
         return False
@@ -331,8 +325,7 @@ def _same(stored: Block, at: Ints, fresh: Block, known: Flags) -> Flags:
     if np.array_equal(old_raw, new_raw):
         return same
     canonical = _canonical(stored.raws)
-    same &= _recode(old_raw, canonical) == _recode(new_raw, canonical)
-    return same
+    return same & (_recode(old_raw, canonical) == _recode(new_raw, canonical))
 
 
 def _canonical(raws: pa.Array) -> Codes:
@@ -341,8 +334,7 @@ def _canonical(raws: pa.Array) -> Codes:
     flat = pa.table({"of": pc.list_parent_indices(parts), "part": pc.list_flatten(parts)})
     flat = flat.take(pc.sort_indices(flat, sort_keys=[("of", "ascending"), ("part", "ascending")]))
     ordered = pa.ListArray.from_arrays(parts.offsets, flat.column("part").combine_chunks())
-    codes: Codes = _numpy(pc.binary_join(ordered, "|").dictionary_encode().indices)
-    return codes
+    return _numpy(pc.binary_join(ordered, "|").dictionary_encode().indices)
 
 
 def _joined(stored: Block, fresh: Block, added: Flags, order: Ints) -> Block:
@@ -395,13 +387,11 @@ def _put(values: Any, at: Ints, new: Any) -> Any:
 
 
 def _ms(column: pa.ChunkedArray) -> Ints:
-    ms: Ints = _numpy(column.cast(TIME).cast(pa.int64()))
-    return ms
+    return _numpy(column.cast(TIME).cast(pa.int64()))
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:
-    values: Floats = _numpy(pc.fill_null(column.cast(pa.float64()), np.nan))
-    return values
+    return _numpy(pc.fill_null(column.cast(pa.float64()), np.nan))
 
 
 def _numpy(column: Any) -> Any:

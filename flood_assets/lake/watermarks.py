@@ -143,9 +143,8 @@ def forget(store: Store) -> None:
     def nothing(blob: Blob | None) -> Revision[None]:
         stored = _decoded(store, blob)
         as_of = stored.as_of if stored else EPOCH
-        return Revision(
-            _encoded(Watermarks(WATERMARKS.empty_table(), as_of, loss=uuid.uuid4().hex, forgotten=True)), None
-        )
+        reset = Watermarks(WATERMARKS.empty_table(), as_of, loss=uuid.uuid4().hex, forgotten=True)
+        return Revision(_encoded(reset), None)
 
     store.update(WATERMARKS_KEY, nothing)
 
@@ -204,8 +203,7 @@ def _encoded(watermarks: Watermarks) -> bytes:
     # Damage that went unseen could put a watermark past readings that were never asked for.
     rows = watermarks.rows.replace_schema_metadata(said)
     pq.write_table(rows, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
-    encoded: bytes = sink.getvalue().to_pybytes()
-    return encoded
+    return sink.getvalue().to_pybytes()
 
 
 def _asked(said: bytes | None) -> Asked:

@@ -120,7 +120,6 @@ def upsert_readings(
 
     Raises:
         ValueError: `rows` is not such a table.
-        LakeError: the lake could not be read or written.
     """
     fetch = upsert.split(rows, observed_at, now, stations)
 
@@ -280,8 +279,7 @@ def _replaced(window: datetime, rows: pa.Table | None, *, table: Table, new: pa.
 
 def _asked(rows: pa.Table) -> datetime:
     """Return when the API was asked for a snapshot."""
-    asked: datetime = pc.max(rows.column("observed_at")).as_py()
-    return asked
+    return pc.max(rows.column("observed_at")).as_py()
 
 
 def _united(window: datetime, rows: pa.Table | None, *, new: pa.Table) -> _Revised:

@@ -146,13 +146,7 @@ def _places(intervals: ReportingIntervals, cut: int, end: int) -> tuple[Ints, In
 
 
 def _expected(
-    day: Day,
-    intervals: ReportingIntervals,
-    known: _Known,
-    block: tuple[int, int],
-    cut: int,
-    end: int,
-    origin: int,
+    day: Day, intervals: ReportingIntervals, known: _Known, block: tuple[int, int], cut: int, end: int, origin: int
 ) -> dict[str, Ints]:
     """Count the expected readings of a block of measures, and the missing ones by cause, by measure and window."""
     a, b = block

@@ -61,10 +61,8 @@ class Gauges:
     @classmethod
     def of(cls, given: GaugeFilters) -> "Gauges":
         """Return the filters that are not None; TypeError for an unknown filter or a value that is no text."""
-        if unknown := given.keys() - FILTERS.keys():
-            raise TypeError(
-                f"unknown argument {names.listed(sorted(unknown))}: gauges are chosen by {', '.join(FILTERS)}"
-            )
+        if unknown := names.listed(sorted(given.keys() - FILTERS.keys())):
+            raise TypeError(f"unknown argument {unknown}: gauges are chosen by {', '.join(FILTERS)}")
         found = {name: texts(name, cast("Texts | None", given.get(name))) for name in FILTERS}
         return cls({name: chosen for name, chosen in found.items() if chosen is not None})
 

@@ -39,10 +39,7 @@ class TableStatus:
 
     @classmethod
     def of(
-        cls,
-        table: Table,
-        listed: Sequence[StoredWindow],
-        found: Mapping[datetime, Content | DamagedWindowError | None],
+        cls, table: Table, listed: Sequence[StoredWindow], found: Mapping[datetime, Content | DamagedWindowError | None]
     ) -> "TableStatus":
         """Return the status of a table: `found` has the content of its retained windows, and perhaps of others."""
         damaged, sound = dict[datetime, str](), dict[datetime, Content]()

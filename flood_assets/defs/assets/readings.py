@@ -38,10 +38,7 @@ class ReadingsConfig(dg.Config):
     )
 
 
-@ingested(
-    READINGS,
-    deps=[dg.AssetDep(name, partition_mapping=_A_DAY_BEFORE) for name in ("stations", "measures")],
-)
+@ingested(READINGS, deps=[dg.AssetDep(name, partition_mapping=_A_DAY_BEFORE) for name in ("stations", "measures")])
 def readings(
     context: dg.AssetExecutionContext, config: ReadingsConfig, source: Source, lake: LakeResource, clock: Clock
 ) -> Batch:

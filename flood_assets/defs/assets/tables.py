@@ -10,13 +10,10 @@ from flood_assets.schemas import Table
 
 GROUP = "flood"
 OWNERS = ["team:hydrology"]
-
 # One run at the API at a time: the Environment Agency asks users to keep the load low.
 API_POOL = "ea_api"
-
 # The client retries each request by itself; this retries the whole step when that was not enough.
 RETRIES = dg.RetryPolicy(max_retries=1, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-
 # A range of windows is one run: the API returns a day in one answer.
 ONE_RUN = dg.BackfillPolicy.single_run()
 
@@ -48,9 +45,8 @@ def stored_with(asset: str, table: Table, description: str, deps: list[str]) -> 
     A multi_asset would make each of them one more event a window, and the two could not be run one without the other.
     """
     description = f"{description} Stored by the step of `{asset}`: materialize that."
-    return dg.AssetSpec(table.name, description=description, deps=deps, **_described(table)).with_io_manager_key(
-        "lake_io"
-    )
+    spec = dg.AssetSpec(table.name, description=description, deps=deps, **_described(table))
+    return spec.with_io_manager_key("lake_io")
 
 
 def _described(table: Table) -> dict[str, Any]:

@@ -17,11 +17,9 @@ from flood_assets.schemas import TIME
 
 # A share of the expected readings; more not fetched is no longer a gauge or two that the API refused.
 UNFETCHED_SHARE = 0.01
-
 # A share of the gauges that reported today: one in twenty is always overdue, by the definition of being due.
 # If the last poll brought nothing new at all, a smaller share shows that the source has stopped.
 OVERDUE_SHARE, OVERDUE_SHARE_WITHOUT_NEWS = 0.5, 0.25
-
 # Used until it is known when gauges are due: the newest reading of a country is always minutes old.
 STOPPED_AFTER = timedelta(hours=2)
 
@@ -35,12 +33,7 @@ COMPLETENESS_CHECKS = (
 
 
 def judge_account(account: Account, now: datetime) -> Iterator[dg.AssetCheckResult]:
-    """Return the results of the checks of `completeness`.
-
-    Args:
-        account: the counts of the ledger.
-        now: decides which gauges reported within the last 24 hours.
-    """
+    """Return the results of the checks of `completeness`; `now` decides which gauges reported within 24 hours."""
     totals = account.totals()
     gone = totals["not_fetched"]
     many = gone > UNFETCHED_SHARE * totals["expected"]

@@ -28,10 +28,8 @@ from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME
 # 74 % of the measures were this fresh in the whole `latest` of 2024-02-29; below half, something is wrong.
 FRESH = timedelta(hours=1)
 FRESH_SHARE = 0.5
-
 # The cleanup runs every 15 minutes; rows that it has not removed within the hour are a fault.
 CLEANUP_GRACE = timedelta(hours=1)
-
 # Measures appear before the hourly snapshot lists them; more than a tenth unknown means that the snapshot is old.
 KNOWN_SHARE = 0.9
 
@@ -95,10 +93,7 @@ def look(store: Lake) -> tuple[list[datetime], list[datetime], Blocks]:
 def judge(windows: Sequence[datetime], day: Blocks, now: datetime) -> Iterator[Result]:
     """Return the results of the checks of `readings` on keys, times and stations.
 
-    Args:
-        windows: the readable windows.
-        day: their rows, as `look` returns them.
-        now: decides which readings are fresh or expired.
+    The readable windows and their rows are as `look` returns them; `now` decides which are fresh or expired.
     """
     times = [columns["at"] for _, columns in day.pieces]
     rows = sum(map(len, times))

@@ -13,7 +13,6 @@ from flood_assets.grouping import BLOCK_ROWS, Blocks
 # Three of the 5,169 newest readings of 2024-02-29 fail (0.06 %). More than ten times as many are not broken gauges: the
 # source, its units or the snapshot of measures is wrong.
 FAILING_SHARE = 0.01
-
 # The most measures that are named as examples.
 NAMED = 5
 
@@ -53,12 +52,11 @@ def plausible(day: Blocks, measures: pa.Table, stations: pa.Table, *, most: int 
     told: dict[str, Any] = {"rows": rows, "without_value": without}
     for what, count in zip(tests, counts, strict=True):
         told |= {f"{what}_suspect": int(count[quality.SUSPECT]), f"{what}_fail": int(count[quality.FAIL])}
-    told["failing_measures"] = int((failing > 0).sum())
     # The worst first, of equals in order of their ids, which are sorted.
     most_failing = [number for number in np.argsort(-failing, kind="stable")[:NAMED] if failing[number]]
     named = [f"{day.measures[number].as_py()} ({failing[number]})" for number in most_failing]
-    told["examples"] = ", ".join(named) or "none"
     share = told["any_test_fail"] / rows if rows else 0.0
+    told |= {"failing_measures": int((failing > 0).sum()), "examples": ", ".join(named) or "none"}
     told["fail_percent"] = round(100 * share, 3)
     return dg.AssetCheckResult(
         asset_key="readings",
