@@ -4,6 +4,7 @@ from flood_assets_tests.support.s3 import s3_server  # noqa: F401 - a fixture
 """
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,11 +53,29 @@ class S3Server:
         )
 
 
+class OneWriteAtATime:
+    """WSGI application that lets moto decide and carry out one conditional write before the next begins.
+
+    moto looks at `If-Match` and writes a moment later: of eight writers that race, two win now and then, and the first
+    one's rows are lost. A real S3 has one winner.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application, self._turn = application, threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["REQUEST_METHOD"] not in {"PUT", "POST", "DELETE"}:
+            return self._application(environ, start_response)
+        with self._turn:
+            return list(self._application(environ, start_response))
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    server._server.app = OneWriteAtATime(server._server.app)
     try:
         host, port = server.get_host_and_port()
         found = S3Server(f"http://{host}:{port}")
