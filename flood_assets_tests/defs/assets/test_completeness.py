@@ -153,7 +153,7 @@ def test_what_gauges_usually_do_is_learnt_from_tick_to_tick(filled):
         filled.at(NOW + number * QUARTER)
         assert filled.tick().success
     (stored,) = [s for s in filled.lake.windows(TIMELINESS) if s.window == window_of(filled.now)]
-    gauges = filled.lake.load(TIMELINESS, stored.key).file.read().to_pylist()
+    gauges = load(filled.lake.store, TIMELINESS, stored.key).file.read().to_pylist()
     prompt = [g for g in gauges if g["due_after_s"] is not None and g["due_after_s"] <= 1800]
     assert len(prompt) > 20
     for gauge in prompt:
