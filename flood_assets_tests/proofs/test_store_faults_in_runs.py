@@ -82,7 +82,7 @@ STAYING = {
         ("answers", 403, "AccessDenied"),
         "could not be written: access denied",
     ),
-    "refused for others": (NEW, ("answers", 412, "PreconditionFailed"), "12 attempts met another writer each time"),
+    "refused for others": (NEW, ("answers", 412, "PreconditionFailed"), "gave up after 12 write conflicts"),
 }
 
 
