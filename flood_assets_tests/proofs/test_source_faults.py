@@ -363,8 +363,8 @@ def test_a_list_that_is_much_shorter_than_the_one_before_is_not_stored(place, fu
     place.server.set_faults([{"kind": "limit", "rows": 5, "match": f"/id/{table.name}", "times": 0}])
     result = place.materialize(table.name, window_of(place.now))
     told = failure_of(result)
-    assert re.search(rf"the list of {table.name} has \d rows, the one before it \d\d: it was cut short", told)
-    assert "believed a day after the last long one" in told
+    assert re.search(rf"the API lists \d {table.name}, the previous snapshot has \d\d: the list was cut short", told)
+    assert "the shorter list is accepted a day after the last long one" in told
     assert attempts(result) == 2
     trial.nothing_made_up_or_lost()
     place.server.set_faults([])
