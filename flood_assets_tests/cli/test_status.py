@@ -13,11 +13,10 @@ from flood_assets.lake.layout import WATERMARKS_KEY, key_of
 from flood_assets.partitions import window_of
 from flood_assets.query.status import look
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, WATERMARKS
-from flood_assets_tests.support.filled_lakes import filled, known
+from flood_assets_tests.support.filled_lakes import filled, known, of_many_ages
 from flood_assets_tests.support.lake_rows import (
     HOUR,
     NOW,
-    QUARTER,
     at,
     fetched,
     put_raw,
@@ -65,19 +64,7 @@ def test_each_table_has_a_row(lake, capsys):
 
 
 def test_freshness_is_shown_in_per_cent_of_the_measures(lake, capsys):
-    lake.upsert_readings(
-        fetched(
-            ("now", NOW),
-            ("quarter", NOW - QUARTER),
-            ("hour", NOW - HOUR),
-            ("five", NOW - 5 * HOUR),
-            ("five", NOW - 7 * HOUR),
-            ("old", NOW - 23 * HOUR),
-        ),
-        NOW,
-        NOW,
-    )
-    known(lake, now=900, quarter=900, hour=900, five=900, old=900, never=900, closed=None)
+    of_many_ages(lake)
     printed = shown(lake, capsys)
     assert "40.0 % within 15 min, 60.0 % within 1 h, 80.0 % within 6 h" in printed
     assert "silent: 2 of the 7 known measures" in printed

@@ -14,7 +14,7 @@ from flood_assets.lake.parquet import WindowFile
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.query.status import look
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, WATERMARKS
-from flood_assets_tests.support.filled_lakes import API, filled, known, marked
+from flood_assets_tests.support.filled_lakes import API, filled, known, marked, of_many_ages
 from flood_assets_tests.support.lake_rows import (
     HOUR,
     NOW,
@@ -54,19 +54,7 @@ def test_each_table_is_counted(lake):
 
 
 def test_freshness_is_the_share_of_measures_by_the_age_of_their_newest_reading(lake):
-    lake.upsert_readings(
-        fetched(
-            ("now", NOW),
-            ("quarter", NOW - QUARTER),
-            ("hour", NOW - HOUR),
-            ("five", NOW - 5 * HOUR),
-            ("five", NOW - 7 * HOUR),
-            ("old", NOW - 23 * HOUR),
-        ),
-        NOW,
-        NOW,
-    )
-    known(lake, now=900, quarter=900, hour=900, five=900, old=900, never=900, closed=None)
+    of_many_ages(lake)
     fresh = look(lake, NOW).freshness
     assert (fresh.measures, fresh.newest) == (5, NOW)
     assert list(fresh.within.values()) == [2, 3, 4]

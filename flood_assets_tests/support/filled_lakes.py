@@ -5,7 +5,7 @@ import pyarrow as pa
 from flood_assets.lake import watermarks
 from flood_assets.partitions import window_of
 from flood_assets.schemas import MEASURES, WATERMARKS
-from flood_assets_tests.support.lake_rows import NOW, a_day, snapshot
+from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, a_day, fetched, snapshot
 
 API = "https://flood.example"
 
@@ -28,3 +28,20 @@ def filled(lake, *measures):
     lake.upsert_readings(a_day(list(measures)), NOW, NOW)
     known(lake, **dict.fromkeys(measures, 900))
     marked(lake, **dict.fromkeys(measures, 900))
+
+
+def of_many_ages(lake):
+    """Five measures whose newest readings are from now to 23 hours old, and two without any."""
+    lake.upsert_readings(
+        fetched(
+            ("now", NOW),
+            ("quarter", NOW - QUARTER),
+            ("hour", NOW - HOUR),
+            ("five", NOW - 5 * HOUR),
+            ("five", NOW - 7 * HOUR),
+            ("old", NOW - 23 * HOUR),
+        ),
+        NOW,
+        NOW,
+    )
+    known(lake, now=900, quarter=900, hour=900, five=900, old=900, never=900, closed=None)
