@@ -42,11 +42,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _settings(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _settings(filled: Path, monkeypatch: pytest.MonkeyPatch, no_aws_of_this_machine: None) -> None:
     monkeypatch.setenv("FLOOD_LAKE_URL", filled.as_uri())
     monkeypatch.setenv("FLOOD_NOW", NOW.isoformat())
-    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @contextmanager
