@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -176,7 +177,7 @@ class WindowFile:
             # Windows are read side by side already: a second pool of threads inside each would only contend.
             rows = self._file.read_row_groups(groups, columns=present, use_threads=False)
             if measure_ids is not None:
-                rows = rows.filter(_is_among(rows.column("measure_id"), measure_ids))
+                rows = _of_measures(rows, measure_ids)
         except _UNREADABLE as error:
             raise DamagedWindowError(self.place, _one_line(error)) from error
         if measure_ids is None and (coded or strict):
@@ -282,12 +283,17 @@ def _may_hold(span: _Span | None, measure_ids: Sequence[str]) -> bool:
     return at < len(measure_ids) and bool(measure_ids[at] <= span.max)
 
 
-def _is_among(column: pa.ChunkedArray, measure_ids: Sequence[str]) -> pa.ChunkedArray:
-    """Return whether each row's measure is one of some."""
+def _of_measures(rows: pa.Table, measure_ids: Sequence[str]) -> pa.Table:
+    """Return the rows of some measures, all of which lie side by side: a window is sorted by them."""
+    column = rows.column("measure_id").combine_chunks()
+    wanted = pa.array(measure_ids, column.type)
+    # To compare each row, or to look each up in a set, takes a tenth of the time of decoding it.
+    starts = pc.search_sorted(column, wanted, side="left").to_numpy().astype(np.int64)
+    counts = pc.search_sorted(column, wanted, side="right").to_numpy().astype(np.int64) - starts
     if len(measure_ids) == 1:
-        # One comparison a row where a set would have to be hashed: a twentieth of one gauge's day.
-        return pc.equal(column, measure_ids[0])
-    return pc.is_in(column, value_set=pa.array(measure_ids, column.type))
+        return rows.slice(starts[0], counts[0])
+    offsets = np.repeat(starts - np.cumsum(counts) + counts, counts)
+    return rows.take(pa.array(offsets + np.arange(len(offsets))))
 
 
 def _differences(expected: pa.Schema, found: pa.Schema) -> str:

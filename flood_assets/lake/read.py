@@ -16,7 +16,7 @@ from flood_assets.errors import LakeError
 from flood_assets.lake.layout import key_of, window_of_key
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.parquet import DamagedWindowError, RangedFile, WindowFile, joined, schema_of
-from flood_assets.lake.pipeline import in_order
+from flood_assets.lake.pipeline import all_of, in_order
 from flood_assets.lake.store import Store
 from flood_assets.partitions import WINDOW, cutoff, is_expired, utc, window_of, windows_between
 from flood_assets.schemas import Table
@@ -213,7 +213,7 @@ def read(
     cut = _Cut(table, cutoff(now), utc(start) if start else None, utc(end) if end else None, utc(now))
     part = _Part(store, table, columns, measure_ids, coded=coded, cut=cut)
     pieces = []
-    for rows in part.of_each(cut.windows()):
+    for rows in part.of_all(cut.windows()):
         if isinstance(rows, DamagedWindowError):
             raise rows
         if rows is not None:
@@ -246,9 +246,16 @@ class _Part:
 
     def of_each(self, wanted: Sequence[datetime]) -> Iterator[pa.Table | DamagedWindowError | None]:
         """Yield the rows of each window as they are decoded, its damage, or None if it does not exist."""
+        return in_order(self._of_window, wanted, self._readers)
+
+    def of_all(self, wanted: Sequence[datetime]) -> list[pa.Table | DamagedWindowError | None]:
+        """Return the same of all windows at once."""
+        return all_of(self._of_window, wanted, self._readers)
+
+    @property
+    def _readers(self) -> int:
         # In a folder nothing is waited for, so that more threads than cores only get into each other's way.
-        readers = min(READERS, pa.cpu_count()) if self._store.local else READERS
-        return in_order(self._of_window, wanted, readers)
+        return min(READERS, pa.cpu_count()) if self._store.local else READERS
 
     def joined(self, pieces: Sequence[pa.Table]) -> pa.Table:
         """Return the rows of some windows as one table."""

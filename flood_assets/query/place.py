@@ -1,6 +1,7 @@
 """Open the lake of a question, by URL, path or as an open `Lake`, and keep its newest snapshots at hand."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import is_expired
-from flood_assets.query.filters import columns_to_find, shown
+from flood_assets.query.filters import shown
 from flood_assets.schemas import Table
 
 
@@ -28,20 +29,20 @@ LakePlace = str | os.PathLike[str] | Lake | Opener
 class Place:
     """A lake at a moment; `lake` is None when there is no such folder, which is not made.
 
-    `whole` reads snapshots with all columns, and not only with those by which gauges are found.
+    `columns` names those of a snapshot that are read; None for all.
     """
 
     url: str
     now: datetime
     lake: Lake | None
-    whole: bool = False
+    columns: Callable[[Table], Sequence[str]] | None = None
     _snapshots: dict[str, pa.Table | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, lake: LakePlace, now: datetime, *, whole: bool = False) -> "Place":
+    def of(cls, lake: LakePlace, now: datetime, columns: Callable[[Table], Sequence[str]] | None = None) -> "Place":
         """Open a lake as `Lake.open` does, with its errors; for `s3://` the usual AWS configuration applies."""
         if isinstance(lake, Lake):
-            return cls(lake.url, now, lake, whole)
+            return cls(lake.url, now, lake, columns)
         if isinstance(lake, str | os.PathLike):
             url = lake if isinstance(lake, str) and "://" in lake else Path(lake).expanduser().absolute().as_uri()
         else:
@@ -49,16 +50,16 @@ class Place:
         parts = urlsplit(url)
         # Opening a lake makes its folder, and a mistyped path should not leave one behind.
         if parts.scheme == "file" and not Path(unquote(parts.path)).is_dir():
-            return cls(url, now, None, whole)
+            return cls(url, now, None, columns)
         opened = Lake.open(url) if isinstance(lake, str | os.PathLike) else lake.open()
-        return cls(opened.url, now, opened, whole)
+        return cls(opened.url, now, opened, columns)
 
     def snapshot(self, table: Table) -> pa.Table | None:
         """Return the newest snapshot, read once; None without one."""
         if self.lake is None:
             return None
         if table.name not in self._snapshots:
-            columns = None if self.whole else columns_to_find(table)
+            columns = self.columns and self.columns(table)
             self._snapshots[table.name] = self.lake.newest_snapshot(table, self.now, columns=columns)
         return self._snapshots[table.name]
 

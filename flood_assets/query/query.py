@@ -248,7 +248,9 @@ class _Question:
             names += quality.SCHEMA.names
         more = [] if whole else [option for option, given in (("joined", joined), ("flags", flags)) if not given]
         names = filters.columns(columns, names, more)
-        return cls(Place.of(lake, now, whole=whole or joined or flags), Gauges.of(gauges), names, joined)
+        chosen = Gauges.of(gauges)
+        place = Place.of(lake, now, None if whole or joined or flags else chosen.columns)
+        return cls(place, chosen, names, joined)
 
     def answer(self, rows: pa.Table) -> Result:
         return Result(rows.select(self.names), self.notes)

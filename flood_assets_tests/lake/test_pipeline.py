@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from flood_assets.lake.pipeline import in_order
+from flood_assets.lake.pipeline import all_of, in_order
 
 
 def test_results_come_in_order_although_the_first_takes_longest():
@@ -95,3 +95,41 @@ def test_of_two_errors_the_first_in_order_is_raised():
 
 def test_nothing_gives_nothing():
     assert list(in_order(str, [], 2)) == []
+    assert all_of(str, [], 2) == []
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 5, 25])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_all_results_are_in_order_whoever_works_on_them(tasks, threads):
+    by = {}
+
+    def work(number):
+        by[number] = threading.get_ident()
+        return number * 10
+
+    assert all_of(work, range(tasks), threads) == [number * 10 for number in range(tasks)]
+    assert len(set(by.values())) <= threads
+
+
+def test_the_shares_of_two_threads_are_worked_on_at_once():
+    other_begun = threading.Event()
+
+    def work(number):
+        if number == 0:
+            assert other_begun.wait(30)
+        elif number == 2:
+            other_begun.set()
+        return number
+
+    assert all_of(work, range(4), 2) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+def test_an_error_of_any_share_is_raised(wrong):
+    def work(number):
+        if number == wrong:
+            raise ValueError(f"number {number}")
+        return number
+
+    with pytest.raises(ValueError, match=f"number {wrong}"):
+        all_of(work, range(4), 2)
