@@ -170,6 +170,38 @@ REJECTS = Table(
     ),
 )
 
+CONDITIONS = Table(
+    name="conditions",
+    key=("measure_id",),
+    columns=(
+        Column("measure_id", pa.string(), "Measure", nullable=False),
+        Column("station_id", pa.string(), "Station of the measure; null where no snapshot lists the measure"),
+        Column("date_time", TIME, "Time of the newest reading that is one number and not flagged as fail; null without one in the last 24 hours"),
+        Column("value", pa.float64(), "Value of that reading", "the measure's unit"),
+        Column("flag", pa.int8(), "Worst QARTOD flag of that reading: 1 pass, 2 not evaluated, 3 suspect or of high interest"),
+        Column("passed_over", pa.int32(), "Newer readings that are not used: no value or several, flagged as fail, or later than now", nullable=False),
+        Column("band", pa.string(), "below, normal or above the station's typical range, record above its highest recorded level; null for tides and where no range belongs to the measure"),
+        Column("trend", pa.string(), "rising, steady or falling by the last five readings; steady up to the gauge's resolution and noise; null with fewer than three"),
+        Column("rate_per_hour", pa.float64(), "Median slope of those readings", "the measure's unit an hour"),
+        Column("min_24h", pa.float64(), "Least usable value of the last 24 hours", "the measure's unit"),
+        Column("min_24h_at", TIME, "First time at which it was reached"),
+        Column("max_24h", pa.float64(), "Greatest usable value of the last 24 hours", "the measure's unit"),
+        Column("max_24h_at", TIME, "First time at which it was reached"),
+        *(
+            column
+            for hours in (1, 6, 24)
+            for column in (
+                Column(f"rain_{hours}h", pa.float64(), f"Rain of the {hours} h up to the newest reading that is due; null without any reading", "mm"),
+                Column(f"rain_{hours}h_coverage", pa.float64(), "Share of the expected readings that the total is made of: received / expected"),
+            )
+        ),
+        Column("rain_left_out", pa.int32(), "Readings of rain of the last 24 hours that are in no total: no value or several, or flagged as fail"),
+        Column("freshness", pa.string(), "current until the next reading is due, then late; silent after three more missed uploads or without a reading in 24 hours; null while the usual delay is not known"),
+        Column("next_due_at", TIME, "Time at which the next reading is due, as in timeliness"),
+        Column("observed_at", TIME, "Time of the calculation", nullable=False),
+    ),
+)
+
 # fmt: on
 
 # Stations, measures, readings and completeness are Dagster assets; rejects are stored beside readings, and timeliness

@@ -27,7 +27,7 @@ class Gauge:
     period_s: int | None = 900
     measure_id: str = "m"
     station_id: str = "s"
-    scale: dict = field(default_factory=dict)
+    scale: dict = field(default_factory=dict, hash=False)
 
 
 RIVER = Gauge()

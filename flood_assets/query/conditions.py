@@ -1,0 +1,313 @@
+"""Condition of each gauge at a moment: value, band, trend, rain totals, freshness; for all gauges at once.
+
+`conditions` decides by its arguments alone: readings with their flags, the newest snapshots, the reporting of each
+gauge, and `now`. It never changes a value, chooses one of several, or counts a gap as zero; what it leaves out is
+counted.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flood_assets import quality
+from flood_assets.grouping import HOUR_MS, Floats, Ints, begins
+from flood_assets.partitions import RETENTION, to_ms
+from flood_assets.quality.kinds import Kind
+from flood_assets.quality.series import Series
+from flood_assets.schemas import CONDITIONS, TIME
+
+BANDS = ("below", "normal", "above", "record")
+TRENDS = ("rising", "steady", "falling")
+FRESHNESS = ("current", "late", "silent")
+
+# Numbers that loggers send for "no value". In metres or m³/s none of them is one: the gross range test fails them where
+# the unit is known, but 6 % of the stages have none. pegelonline showed -888 as a level for years.
+NO_VALUES = (-888.0, -999.0, -9999.0)
+
+# The official service (DEFRA's check-for-flooding) looks at as many readings for its trend. Of five, one may be
+# anything: of their ten slopes it spoils four, and the median is still among the others.
+TREND_READINGS = 5
+FEWEST_FOR_TREND = 3
+# Water and heat rise and fall. Rain falls only, wind turns, and what is of no known kind may be anything.
+_WITH_TREND = (Kind.RIVER, Kind.TIDE, Kind.GROUNDWATER, Kind.POOL, Kind.FLOW, Kind.TEMPERATURE)
+# A change is one if it exceeds one and a half steps of the gauge's resolution, since a value on the edge of two steps
+# flickers by one; and four deviations of its noise: the change over five readings by the median slope has 1.33
+# deviations of a reading's noise, so these are three of its own.
+_STEPS, _DEVIATIONS = 1.5, 4.0
+# The third difference has no part in a level that moves like a parabola, as a tide nearly does within an hour. Of
+# independent noise it has sqrt(1 + 9 + 9 + 1) deviations; 1.4826 makes one of a median of absolute values.
+_NOISE = 1.4826 / 20**0.5
+# Values have three decimals: what differs by less is the same.
+_SAME = 1e-6
+
+RAIN_HOURS = (1, 6, 24)
+
+# Uploads that a gauge misses before it is called silent and not late.
+_MISSED_UPLOADS = 3
+
+
+def conditions(
+    readings: pa.Table, measures: pa.Table, stations: pa.Table, timeliness: pa.Table, now: datetime
+) -> pa.Table:
+    """Return the condition of each measure, one row for each that is listed, or has readings or a timeliness.
+
+    * **value**: the newest reading that is one number and not flagged as fail. Newer ones that are not used are counted
+      in `passed_over`: no value or several, a fail, a number that stands for none (-888), a time after `now`.
+    * **band**: below, normal or above the station's typical range (5th to 95th percentile), record above the highest
+      that was recorded. Only for the measure that the station's stage scale belongs to, which `quality.limits` decides
+      by qualifier, unit and values; null for all others, for tides, and where the range is missing or upside down.
+    * **trend**: rising, steady or falling by the median of the slopes between the last five usable readings (Theil
+      1950, Sen 1968) that follow each other without a gap; with fewer than three null. Steady means that the change is
+      not above the gauge's resolution and noise. For levels, flows and temperatures.
+    * **rain**: totals of 1, 6 and 24 hours up to the newest reading that is due by now, each with the share of its
+      expected readings that is there. Without any reading a total is null, never 0. Only for rain by period: of a gauge
+      that reports each tip nobody knows whether it heard nothing or fell silent. Readings of the first minutes of the
+      24 hours have left the lake, so that this coverage stays below 1 by what is not yet due.
+    * **freshness**: current until the next reading is due, then late; silent after three more missed uploads, or
+      without a reading in a whole day. Null while it is not known how late the gauge usually is.
+
+    Args:
+        readings: measure_id, date_time, value and `flag` (of `quality.flags`), of 24 hours, in any order; a repeated
+            one counts once.
+        measures: the newest snapshot, schema `schemas.MEASURES`.
+        stations: likewise, `schemas.STATIONS`.
+        timeliness: `schemas.TIMELINESS`; measures that are not in it have neither freshness nor rain totals.
+        now: decides what is due, and which readings are a day old at most.
+
+    Returns:
+        `schemas.CONDITIONS`, by measure_id.
+    """
+    ids = _distinct([measures["measure_id"], timeliness["measure_id"]])
+    known = pc.index_in(readings["measure_id"], value_set=ids)
+    if known.null_count:
+        ids = _distinct([ids, readings["measure_id"]])
+        known = pc.index_in(readings["measure_id"], value_set=ids)
+    listed = measures.take(pc.index_in(ids, value_set=_plain(measures["measure_id"])))
+    reporting = timeliness.take(pc.index_in(ids, value_set=_plain(timeliness["measure_id"])))
+    gauges = quality.Gauges.of(listed, stations)
+    day = _Day.of(readings, known.cast(pa.int64()).to_numpy(), gauges, now)
+    rate, trend = day.trend(gauges)
+    interval = _numbers(reporting["interval_s"]) * 1000
+    delay = _numbers(reporting["due_after_s"]) * 1000
+    newest, band = day.last, _bands(day, gauges, listed, stations)
+    columns = {
+        "measure_id": ids,
+        "station_id": pc.coalesce(listed["station_id"], reporting["station_id"]),
+        "date_time": _times(day.series.time, newest),
+        "value": _values(day.value, newest),
+        "flag": pa.array(np.append(day.flag, np.int8(0))[newest], mask=newest < 0),
+        "passed_over": pa.array(day.passed_over().astype(np.int32)),
+        "band": _words(BANDS, band),
+        "trend": _words(TRENDS, trend),
+        "rate_per_hour": pa.array(rate, from_pandas=True),
+        **day.extremes(),
+        **_rain(day, gauges, interval, delay, now),
+        "freshness": _words(FRESHNESS, _freshness(newest, interval, delay, reporting, now)),
+        "next_due_at": reporting["next_due_at"],
+        "observed_at": pa.repeat(pa.scalar(now, TIME), len(ids)),
+    }
+    return pa.table([columns[name] for name in CONDITIONS.schema.names], schema=CONDITIONS.schema)
+
+
+@dataclass(frozen=True)
+class _Day:
+    """Usable readings of a day, and how many others there are.
+
+    Attributes:
+        series: the usable ones, each measure's in order of time; values in the base unit of the measure's kind.
+        value: the same in the unit in which they were given.
+        flag: the worst flag of each.
+        last: place of each measure's newest usable reading, -1 without one.
+        unused: measure and time of all others.
+    """
+
+    series: Series
+    value: Floats
+    flag: npt.NDArray[np.int8]
+    last: Ints
+    unused: tuple[Ints, Ints]
+
+    @classmethod
+    def of(cls, readings: pa.Table, measure: Ints, gauges: quality.Gauges, now: datetime) -> "_Day":
+        time = readings["date_time"].cast(TIME).cast(pa.int64()).to_numpy()
+        value = np.asarray(readings["value"].to_numpy(), np.float64)
+        flag = np.asarray(readings["flag"].to_numpy(), np.int8)
+        good = np.isfinite(value) & (flag != quality.FAIL) & (time <= to_ms(now)) & ~np.isin(value, NO_VALUES)
+        kept = np.flatnonzero(good & (time > to_ms(now - RETENTION)))
+        unused = np.flatnonzero(~good)
+        series, place = Series.of(measure[kept], time[kept], value[kept], gauges.period)
+        shown = np.zeros(len(series.value), np.int8)
+        np.maximum.at(shown, place, flag[kept])
+        last = np.full(len(gauges.kinds), -1, np.int64)
+        last[series.measure] = np.arange(len(series.measure))
+        return cls(series, series.value, shown, last, (measure[unused], time[unused]))
+
+    def passed_over(self) -> Ints:
+        """Count the readings of each measure that are newer than the one that is used, each time once."""
+        measure, time = self.unused
+        since = np.append(self.series.time, -(2**62))[self.last]
+        newer = time > since[measure]
+        measure, time = measure[newer], time[newer]
+        order = np.lexsort((time, measure))
+        first = begins(measure[order], time[order])
+        return np.bincount(measure[order][first], minlength=len(self.last))
+
+    def trend(self, gauges: quality.Gauges) -> tuple[Floats, Ints]:
+        """Return each measure's slope in its unit an hour and its place in `TRENDS`; NaN and -1 without one."""
+        place = self.last[:, None] - np.arange(TREND_READINGS)[::-1]
+        inside = (place >= np.append(self._run_starts(), 0)[self.last][:, None]) & (self.last >= 0)[:, None]
+        place = np.where(inside, place, -1)
+        value = np.append(self.value, np.nan)[place]
+        hours = np.append(self.series.time / HOUR_MS, np.nan)[place]
+        enough = (inside.sum(axis=1) >= FEWEST_FOR_TREND) & np.isin(gauges.kinds, _WITH_TREND)
+        value, hours = value[enough], hours[enough]
+        slopes = np.stack(
+            [
+                (value[:, j] - value[:, i]) / (hours[:, j] - hours[:, i])
+                for i, j in combinations(range(TREND_READINGS), 2)
+            ]
+        )
+        rate = np.full(len(self.last), np.nan)
+        rate[enough] = np.nanmedian(slopes, axis=0) if len(value) else 0
+        change = np.full(len(self.last), np.nan)
+        change[enough] = rate[enough] * (hours[:, -1] - np.nanmin(hours, axis=1, initial=np.inf))
+        least = self._least_change()
+        found = np.where(np.abs(change) > least, np.where(change > 0, 0, 2), 1)
+        return rate, np.where(enough, found, -1)
+
+    def _run_starts(self) -> Ints:
+        """Return for each reading the place of the first one that leads up to it without a gap."""
+        starts = np.where(np.isnan(self.series.gap), np.arange(len(self.series.gap)), 0)
+        return np.maximum.accumulate(starts) if len(starts) else starts
+
+    def _least_change(self) -> Floats:
+        """Return the change of each measure up to which it is steady: by its resolution and its noise of the day."""
+        step = np.diff(self.value, prepend=np.nan)
+        step[np.isnan(self.series.gap)] = np.nan
+        size = np.abs(step)
+        resolution = np.full(len(self.last), np.inf)
+        real = size > _SAME
+        np.minimum.at(resolution, self.series.measure[real], size[real])
+        # NaN at a gap spreads over the differences that touch it.
+        third = np.full(len(step), np.nan)
+        third[2:] = step[2:] - 2 * step[1:-1] + step[:-2]
+        noise = np.nan_to_num(_NOISE * self.series.medians(np.abs(third)))
+        resolution[np.isinf(resolution)] = 0
+        return np.maximum(_STEPS * resolution, _DEVIATIONS * noise) + _SAME
+
+    def extremes(self) -> dict[str, pa.Array]:
+        """Return the least and the greatest value of each measure, each with the first time at which it was reached."""
+        found = {}
+        measure = self.series.measure
+        start = np.flatnonzero(begins(measure))
+        for name, best in (("min_24h", np.minimum), ("max_24h", np.maximum)):
+            extreme = np.full(len(self.last), np.nan)
+            if len(start):
+                extreme[measure[start]] = best.reduceat(self.value, start)
+            reached = np.flatnonzero(self.value == extreme[measure])
+            first = np.full(len(self.last), -1, np.int64)
+            first[measure[reached][::-1]] = reached[::-1]
+            found[name] = _values(self.value, first)
+            found[f"{name}_at"] = _times(self.series.time, first)
+        return found
+
+
+def _bands(day: _Day, gauges: quality.Gauges, listed: pa.Table, stations: pa.Table) -> Ints:
+    """Return the place of each measure's band in `BANDS`; -1 where it has none."""
+    limits = gauges.limits
+    # Where the scale may be another measure's, the values of the day must lie on it.
+    unsure = np.isfinite(limits.scale[0]) & ~limits.scale_is_sure
+    medians = day.series.medians(np.where(unsure[day.series.measure], day.value, np.nan))
+    shown = (medians >= limits.scale[0]) & (medians <= limits.scale[1])
+    scaled = np.isfinite(limits.scale[0]) & (limits.scale_is_sure | shown)
+    at = pc.index_in(listed["station_id"], value_set=_plain(stations["station_id"]), skip_nulls=True)
+    low, high, record, recent = (
+        _numbers(stations[name].take(at)) for name in ("typical_low", "typical_high", "max_on_record", "highest_recent")
+    )
+    highest = np.fmax(record, recent)
+    value = np.append(day.value, np.nan)[day.last]
+    band = np.where(value < low, 0, np.where(value > high, 2, 1))
+    band[(value > high) & (value > highest)] = 3
+    return np.where(scaled & (low <= high) & np.isfinite(value), band, -1)
+
+
+def _rain(
+    day: _Day, gauges: quality.Gauges, interval: Floats, delay: Floats, now: datetime
+) -> dict[str, pa.Array | pa.ChunkedArray]:
+    """Return the totals of rain with their coverage, and how many readings of the day were left out of them."""
+    size = len(day.last)
+    series, newest = day.series, np.append(day.series.time, 0)[day.last].astype(np.float64)
+    raining = (gauges.kinds == Kind.RAIN) & (interval > 0)
+    # The newest time that should have been received by now, on the grid of the newest reading; a gauge whose delay is
+    # not known owes nothing newer than that.
+    owed = np.floor((to_ms(now) - np.nan_to_num(delay, nan=np.inf) - newest) / interval)
+    due = np.where(raining & (day.last >= 0), newest + np.maximum(owed, 0) * interval, np.nan)
+    found: dict[str, pa.Array | pa.ChunkedArray] = {}
+    wet = np.flatnonzero(np.isfinite(due)[series.measure])
+    measure, value = series.measure[wet], day.value[wet]
+    # 0 for the reading that is due last, 1 for the one before, ...
+    slot = np.round((due[measure] - series.time[wet]) / interval[measure]).astype(np.int64)
+    before = (due[measure] - series.time[wet]) / HOUR_MS
+    for hours in RAIN_HOURS:
+        inside = (before < hours) & (slot >= 0)
+        total = np.bincount(measure[inside], value[inside], size)
+        expected = np.maximum(np.round(hours * HOUR_MS / interval), 1)
+        first = begins(measure[inside], slot[inside])
+        received = np.bincount(measure[inside][first], minlength=size)
+        there = np.isfinite(due)
+        coverage = np.where(there, np.minimum(received / expected, 1), np.nan)
+        found[f"rain_{hours}h"] = pa.array(np.where(there & (received > 0), total, np.nan), from_pandas=True)
+        found[f"rain_{hours}h_coverage"] = pa.array(coverage, from_pandas=True)
+    left_out, time = day.unused
+    recent = (time > to_ms(now - timedelta(hours=24))) & (time <= to_ms(now))
+    count = np.bincount(left_out[recent], minlength=size).astype(np.int32)
+    found["rain_left_out"] = pa.array(count, mask=gauges.kinds != Kind.RAIN)
+    return found
+
+
+def _freshness(newest: Ints, interval: Floats, delay: Floats, reporting: pa.Table, now: datetime) -> Ints:
+    """Return the place of each measure's freshness in `FRESHNESS`; -1 where it is not known."""
+    due = reporting["next_due_at"].cast(pa.int64()).cast(pa.float64()).to_numpy()
+    overdue = to_ms(now) - due
+    found = np.where(overdue < 0, 0, np.where(overdue < _MISSED_UPLOADS * (interval + delay), 1, 2))
+    found[np.isnan(overdue)] = -1
+    found[(interval > 0) & (newest < 0)] = 2
+    return found
+
+
+def _distinct(columns: Iterable[pa.Array | pa.ChunkedArray]) -> pa.Array:
+    """Return the distinct ids of some columns, sorted."""
+    ids = pa.concat_arrays(
+        [_plain(pa.chunked_array([column]) if isinstance(column, pa.Array) else column) for column in columns]
+    ).unique()
+    return ids.take(pc.sort_indices(ids))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    """Return the distinct texts of a column, which may be a dictionary, as one array."""
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries().combine_chunks().dictionary
+        return column.cast(pa.string())
+    return pa.concat_arrays([pa.array([], pa.string()), *column.cast(pa.string()).chunks])
+
+
+def _numbers(column: pa.ChunkedArray) -> Floats:
+    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+
+
+def _values(value: Floats, place: Ints) -> pa.Array:
+    return pa.array(np.append(value, np.nan)[place], mask=place < 0)
+
+
+def _times(time: Ints, place: Ints) -> pa.Array:
+    return pa.array(np.append(time, 0)[place], mask=place < 0).cast(TIME)
+
+
+def _words(words: Iterable[str], place: Ints) -> pa.Array:
+    return pa.array(list(words), pa.string()).take(pa.array(place, mask=place < 0))
