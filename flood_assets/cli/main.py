@@ -77,6 +77,18 @@ def expire(*, dry_run: bool, verbose: bool) -> None:
 
 
 @main.command()
+@click.argument("name")
+def show(*, name: str) -> None:
+    """Show a station or a river: NAME is a station's name or id, or a river's name.
+
+    Each measure with its value, typical range, trend, rain totals and the last 24 hours.
+    """
+    from flood_assets.cli.show import show as show_gauges  # noqa: PLC0415
+
+    show_gauges(settings.lake_url(), name, settings.now())
+
+
+@main.command()
 def status() -> None:
     """Show windows, rows, freshness and completeness of the lake."""
     from flood_assets.cli.status import show  # noqa: PLC0415

@@ -8,6 +8,6 @@ The questions are in `query`, the summary for `flood-assets status` in `status`.
 environment or the clock, warns or prints.
 """
 
-from flood_assets.query.query import Result, changes, completeness, measures, readings, stations, timeliness
+from flood_assets.query.query import Result, changes, completeness, conditions, measures, readings, stations, timeliness
 
-__all__ = ["Result", "changes", "completeness", "measures", "readings", "stations", "timeliness"]
+__all__ = ["Result", "changes", "completeness", "conditions", "measures", "readings", "stations", "timeliness"]

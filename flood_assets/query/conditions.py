@@ -1,6 +1,6 @@
 """Condition of each gauge at a moment: value, band, trend, rain totals, freshness; for all gauges at once.
 
-`conditions` decides by its arguments alone: readings with their flags, the newest snapshots, the reporting of each
+`conditions_of` decides by its arguments alone: readings with their flags, the newest snapshots, the reporting of each
 gauge, and `now`. It never changes a value, chooses one of several, or counts a gap as zero; what it leaves out is
 counted.
 """
@@ -52,7 +52,7 @@ RAIN_HOURS = (1, 6, 24)
 _MISSED_UPLOADS = 3
 
 
-def conditions(
+def conditions_of(
     readings: pa.Table, measures: pa.Table, stations: pa.Table, timeliness: pa.Table, now: datetime
 ) -> pa.Table:
     """Return the condition of each measure, one row for each that is listed, or has readings or a timeliness.

@@ -171,6 +171,16 @@ def texts(name: str, given: Texts | None) -> tuple[str, ...] | None:
     return found
 
 
+def words(name: str, given: Texts, known: Sequence[str]) -> tuple[str, ...]:
+    """Return one word or several of those that are known; ValueError for another, or for none."""
+    found = texts(name, given) or ()
+    wrong = [word for word in found if word not in known]
+    if wrong or not found:
+        said = f"has no {names.listed(wrong)}" if wrong else "is empty"
+        raise ValueError(f"{name} {said}: choose from {', '.join(known)}")
+    return found
+
+
 def columns(given: Texts | None, known: Sequence[str], options: Sequence[str]) -> list[str]:
     """Return the column names that were given, or all that are known; ValueError for an unknown one, or none.
 

@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Unpack
 
 import pyarrow as pa
@@ -14,11 +15,12 @@ import pyarrow.compute as pc
 from flood_assets import quality
 from flood_assets.ledger.account import Account, take
 from flood_assets.partitions import cutoff
+from flood_assets.query import conditions as rules
 from flood_assets.query import filters
 from flood_assets.query.filters import GaugeFilters, Gauges, Moment, Span, Texts, shown
 from flood_assets.query.names import nothing_given, suggestions
 from flood_assets.query.place import LakePlace, Place
-from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TIMELINESS, Table
+from flood_assets.schemas import COMPLETENESS, CONDITIONS, MEASURES, READINGS, STATIONS, TIMELINESS, Table
 
 # The columns that `joined` adds, under the names that they have in their own table.
 _OF_STATION = [STATIONS.schema.field(name) for name in ("label", "river", "lat", "long")]
@@ -196,6 +198,65 @@ def timeliness(
     return asked.answer(asked.with_gauges(rows))
 
 
+def conditions(
+    lake: LakePlace,
+    now: Moment,
+    *,
+    band: Texts | None = None,
+    trend: Texts | None = None,
+    freshness: Texts | None = None,
+    columns: Texts | None = None,
+    joined: bool = False,
+    **gauges: Unpack[GaugeFilters],
+) -> Result:
+    """Return the state of each gauge: value, band, trend, rain totals, freshness; one row a measure, by measure_id.
+
+    It is calculated from the readings and flags of the last 24 hours as they are now, by the rules of
+    `flood_assets.query.conditions.conditions_of`; what is due follows from the newest table `timeliness`. All other
+    arguments, and the errors, are those of `readings`.
+
+    Args:
+        lake: as for `readings`.
+        now: likewise.
+        band: only these: "below", "normal", "above" or "record" of the station's typical range; one text or several.
+        trend: only these: "rising", "steady", "falling".
+        freshness: only these: "current", "late", "silent".
+        columns: as for `readings`.
+        joined: likewise.
+        **gauges: likewise.
+
+    Returns:
+        The columns of `flood_assets.schemas.CONDITIONS`, then those of `joined`.
+    """
+    now = filters.moment("now", now)
+    asked = _Question.of(lake, now, gauges, CONDITIONS.schema, columns, joined=joined, whole=True)
+    wanted = {
+        name: filters.words(name, given, known)
+        for name, given, known in (
+            ("band", band, rules.BANDS),
+            ("trend", trend, rules.TRENDS),
+            ("freshness", freshness, rules.FRESHNESS),
+        )
+        if given is not None
+    }
+    day = asked.stored(Span(), "measure_id", "date_time", "value")
+    if asked.place.lake is None or (asked.measure_ids is not None and not asked.measure_ids):
+        return asked.answer(asked.with_gauges(CONDITIONS.schema.empty_table()))
+    measures, stations = asked.to_join(day)
+    day = day.append_column("flag", quality.flags(day, measures, stations)["flag"])
+    timeliness = asked.place.lake.newest_snapshot(TIMELINESS, now)
+    rows = rules.conditions_of(
+        day, measures, stations, TIMELINESS.schema.empty_table() if timeliness is None else timeliness, now
+    )
+    if asked.measure_ids is not None:
+        rows = rows.filter(pc.is_in(rows["measure_id"], value_set=pa.array(asked.measure_ids, pa.string())))
+    for name, words in wanted.items():
+        rows = rows.filter(pc.is_in(rows[name], value_set=pa.array(words, pa.string())))
+    if not len(rows) and wanted:
+        asked.notes.append("no gauge has " + " and ".join(f"{n} {', '.join(w)}" for n, w in wanted.items()))
+    return asked.answer(asked.with_gauges(rows))
+
+
 def stations(lake: LakePlace, now: Moment, *, columns: Texts | None = None, **gauges: Unpack[GaugeFilters]) -> Result:
     """Return the stations of the newest snapshot, by station_id, with the columns of `flood_assets.schemas.STATIONS`.
 
@@ -255,8 +316,9 @@ class _Question:
     def answer(self, rows: pa.Table) -> Result:
         return Result(rows.select(self.names), self.notes)
 
+    @cached_property
     def measure_ids(self) -> Sequence[str] | None:
-        """Return the ids of the measures that are asked for, None for all; note why there are none."""
+        """The ids of the measures that are asked for, None for all; note why there are none."""
         if self.place.lake is None:
             self.notes.append(self.place.why_nothing(READINGS))
             return ()
@@ -270,7 +332,7 @@ class _Question:
 
     def stored(self, span: Span, *more: str) -> pa.Table:
         """Return the stored readings with the columns that are asked for, `more`, and those that a join needs."""
-        ids = self.measure_ids()
+        ids = self.measure_ids
         if self.place.lake is None or (ids is not None and not ids):
             return READINGS.schema.empty_table()
         keys = ["measure_id", "station_id"] if self.joined else [] if ids is None else ["measure_id"]
@@ -283,7 +345,7 @@ class _Question:
 
     def account(self) -> Account | None:
         """Return the ledger of the gauges; None without a lake or gauges, which is noted."""
-        ids = self.measure_ids()
+        ids = self.measure_ids
         if self.place.lake is None or (ids is not None and not ids):
             return None
         account = take(self.place.lake, self.place.now, measure_ids=ids)

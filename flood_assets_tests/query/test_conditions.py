@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flood_assets import quality
-from flood_assets.query.conditions import conditions
+from flood_assets.lake.lake import Lake
+from flood_assets.query.conditions import conditions_of
 from flood_assets.schemas import CONDITIONS, TIMELINESS
 from flood_assets_tests.support.condition_rules import Given, Reports, condition
 from flood_assets_tests.support.lake_rows import snapshot
@@ -31,6 +32,8 @@ from flood_assets_tests.support.quality_rows import (
     readings,
     stations,
 )
+from flood_assets_tests.support.questions import ask_conditions, ids, told
+from flood_assets_tests.support.seven_gauges import MEASURE_IDS, fill
 
 NOW = START + timedelta(days=1, minutes=7)
 SCALE = {"typical_low": 0.2, "typical_high": 1.2, "highest_recent": 2.5, "max_on_record": 3.0, "min_on_record": 0.05}
@@ -39,7 +42,7 @@ GAUGES = [replace(each, measure_id=f"m{i}", station_id=f"s{i}", scale=SCALE) for
 REPORTS = Reports(QUARTER, timedelta(minutes=20), None)
 
 
-def told(
+def said(
     days: dict[Gauge, list[Given]], reports: dict[Gauge, Reports] | None = None, now=NOW, *, unlisted: bool = False
 ) -> dict[str, dict]:
     """Return the conditions of some gauges by measure."""
@@ -62,7 +65,7 @@ def told(
             for measure, each in seconds.items()
         ],
     )
-    found = conditions(table, measures(*gauges), stations(*gauges), timeliness, now)
+    found = conditions_of(table, measures(*gauges), stations(*gauges), timeliness, now)
     assert found.schema == CONDITIONS.schema
     assert found["measure_id"].to_pylist() == sorted({*(m for m, _ in rows), *seconds, *(g.measure_id for g in gauges)})
     return {row["measure_id"]: row for row in found.to_pylist()}
@@ -75,7 +78,7 @@ def day(values, *, until=NOW - timedelta(minutes=7), every=QUARTER, flag=1) -> l
 
 def one(gauge: Gauge, some: list[Given], reports: Reports | None = None, now=NOW) -> dict:
     reports = reports or replace(REPORTS, newest=max((each.time for each in some if each.time <= now), default=None))
-    return told({gauge: some}, {gauge: reports}, now)[gauge.measure_id]
+    return said({gauge: some}, {gauge: reports}, now)[gauge.measure_id]
 
 
 # -- against the rules in plain Python
@@ -108,7 +111,7 @@ def test_every_column_equals_the_rules_in_plain_python(country):
         gauge: replace(each, newest=max((g.time for g in some if g.time <= NOW), default=None))
         for gauge, (some, each) in country.items()
     }
-    found = told(days, reports)
+    found = said(days, reports)
     for gauge, some in days.items():
         expected = condition(gauge, some, reports[gauge], NOW)
         row = found[gauge.measure_id]
@@ -123,7 +126,7 @@ def test_a_whole_day_equals_the_rules_in_plain_python(seed):
     some = [each for each in day(walk.tolist()) if random.random() > 0.1]
     days = dict.fromkeys(GAUGES[:2], some)
     reports = {gauge: replace(REPORTS, newest=some[-1].time) for gauge in days}
-    found = told(days, reports)
+    found = said(days, reports)
     for gauge in days:
         expected = condition(gauge, some, reports[gauge], NOW)
         assert all(_close(found[gauge.measure_id][name], value) for name, value in expected.items())
@@ -229,7 +232,7 @@ def test_no_band_where_no_range_belongs_to_the_measure(gauge, scale):
 
 def test_a_second_datum_has_no_band_where_the_range_is_the_firsts():
     above_sea = replace(RIVER, measure_id="m2", unit="mAOD", scale=SCALE)
-    found = told({replace(RIVER, scale=SCALE): day([0.5] * 20), above_sea: day([30.5] * 20)})
+    found = said({replace(RIVER, scale=SCALE): day([0.5] * 20), above_sea: day([30.5] * 20)})
     assert (found["m"]["band"], found["m2"]["band"]) == ("normal", None)
 
 
@@ -241,7 +244,7 @@ def test_several_values_none_and_times_to_come_are_passed_over():
 
 
 def test_a_measure_that_no_snapshot_lists_has_its_value_and_nothing_that_needs_one():
-    row = told({RIVER: day([0.5] * 20)}, unlisted=True)["m"]
+    row = said({RIVER: day([0.5] * 20)}, unlisted=True)["m"]
     assert row["value"] == 0.5
     assert {row[name] for name in ("station_id", "band", "trend", "freshness", "rain_24h")} == {None}
 
@@ -262,5 +265,28 @@ def test_noise_seldom_turns_a_trend():
     random = np.random.default_rng(7)
     gauges = [replace(RIVER, measure_id=f"m{i}", station_id=f"s{i}") for i in range(2000)]
     noise = np.round(random.normal(1, 0.003, (len(gauges), 96)), 3)
-    found = told({gauge: day(row.tolist()) for gauge, row in zip(gauges, noise, strict=True)})
+    found = said({gauge: day(row.tolist()) for gauge, row in zip(gauges, noise, strict=True)})
     assert sum(row["trend"] != "steady" for row in found.values()) <= 0.01 * len(gauges)
+
+
+# -- through the door
+
+
+def test_conditions_of_a_lake_are_chosen_by_gauge_and_by_what_they_say(tmp_path):
+    lake = Lake.open(tmp_path.as_uri())
+    fill(lake)
+    found = ask_conditions(lake=lake)
+    assert list(found.columns) == CONDITIONS.schema.names
+    assert found.measure_id.tolist() == sorted(MEASURE_IDS)
+    # The value of each of the seven gauges is its age in quarters of an hour.
+    assert set(found.value) == {0.0}
+    assert ids(ask_conditions(lake=lake, trend="falling")) == ids(found[found.trend == "falling"]) != set()
+    assert ids(ask_conditions(lake=lake, station="Kingston", joined=True)) == {"K1-level", "K1-flow"}
+    with told("no gauge has band above, record"):
+        assert ask_conditions(lake=lake, band=["above", "record"]).empty
+    with told("no station is called 'Kingstom'"):
+        assert ask_conditions(lake=lake, station=["Kingstom", "Manor Farm"]).measure_id.tolist() == ["G1-level"]
+    with pytest.raises(ValueError, match="band has no 'high': choose from below, normal, above, record"):
+        ask_conditions(lake=lake, band="high")
+    with pytest.raises(ValueError, match="trend is empty"):
+        ask_conditions(lake=lake, trend=[])

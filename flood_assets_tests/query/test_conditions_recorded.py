@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from flood_assets.ea.lists import parse_measures
-from flood_assets.query.conditions import conditions
+from flood_assets.query.conditions import conditions_of
 from flood_assets.schemas import STATIONS, TIMELINESS
 from flood_assets_tests.support.quality_rows import START, readings
 from flood_assets_tests.support.recordings import envelope, recorded
@@ -77,7 +77,7 @@ def test_the_trend_agrees_with_a_fitted_line_at_each_moment(kind):
     assert jumps < 0.1 * len(moments)
     table = readings(*zip(*rows, strict=True)).append_column("flag", pa.array(np.ones(len(rows), np.int8)))
     gauges = pa.Table.from_pylist([{**each[0], "measure_id": name} for name, each in moments.items()], listed.schema)
-    found = conditions(table, gauges, STATIONS.schema.empty_table(), TIMELINESS.schema.empty_table(), NOW)
+    found = conditions_of(table, gauges, STATIONS.schema.empty_table(), TIMELINESS.schema.empty_table(), NOW)
     trend = dict(zip(found["measure_id"].to_pylist(), found["trend"].to_pylist(), strict=True))
     clear, agree, against = 0, 0, 0
     for name, (_, change, clear_from) in moments.items():

@@ -38,7 +38,7 @@ class Reports:
 
 
 def condition(gauge: Gauge, readings: Sequence[Given], reports: Reports, now: datetime) -> dict:
-    """Return what `conditions` should say of a gauge."""
+    """Return what `conditions_of` should say of a gauge."""
     good = {}
     for each in readings:
         usable = each.value is not None and each.flag != 4 and each.value not in (-888, -999, -9999)

@@ -46,6 +46,7 @@ ask_readings = _asking(query.readings)
 ask_changes = _asking(query.changes)
 ask_completeness = _asking(query.completeness)
 ask_timeliness = _asking(query.timeliness)
+ask_conditions = _asking(query.conditions)
 ask_stations = _asking(query.stations)
 ask_measures = _asking(query.measures)
 
