@@ -29,7 +29,7 @@ ROOMS = (
     ("ingest",),
     ("ledger", "quality"),
     ("lake", "ea"),
-    ("grouping", "partitions", "schemas", "settings", "errors", ""),
+    ("grouping", "partitions", "schemas", "settings", "places", "errors", ""),
 )
 GROUND = ROOMS[-1]
 

@@ -4,6 +4,7 @@
 Nothing here looks at the clock: `now` is an argument.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
@@ -35,11 +36,13 @@ class Lake:
         self._writers = writers
 
     @classmethod
-    def open(cls, url: str, *, s3: S3Settings | None = None, patience: Patience | None = None) -> "Lake":
-        """Open the lake at a URL; a folder is made if need be, a bucket must exist.
+    def open(
+        cls, place: str | os.PathLike[str], *, s3: S3Settings | None = None, patience: Patience | None = None
+    ) -> "Lake":
+        """Open the lake at a URL or path; a folder is made if need be, a bucket must exist.
 
         Args:
-            url: `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
+            place: a folder, `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
             s3: an object shaped like `dagster_aws.s3.S3Resource`; without it the usual AWS configuration applies.
             patience: limits how long a bucket is waited for.
 
@@ -47,7 +50,7 @@ class Lake:
             SettingsError: another kind of URL.
             LakeError: no credentials, or a folder that cannot be made.
         """
-        return cls(open_store(url, s3, patience))
+        return cls(open_store(place, s3, patience))
 
     @property
     def url(self) -> str:

@@ -442,7 +442,7 @@ def test_a_claim_that_cannot_be_read_fails():
     assert "_lake.json cannot be understood" in only(check_lake, Level.FAILED)
 
 
-@pytest.mark.parametrize("url", ["x3://bucket", "lake", "file://server/lake", "file:///dev/null/lake", "s4:"])
+@pytest.mark.parametrize("url", ["x3://bucket", "lake:", "file://server/lake", "file:///dev/null/lake", "s4:"])
 def test_a_wrong_lake_url_fails(url, monkeypatch):
     monkeypatch.setenv("FLOOD_LAKE_URL", url)
     assert url in only(check_lake, Level.FAILED)

@@ -7,13 +7,12 @@ import shutil
 import time
 import uuid
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from flood_assets import settings
 from flood_assets.cli.doctor.findings import Findings, Level, brief, failed, look, note, ok, warning
 from flood_assets.errors import SettingsError
+from flood_assets.places import folder_of
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
@@ -30,7 +29,7 @@ def check_lake() -> Findings:
             yield finding
             if finding.level is Level.FAILED:
                 return
-    folder = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+    folder = folder_of(url)
     if folder and not folder.exists():
         yield note(f"{folder} does not exist yet: it is created now, and `flood-assets refresh` fills it")
     from flood_assets.lake.lake import Lake
