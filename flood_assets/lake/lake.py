@@ -1,6 +1,6 @@
 """Open a lake by its URL; read and write its hourly Parquet windows; never return rows older than 24 hours.
 
-`Lake` delegates: to `read`, `write`, `quarantine`, `retention` and `identity`, which say what is done and raised.
+`Lake` delegates to `read`, `write`, `quarantine`, `retention`, `identity` and `failure`.
 Nothing here looks at the clock: `now` is an argument.
 """
 
@@ -10,7 +10,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from flood_assets.lake import identity, quarantine, read, retention, write
+from flood_assets.lake import failure, identity, quarantine, read, retention, write
+from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.opening import open_store
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.lake.read import Content, StoredWindow
@@ -64,6 +65,14 @@ class Lake:
     def source(self) -> str | None:
         """Return the URL of the API that the lake is filled from; None as long as nobody has claimed it."""
         return identity.source(self.store)
+
+    def record_failure(self, step: str, at: datetime) -> None:
+        """Remember that a step of a run failed."""
+        failure.record(self.store, RunFailure(step, at))
+
+    def last_failure(self) -> RunFailure | None:
+        """Return the last failure, healed or not; None without one."""
+        return failure.last(self.store)
 
     def upsert_readings(
         self, rows: pa.Table, observed_at: datetime, now: datetime, *, stations: pa.Table | None = None
