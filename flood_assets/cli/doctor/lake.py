@@ -1,4 +1,4 @@
-"""Check access to the lake: credentials, disk space, a trial of each store operation, and the API it belongs to."""
+"""Check access to the lake: credentials, disk space, a trial of each store operation, windows, and the API."""
 
 # ruff: noqa: PLC0415 - an import may be what fails, and each check pays for its own
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flood_assets import settings
 from flood_assets.cli.doctor.findings import Findings, Level, brief, failed, look, note, ok, warning
+from flood_assets.cli.doctor.windows import check_windows
 from flood_assets.errors import SettingsError
 from flood_assets.places import folder_of
 
@@ -45,6 +46,7 @@ def check_lake() -> Findings:
         free = shutil.disk_usage(folder).free
         found = f"{free / 1e9:,.1f} GB free on the disk of {folder}"
         yield ok(found) if free >= LEAST_FREE_BYTES else warning(found, "free some space: a full disk stops refreshes")
+    yield from check_windows(lake)
     yield from _check_claim(lake)
 
 
