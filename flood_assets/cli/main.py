@@ -89,11 +89,16 @@ def show(*, name: str) -> None:
 
 
 @main.command()
-def status() -> None:
-    """Show windows, rows, freshness and completeness of the lake."""
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+def status(*, as_json: bool) -> None:
+    """Show windows, rows, freshness and completeness of the lake.
+
+    Exits with 1 when it finds a fault: a damaged or missing window, a failed or overdue refresh, a window that should
+    have been deleted, or no reading of the last 24 hours.
+    """
     from flood_assets.cli.status import show  # noqa: PLC0415
 
-    show(settings.lake_url(), settings.now())
+    sys.exit(show(settings.lake_url(), settings.now(), as_json=as_json))
 
 
 @main.command()

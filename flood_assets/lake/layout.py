@@ -13,6 +13,7 @@ from pyarrow import Buffer
 from flood_assets.schemas import TABLES, Table
 
 IDENTITY = "_lake.json"
+FAILURE = "_failure.json"
 WATERMARKS_KEY = "_watermarks.parquet"
 QUARANTINE = "_quarantine"
 LOCKS = ".locks"

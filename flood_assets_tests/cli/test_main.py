@@ -1,5 +1,6 @@
 """The commands that a person types: exit codes, and what they read at 80 columns."""
 
+import json
 import re
 from collections.abc import Callable
 
@@ -161,6 +162,35 @@ def test_an_api_that_is_away_is_one_message_and_exit_code_1(run, monkeypatch):
         assert re.match(r"(measures|stations) failed: http://127\.0\.0\.1:9/flood-monitoring/id/\1", line)
     assert len(result.output.splitlines()) == 2
     assert "Traceback" not in result.output
+
+
+def test_status_tells_of_a_failed_refresh_until_one_succeeds(place, run, monkeypatch):
+    monkeypatch.setattr(terminal, "build_defs", lambda: build_defs(source=Source(tries=1)))
+    assert run("status").exit_code == 1, "there is no lake"
+    assert run("refresh").exit_code == 0
+    assert run("status").exit_code == 0
+    place.at(NOW + QUARTER)
+    place.server.set_faults([{"match": "readings", "kind": "status", "status": 400, "times": 0}])
+    assert run("refresh").exit_code == 1
+    told = run("status")
+    assert told.exit_code == 1
+    assert "fault: the last run failed at 2026-10-15 09:22Z in the step readings: " in told.output.replace("\n  ", " ")
+    place.at(NOW + 2 * QUARTER)
+    place.server.set_faults([])
+    assert run("refresh").exit_code == 0
+    assert run("status").exit_code == 0
+
+
+def test_json_is_all_that_is_on_stdout(place, run, monkeypatch):
+    for code in (1, 0):
+        told = run("status", "--json")
+        assert told.exit_code == code
+        assert bool(json.loads(told.stdout)["faults"]) is bool(code)
+        assert run("refresh").exit_code == 0
+    monkeypatch.setenv("FLOOD_LAKE_URL", "x3://b")
+    told = run("status", "--json")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "FLOOD_LAKE_URL is 'x3://b'" in told.stderr
 
 
 def test_readings_are_stored_without_stations_and_the_next_refresh_asks_for_stations_again(place, run, monkeypatch):
