@@ -42,6 +42,15 @@ _MEASURE_COLUMNS = (
     "period", "unit", "unitName", "valueType", "latestReading", "value", "dateTime", "date", "measure",
 )  # fmt: skip
 
+_FLOOD_COLUMNS = (
+    "@id", "description", "eaAreaName", "eaRegionName", "floodArea", "floodAreaID", "isTidal", "message", "severity",
+    "severityLevel", "timeMessageChanged", "timeRaised", "timeSeverityChanged",
+)  # fmt: skip
+_AREA_COLUMNS = (
+    "@id", "county", "description", "eaAreaName", "fwdCode", "isTidal", "label", "lat", "long", "notation", "polygon",
+    "quickDialNumber", "riverOrSea",
+)  # fmt: skip
+
 Stream = Iterator[tuple[Block, Rows]]
 
 
@@ -188,10 +197,8 @@ class Api:
         if request.form not in ("json", "csv"):
             raise RefusedError(406, f"{request.form} is not a format of this simulator: expected json or csv")
         match request.path.removeprefix("/").split("/"):
-            case ["id", "stations"]:
-                return self._stations(request)
-            case ["id", "measures"]:
-                return self._measures(request)
+            case ["id", "stations" | "measures" as listed]:
+                return (self._stations if listed == "stations" else self._measures)(request)
             case ["data", "readings"]:
                 request.check(_READING_FILTERS)
                 return self._readings(request, self._selected(request))
@@ -201,7 +208,31 @@ class Api:
                 return self._at_station(request, notation, rest)
             case ["id", "measures", notation, *rest]:
                 return self._at_measure(request, notation, rest)
+            case ["id", "floods" | "floodAreas" as listed, *rest]:
+                return (self._floods if listed == "floods" else self._areas)(request, rest)
         raise RefusedError(404, "Not Found")
+
+    # ---- floods
+
+    def _floods(self, request: Request, rest: list[str]) -> Iterator[bytes]:
+        items = self.simulator.floods.warnings(self.simulator.seconds)
+        if rest:
+            return _one_of(request, items, rest)
+        request.check({"min-severity", "county"})
+        least, county = request.number("min-severity") or 4, request.query.get("county", "")
+        items = [item for item in items if item["severityLevel"] <= least and county in item["floodArea"]["county"]]
+        return _listing(request, iter([items]), _FLOOD_COLUMNS)
+
+    def _areas(self, request: Request, rest: list[str]) -> Iterator[bytes]:
+        match rest:
+            case []:
+                request.check({"lat", "long", "dist"})
+                near = _near(request) or (lambda _: True)
+                items = [item for item in self.simulator.floods.areas() if near(item)]
+                return _listing(request, iter([items]), _AREA_COLUMNS)
+            case [notation, "polygon"] if polygon := self.simulator.floods.polygon(notation):
+                return iter([json.dumps(polygon).encode()])
+        return _one_of(request, self.simulator.floods.areas(), rest)
 
     # ---- stations
 
@@ -475,6 +506,14 @@ def _single(request: Request, item: dict[str, Any]) -> Iterator[bytes]:
         raise RefusedError(406, "A single item is not available as csv")
     envelope = _envelope(request, None, 0, ("rdf", "ttl", "html"))
     return iter([envelope[:-1] + b',"items":' + json.dumps(item).encode() + b"}\n"])
+
+
+def _one_of(request: Request, items: list[dict[str, Any]], rest: list[str]) -> Iterator[bytes]:
+    """Yield the item whose URI ends in `rest`; RefusedError (404) without one."""
+    for item in items:
+        if [item["@id"].rsplit("/", 1)[-1]] == rest:
+            return _single(request, item)
+    raise RefusedError(404, "Not Found")
 
 
 def _listing(request: Request, blocks: Iterator[list[dict[str, Any]]], columns: Sequence[str]) -> Iterator[bytes]:

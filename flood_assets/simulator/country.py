@@ -15,6 +15,7 @@ import numpy as np
 from flood_assets.simulator.arrivals import AHEAD, Arrivals, Readings, Slots
 from flood_assets.simulator.cache import Cache
 from flood_assets.simulator.chance import Bools, Ints
+from flood_assets.simulator.floods import Floods
 from flood_assets.simulator.network import Block, Network
 from flood_assets.simulator.weather import Weather
 
@@ -54,6 +55,7 @@ class Simulator:
         self._frozen: datetime | None = None
         weather = Weather(seed, self.network.ground)
         self._arrivals = Arrivals(seed, weather)
+        self.floods = Floods(seed, self.network.ground, weather)
         self._blocks: Cache[int, Block] = Cache(_CACHED_BLOCKS, self.network.block)
         self._measures: int | None = None
         self._lock = threading.Lock()

@@ -177,9 +177,11 @@ class Weather:
         upstream = flat[at] * (1 - part) + flat[at + 1] * part
         at += 25
         downstream = flat[at] * (1 - part) + flat[at + 1] * part
-        season = 0.12 * (1 + np.cos((time / DAY - 30) * (2 * np.pi / 365.25)))
-        rise = (upstream * (1 - lower) + downstream * lower) / 0.16 + season
-        return np.asarray(rise / (1 + rise / 40))  # the largest floods leave the banks and rise less
+        return _risen(upstream * (1 - lower) + downstream * lower, time)
+
+    def rises(self, day: int) -> Floats:
+        """Return the rise at the middle of each reach, as of `_rise`, at the 24 full hours of a day."""
+        return _risen(self._rise_of[day][:, :24], day * DAY + np.arange(24) * _HOUR)
 
     def _noise(self, s: Signals, which: Ints, time: Ints) -> Floats:
         """Return ripples of some millimetres, the same for all levels of a station."""
@@ -240,3 +242,10 @@ class Weather:
         days = time / DAY - s.x[which] / 1200
         spell = 2.5 * np.sin(days * 0.9) + fractions(words(self._keys["warmth"], s.number[which], time)) * 0.3
         return np.asarray(np.round(10.2 - s.y[which] / 250 + year + day + spell, 1))
+
+
+def _risen(response: Floats, time: Ints) -> Floats:
+    """Return the rise that follows from the response to rain and from the season."""
+    season = 0.12 * (1 + np.cos((time / DAY - 30) * (2 * np.pi / 365.25)))
+    rise = response / 0.16 + season
+    return np.asarray(rise / (1 + rise / 40))  # the largest floods leave the banks and rise less
