@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import socket
 from collections.abc import Callable
 
 import dagster as dg
@@ -262,6 +264,17 @@ def test_a_wrong_command_or_option_is_exit_code_2():
     assert CliRunner().invoke(main, ["refil"]).exit_code == 2
     assert CliRunner().invoke(main, ["refresh", "--dry-run"]).exit_code == 2
     assert CliRunner().invoke(main, ["simulate", "--port", "99999"]).exit_code == 2
+
+
+def test_a_taken_port_is_told_with_the_option(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(main, ["simulate", "--stations", "3", "--port", str(port)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert (
+        result.stderr == f"simulator: port {port} is in use: choose another with --port, or --port 0 for a free one\n"
+    )
 
 
 def test_a_wrong_time_is_named_after_its_option():
