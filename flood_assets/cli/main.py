@@ -48,7 +48,7 @@ def main() -> None:
 @main.command()
 @_verbose
 def refresh(*, verbose: bool) -> None:
-    """Fetch and store new readings.
+    """Delete what has expired, then fetch and store new readings.
 
     The first refresh fetches the last 24 hours with two requests, later ones only what is new.
     """
@@ -60,7 +60,7 @@ def refresh(*, verbose: bool) -> None:
 @main.command()
 @_verbose
 def reconcile(*, verbose: bool) -> None:
-    """Re-read the last 24 hours to find late and corrected readings."""
+    """Delete what has expired, then re-read the last 24 hours to find late and corrected readings."""
     from flood_assets.cli.run import run  # noqa: PLC0415
 
     sys.exit(run("reconcile", verbose=verbose))

@@ -140,8 +140,8 @@ def _trim(store: Store, table: Table, window: StoredWindow, now: datetime, *, dr
         kept = rows.filter(pc.greater(rows.column(table.time), cutoff(now)))
         if not (gone := len(rows) - len(kept)):
             return Revision(None, None)
-        data = None if dry_run else encode(table, kept)
-        freed = None if data is None else blob.meta.size - len(data)
-        return Revision(data, Expiry(table.name, window.window, gone, freed, "trimmed"))
+        data = encode(table, kept)
+        freed = blob.meta.size - len(data)
+        return Revision(None if dry_run else data, Expiry(table.name, window.window, gone, freed, "trimmed"))
 
     return store.update(window.key, trimmed)
