@@ -78,7 +78,7 @@ def _readings(status: Status) -> Iterator[str]:
             "the cutoff: `flood-assets expire` deletes them"
         )
     if rejects.rows:
-        yield f"rejects: {rejects.rows:,} rows of the API could not be parsed, see the table `rejects`"
+        yield f"rejects: {rejects.rows:,} rows or cells of the API could not be parsed, see the table `rejects`"
 
 
 def _freshness(fresh: Freshness | None, now: datetime) -> Iterator[str]:
