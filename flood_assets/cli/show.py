@@ -64,6 +64,8 @@ def show(lake_url: str, name: str, now: datetime) -> None:
     if not len(rows):
         raise NotFoundError("; ".join(dict.fromkeys([*stations.notes, *(rivers.notes if rivers else [])])))
     found = rows.to_pylist()
+    for note in (rivers or stations).notes:
+        console.print(note)
     if rivers is not None:
         lines = _river(name, _found(lake, found, now, river=name), now)
     elif len(found) > 1:
