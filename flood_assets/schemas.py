@@ -202,6 +202,51 @@ CONDITIONS = Table(
     ),
 )
 
+WARNINGS = Table(
+    name="warnings",
+    key=("flood_area_id",),
+    columns=(
+        Column("flood_area_id", pa.string(), "Flood area of the warning, as in warning_areas", nullable=False),
+        Column("severity_level", pa.int32(), "1 severe flood warning, 2 flood warning, 3 flood alert, 4 no longer in force; 4 also once the area has left the API's list"),
+        Column("severity", pa.string(), "The API's words for it; those of the last listing once the area has left the list"),
+        Column("description", pa.string(), "Place that is warned"),
+        Column("message", pa.string(), "The message as published, with its line breaks"),
+        Column("river_or_sea", pa.string(), "River, or part of the sea, that may flood"),
+        Column("county", pa.string(), "Counties of the area"),
+        Column("ea_area", pa.string(), "Area of the Environment Agency"),
+        Column("is_tidal", pa.bool_(), "True if the sea or a tidal river may flood"),
+        Column("raised_at", TIME, "Time at which the message was raised; the API gives no time zone, read as Europe/London"),
+        Column("severity_changed_at", TIME, "Time of the latest change of severity; likewise"),
+        Column("message_changed_at", TIME, "Time of the latest change of the message; likewise"),
+        Column("raised_given", pa.string(), "The API's text of raised_at"),
+        Column("severity_changed_given", pa.string(), "The API's text of severity_changed_at"),
+        Column("message_changed_given", pa.string(), "The API's text of message_changed_at"),
+        Column("first_seen_at", TIME, "Time of the request that first returned a warning for this area, within a day"),
+        Column("changed_at", TIME, "Time of the request that first returned the warning as it is now, or no longer had it"),
+        Column("previous_severity_level", pa.int32(), "Severity level before the latest change of it"),
+        Column("revision", pa.int32(), "Number of changes since the warning was first seen"),
+        Column("left_at", TIME, "Time of the first request whose list no longer had the area; null while it is listed"),
+        Column("observed_at", TIME, "Time at which the API was asked", nullable=False),
+    ),
+)
+
+WARNING_AREAS = Table(
+    name="warning_areas",
+    key=("flood_area_id",),
+    columns=(
+        Column("flood_area_id", pa.string(), "The API's notation of the flood area", nullable=False),
+        Column("label", pa.string(), "Name"),
+        Column("description", pa.string(), "Place and extent in words"),
+        Column("county", pa.string(), "Counties of the area"),
+        Column("river_or_sea", pa.string(), "River, or part of the sea, that may flood"),
+        Column("ea_area", pa.string(), "Area of the Environment Agency"),
+        Column("lat", pa.float64(), "Latitude of its centre, WGS 84", "degrees north"),
+        Column("long", pa.float64(), "Longitude of its centre, WGS 84", "degrees east"),
+        Column("polygon_url", pa.string(), "Address of its outline as GeoJSON"),
+        Column("observed_at", TIME, "Time at which the API was asked", nullable=False),
+    ),
+)
+
 # fmt: on
 
 # Stations, measures, readings and completeness are Dagster assets; rejects are stored beside the first three, and

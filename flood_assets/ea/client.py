@@ -58,6 +58,18 @@ class FloodMonitoringApi(Http):
 
         return self._list("measures", "id/measures", parse_measures)
 
+    def warnings(self) -> parse.Parsed:
+        """Return the flood alerts and warnings that are listed now; no rows on a calm day."""
+        from flood_assets.ea.lists import parse_warnings  # noqa: PLC0415 - few runs need msgspec
+
+        return self._list("flood warnings", "id/floods", parse_warnings, may_be_empty=True)
+
+    def warning_areas(self) -> parse.Parsed:
+        """Return every flood area, schema `WARNING_AREAS`; some MB of JSON."""
+        from flood_assets.ea.lists import parse_warning_areas  # noqa: PLC0415 - few runs need msgspec
+
+        return self._list("flood areas", "id/floodAreas?_limit=1000000", parse_warning_areas)
+
     def readings_of_day(self, day: date) -> Answer:
         """Return every reading of a UTC day: half a million rows, 60 MB of CSV, 4 MB as sent.
 
@@ -79,12 +91,14 @@ class FloodMonitoringApi(Http):
         path = f"id/measures/{quote(measure_id, safe='%')}/readings.csv?since={moment}&_limit={HARD_LIMIT}"
         return self._readings(f"readings of {measure_id} since {moment}", path)
 
-    def _list(self, what: str, path: str, parsed: Callable[[bytes, datetime], parse.Parsed]) -> parse.Parsed:
-        """Return a JSON list, parsed."""
+    def _list(
+        self, what: str, path: str, parsed: Callable[[bytes, datetime], parse.Parsed], *, may_be_empty: bool = False
+    ) -> parse.Parsed:
+        """Return a JSON list, parsed; one that was cut off is no JSON, and an error."""
 
         def read(chunks: Iterator[bytes], asked_at: datetime) -> parse.Parsed:
             found = parsed(b"".join(chunks), asked_at)
-            if not found.rows.num_rows:
+            if not found.rows.num_rows and not may_be_empty:
                 raise SourceError(f"the list of {what} is empty")
             return found
 

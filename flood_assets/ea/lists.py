@@ -1,4 +1,4 @@
-"""Parse the JSON lists of stations and measures into Arrow tables.
+"""Parse the JSON lists of stations, measures, flood warnings and flood areas into Arrow tables.
 
 Every field may be absent, a text, a number, a list of those or an object, so items are decoded without types and each
 cell is converted on its own: one odd cell cannot spoil a list, and 5,000 items take 0.1 s. Cells that are not even
@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
@@ -16,13 +17,14 @@ import pyarrow as pa
 from flood_assets.ea.mending import DEEPEST, NOT_JSON, ODD, mended, text_of
 from flood_assets.ea.parse import Parsed, finite, rejected, shown
 from flood_assets.errors import SourceError
-from flood_assets.schemas import MEASURES, STATIONS, Table
+from flood_assets.schemas import MEASURES, STATIONS, WARNING_AREAS, WARNINGS, Table
 
 logger = logging.getLogger("flood_assets.ea")
 
 T = TypeVar("T")
 
 ITEMS_AT_ONCE = 10_000
+_LONDON = ZoneInfo("Europe/London")
 
 
 def parse_stations(body: bytes, observed_at: datetime) -> Parsed:
@@ -44,6 +46,20 @@ def parse_stations(body: bytes, observed_at: datetime) -> Parsed:
 def parse_measures(body: bytes, observed_at: datetime) -> Parsed:
     """Parse `/id/measures` to rows of schema `MEASURES`; duplicates, odd cells and errors as for `parse_stations`."""
     return _parsed(body, "/id/measures/", _MEASURE, MEASURES, observed_at)
+
+
+def parse_warnings(body: bytes, observed_at: datetime) -> Parsed:
+    """Parse `/id/floods` to rows of the columns of `WARNINGS` that the API gives; an empty list is a calm day.
+
+    Its times have no zone and are read as Europe/London: of those recorded on 2 March 2024, in winter, none lies after
+    the request. The texts are kept beside them. Duplicates, odd cells and errors are as for `parse_stations`.
+    """
+    return _parsed(body, "/id/floods/", _WARNING, LISTED_WARNINGS, observed_at)
+
+
+def parse_warning_areas(body: bytes, observed_at: datetime) -> Parsed:
+    """Parse `/id/floodAreas` to rows of schema `WARNING_AREAS`; the rest is as for `parse_stations`."""
+    return _parsed(body, "/id/floodAreas/", _AREA, WARNING_AREAS, observed_at)
 
 
 def _parsed(body: bytes, path: str, cells: Mapping[str, "_Cell"], table: Table, observed_at: datetime) -> Parsed:
@@ -174,6 +190,23 @@ def _utc(text: str) -> datetime | None:
         return None
 
 
+def _london(text: str) -> datetime | None:
+    """Return the time in UTC of a text without a zone that means the time in England.
+
+    Of the hour that comes twice in October the first is meant, and a time that the clock leaves out in March is taken
+    as an hour later: so no time is lost, and none is wrong by more than an hour.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment.replace(tzinfo=_LONDON) if moment.tzinfo is None else moment).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _yes_or_no(text: str) -> bool | None:
+    return {"true": True, "false": False}.get(text.casefold())
+
+
 class _Cell(NamedTuple):
     """The field of a column, or the one inside others that `path` names; its first text that `read` understands."""
 
@@ -280,4 +313,35 @@ _MEASURE = {
     "value_type": _text("valueType"),
     "datum": _text("datumType", read=_last),
     "period_s": _Cell(("period",), _whole, "a number of seconds"),
+}
+_WARNING = {
+    "severity_level": _Cell(("severityLevel",), _whole, "a number"),
+    "severity": _text("severity"),
+    "description": _text("description"),
+    "message": _text("message"),
+    "river_or_sea": _text("floodArea", "riverOrSea"),
+    "county": _text("floodArea", "county"),
+    "ea_area": _text("eaAreaName"),
+    "is_tidal": _Cell(("isTidal",), _yes_or_no, "true or false"),
+    "raised_at": _Cell(("timeRaised",), _london, "a time"),
+    "severity_changed_at": _Cell(("timeSeverityChanged",), _london, "a time"),
+    "message_changed_at": _Cell(("timeMessageChanged",), _london, "a time"),
+    "raised_given": _text("timeRaised"),
+    "severity_changed_given": _text("timeSeverityChanged"),
+    "message_changed_given": _text("timeMessageChanged"),
+}
+LISTED_WARNINGS = Table(
+    WARNINGS.name,
+    WARNINGS.key,
+    tuple(column for column in WARNINGS.columns if column.name in {*WARNINGS.key, *_WARNING, "observed_at"}),
+)
+_AREA = {
+    "label": _text("label"),
+    "description": _text("description"),
+    "county": _text("county"),
+    "river_or_sea": _text("riverOrSea"),
+    "ea_area": _text("eaAreaName"),
+    "lat": _number("lat"),
+    "long": _number("long"),
+    "polygon_url": _text("polygon"),
 }

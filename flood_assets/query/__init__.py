@@ -3,9 +3,9 @@
     from flood_assets import query
     query.readings("file:///var/lib/flood", now, river="River Thames", parameter="level", joined=True).rows
 
-The questions are in `query`, the one that is being answered is a `Question`, the summary for `flood-assets status` is in
-`status`. Hours and gauges are chosen in `filters`, names are matched in `names`, the lake is opened in `place`. Nothing
-here knows pandas or Dagster, reads the environment or the clock, warns or prints.
+The questions are in `query`, the one that is being answered is a `Question`, the summary for `flood-assets status` is
+in `status`. Hours and gauges are chosen in `filters`, names are matched in `names`, the lake is opened in `place`.
+Nothing here knows pandas or Dagster, reads the environment or the clock, warns or prints.
 """
 
 from flood_assets.query.query import changes, completeness, conditions, measures, readings, stations, timeliness
