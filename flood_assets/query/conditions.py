@@ -143,7 +143,10 @@ class _Day:
         unused = np.flatnonzero(~good)
         series, place = Series.of(measure[kept], time[kept], value[kept], gauges.period)
         shown = np.zeros(len(series.value), np.int8)
-        np.maximum.at(shown, place, flag[kept])
+        if len(shown) == len(kept):
+            shown[place] = flag[kept]
+        else:  # of a repeated reading the worst flag
+            np.maximum.at(shown, place, flag[kept])
         last = np.full(len(gauges.kinds), -1, np.int64)
         last[series.measure] = np.arange(len(series.measure))
         return cls(series, series.value, shown, last, (measure[unused], time[unused]))
@@ -191,25 +194,28 @@ class _Day:
         step = np.diff(self.value, prepend=np.nan)
         step[np.isnan(self.series.gap)] = np.nan
         size = np.abs(step)
-        resolution = np.full(len(self.last), np.inf)
-        real = size > _SAME
-        np.minimum.at(resolution, self.series.measure[real], size[real])
+        resolution = self._of_each(np.where(size > _SAME, size, np.inf), np.minimum)
+        resolution[~np.isfinite(resolution)] = 0
         # NaN at a gap spreads over the differences that touch it.
         third = np.full(len(step), np.nan)
         third[2:] = step[2:] - 2 * step[1:-1] + step[:-2]
         noise = np.nan_to_num(_NOISE * self.series.medians(np.abs(third)))
-        resolution[np.isinf(resolution)] = 0
         return np.maximum(_STEPS * resolution, _DEVIATIONS * noise) + _SAME
+
+    def _of_each(self, value: Floats, best: np.ufunc) -> Floats:
+        """Return the least or the greatest of one number a reading, for each measure; NaN without a reading."""
+        found = np.full(len(self.last), np.nan)
+        start = np.flatnonzero(begins(self.series.measure))
+        if len(start):
+            found[self.series.measure[start]] = best.reduceat(value, start)
+        return found
 
     def extremes(self) -> dict[str, pa.Array]:
         """Return the least and the greatest value of each measure, each with the first time at which it was reached."""
         found = {}
         measure = self.series.measure
-        start = np.flatnonzero(begins(measure))
         for name, best in (("min_24h", np.minimum), ("max_24h", np.maximum)):
-            extreme = np.full(len(self.last), np.nan)
-            if len(start):
-                extreme[measure[start]] = best.reduceat(self.value, start)
+            extreme = self._of_each(self.value, best)
             reached = np.flatnonzero(self.value == extreme[measure])
             first = np.full(len(self.last), -1, np.int64)
             first[measure[reached][::-1]] = reached[::-1]
