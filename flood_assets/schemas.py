@@ -165,13 +165,13 @@ REJECTS = Table(
     time="seen_at",
     columns=(
         Column("seen_at", TIME, "Time at which the API was asked", nullable=False),
-        Column("line", pa.string(), "The API's row, its cells joined with commas", nullable=False),
-        Column("reason", pa.string(), "Reason why it could not be stored as a reading", nullable=False),
+        Column("line", pa.string(), "The API's row, its cells joined with commas; of an odd cell in a list of gauges its path, field and text", nullable=False),
+        Column("reason", pa.string(), "Reason why it could not be stored", nullable=False),
     ),
 )
 
 # fmt: on
 
-# Stations, measures, readings and completeness are Dagster assets; rejects are stored beside readings, and timeliness
-# beside completeness.
+# Stations, measures, readings and completeness are Dagster assets; rejects are stored beside the first three, and
+# timeliness beside completeness.
 TABLES = {table.name: table for table in (STATIONS, MEASURES, READINGS, COMPLETENESS, TIMELINESS, REJECTS)}

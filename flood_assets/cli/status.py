@@ -98,7 +98,8 @@ def _readings(status: Status) -> Iterator[str]:
             "deletes them, or `flood-assets expire` does"
         )
     if rejects.rows:
-        yield f"rejects: {counted(rejects.rows, 'row')} of the API could not be parsed, see the table `rejects`"
+        odd = counted(rejects.rows, "row or cell", "rows or cells")
+        yield f"rejects: {odd} of the API could not be parsed, see the table `rejects`"
 
 
 def _freshness(fresh: Freshness | None, now: datetime) -> Iterator[str]:

@@ -49,12 +49,13 @@ class LakeIOManager(dg.ConfigurableIOManager):
             if isinstance(obj, Batch):
                 ingested = obj.store(lake)
                 _warn(context, obj, ingested)
-                own = ingested.upserted.windows
-                beside = {schemas.REJECTS.name: _size(lake, schemas.REJECTS)} if len(obj.rejects) else {}
+                own, beside = ingested.upserted.windows, {}
             else:
                 changes = obj.store(lake)
                 own = changes.pop(table.name)
                 beside = {name: _totals(each) for name, each in changes.items()}
+            if isinstance(obj, Batch | Snapshot) and len(obj.rejects):
+                beside[schemas.REJECTS.name] = _size(lake, schemas.REJECTS)
             seconds = round(time.perf_counter() - started, 3)
             for name, told in beside.items():
                 context.log_event(dg.AssetMaterialization(name, metadata=told | {"dagster/uri": f"{lake.url}/{name}"}))

@@ -49,11 +49,11 @@ ANY_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class Parsed(NamedTuple):
-    """Readings, and rejected rows.
+    """Rows of an answer, and what of it could not be understood.
 
     Attributes:
-        rows: schema `FETCHED`.
-        rejects: rows that could not be understood, schema `REJECTS`.
+        rows: of readings, schema `FETCHED`; of a list of gauges, that of its table.
+        rejects: rows, or cells of a list of gauges, that could not be understood, schema `REJECTS`.
     """
 
     rows: pa.Table
@@ -156,7 +156,7 @@ def _parse_block(block: bytes, seen_at: datetime) -> Parsed:
     parsed = _understood(columns, seen_at)
     if not uneven:
         return parsed
-    rejects = _rejects([line for line, _ in uneven], [f"{found} cells instead of 3" for _, found in uneven], seen_at)
+    rejects = rejected([line for line, _ in uneven], [f"{found} cells instead of 3" for _, found in uneven], seen_at)
     return Parsed(parsed.rows, pa.concat_tables([parsed.rejects, rejects]))
 
 
@@ -208,7 +208,7 @@ def _understood(columns: Sequence[pa.DictionaryArray], seen_at: datetime) -> Par
     cells = [column.filter(bad).cast(pa.string()) for column in (times, measures, values)]
     lines = pc.binary_join_element_wise(*cells, ",")
     reasons = pc.coalesce(time_reasons.take(times.indices).filter(bad), pa.scalar("measure is not a measure's URI"))
-    return Parsed(rows.filter(good), _rejects(lines, reasons, seen_at))
+    return Parsed(rows.filter(good), rejected(lines, reasons, seen_at))
 
 
 def _moments(texts: pa.StringArray) -> tuple[pa.Array, pa.Array]:
@@ -282,7 +282,8 @@ def finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _rejects(lines: Any, reasons: Any, seen_at: datetime) -> pa.Table:
+def rejected(lines: Any, reasons: Any, seen_at: datetime) -> pa.Table:
+    """Return rejects, schema `REJECTS`, all seen at one time."""
     return pa.table([pa.repeat(pa.scalar(seen_at, TIME), len(lines)), lines, reasons], schema=REJECTS.schema)
 
 

@@ -80,7 +80,7 @@ def test_each_table_has_a_row(lake, capsys):
     printed = shown(lake, capsys)
     assert f"lake: {lake.url}\n" in printed
     assert re.search(r"readings +24 of 25 +186 ", printed)
-    assert "rejects: 1 row of the API could not be parsed" in printed
+    assert "rejects: 1 row or cell of the API could not be parsed" in printed
     assert "last refresh: 2026-11-21 09:07Z, 0 min ago" in printed
     assert looked(lake, capsys)[0] == 0, printed
 
