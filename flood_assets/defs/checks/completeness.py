@@ -61,7 +61,7 @@ def _updating(account: Account, now: datetime) -> dg.AssetCheckResult:
     else:
         stopped = asked - newest >= STOPPED_AFTER
     hours = round((asked - updated) / timedelta(hours=1), 2)
-    last = f"last updated at {updated:%Y-%m-%d %H:%MZ}, {hours} h before it was last asked"
+    last = f"last updated at {updated:%Y-%m-%d %H:%MZ}, {hours} hours before it was last asked"
     return dg.AssetCheckResult(
         check_name=name,
         passed=not stopped,
