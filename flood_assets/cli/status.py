@@ -108,10 +108,10 @@ def _freshness(fresh: Freshness | None, now: datetime) -> Iterator[str]:
         return
     shares = ", ".join(f"{_percent(count, fresh.measures)} within {_span(age)}" for age, count in fresh.within.items())
     every = "" if fresh.known is None else f" of {fresh.known + fresh.unlisted:,}"
-    yield f"measures: {fresh.measures:,}{every} have a reading of the last 24 hours: {shares}"
+    yield f"measures: {fresh.measures:,}{every} with a reading of the last 24 hours: {shares}"
     if fresh.silent is not None:
-        unlisted = f"; {fresh.unlisted:,} are not in the newest list of measures" if fresh.unlisted else ""
-        yield f"silent: {fresh.silent:,} of the {fresh.known:,} listed measures have none{unlisted}"
+        unlisted = f"; reporting but not listed: {fresh.unlisted:,}" if fresh.unlisted else ""
+        yield f"silent: {fresh.silent:,} of the {fresh.known:,} listed measures{unlisted}"
     yield f"newest reading: {_time(fresh.newest)}, {_ago(now - fresh.newest)}"
 
 
@@ -121,14 +121,14 @@ def _completeness(whole: Completeness) -> Iterator[str]:
     yield (
         f"completeness: {_percent(there, counts['expected'])} of the {counts['expected']:,} readings expected from "
         f"{counted(whole.measures, 'measure')} with a known reporting interval; {counts['late']:,} came late, "
-        f"{counts['several']:,} have several values, {counts['without_value']:,} have none"
+        f"{counts['several']:,} with several values, {counts['without_value']:,} without any"
     )
     if counts["missing"]:
-        never = f"{whole.idle_silent:,} are of {counted(whole.idle, 'measure')} without any reading of the day, "
+        never = f"{whole.idle_silent:,} of {counted(whole.idle, 'measure')} without any reading of the day, "
         yield (
             f"missing: {counted(counts['missing'], 'reading')}: {never if whole.idle else ''}"
-            f"{counts['silent'] - whole.idle_silent:,} were not sent by {'other' if whole.idle else 'their'} gauges, "
-            f"{counts['not_due']:,} are not due yet, {counts['not_fetched']:,} were not fetched"
+            f"{counts['silent'] - whole.idle_silent:,} not sent by {'other' if whole.idle else 'their'} gauges, "
+            f"{counts['not_due']:,} not due yet, {counts['not_fetched']:,} not fetched"
         )
         if counts["not_fetched"]:
             yield "not fetched: the next `flood-assets refresh` asks for them"

@@ -16,6 +16,7 @@ from flood_assets.query.filters import GaugeFilters, Gauges, Span, Texts, shown
 from flood_assets.query.names import nothing_given, suggestions
 from flood_assets.query.place import LakePlace, Place
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
+from flood_assets.words import counted
 
 # The columns that `joined` adds, under the names that they have in their own table.
 _OF_STATION = [STATIONS.schema.field(name) for name in ("label", "river", "lat", "long")]
@@ -113,7 +114,7 @@ class Question:
             return None
         account = take(self.place.lake, self.place.now, measure_ids=ids)
         if account.lost:
-            lost = f"{len(account.lost)} windows of readings are damaged and count as not fetched"
+            lost = f"{counted(len(account.lost), 'damaged window')} of readings: what was in them counts as not fetched"
             self.notes.append(f"{lost}: run `flood-assets doctor`")
         self.note_unknown_measures(account.timeliness)
         return account

@@ -89,7 +89,7 @@ def test_freshness_is_shown_in_per_cent_of_the_measures(lake, capsys):
     of_many_ages(lake)
     printed = shown(lake, capsys)
     assert "40.0 % within 15 min, 60.0 % within 1 h, 80.0 % within 6 h" in printed
-    assert "silent: 2 of the 7 listed measures have none\n" in printed
+    assert "silent: 2 of the 7 listed measures\n" in printed
 
 
 def test_what_is_older_than_24_hours_is_shown_with_what_deletes_it(lake, capsys):
@@ -107,7 +107,7 @@ def test_a_whole_day_is_complete(lake, capsys):
     filled(lake, "a", "b")
     printed = shown(lake, capsys)
     assert "96.8 % of the 192 readings expected from 2 measures with a known reporting interval" in printed
-    assert "missing: 6 readings: 6 were not sent by their gauges, 0 are not due yet, 0 were not fetched\n" in printed
+    assert "missing: 6 readings: 6 not sent by their gauges, 0 not due yet, 0 not fetched\n" in printed
     assert "nothing is lost: the API had not published the missing readings" in printed
 
 
@@ -120,7 +120,7 @@ def test_readings_that_were_not_fetched_are_told_with_what_asks_for_them(lake, c
     asked = watermarks.Asked.once(NOW, polled=True)
     watermarks.advance(lake.store, pa.Table.from_pylist(newest, schema=WATERMARKS), NOW, asked)
     printed = shown(lake, capsys, NOW + 14 * HOUR)
-    assert "23 were not fetched\nnot fetched: the next `flood-assets refresh` asks for them\n" in printed
+    assert "23 not fetched\nnot fetched: the next `flood-assets refresh` asks for them\n" in printed
     assert "nothing is lost" not in printed
 
 
@@ -212,8 +212,8 @@ def test_counts_of_measures_add_up(lake, capsys):
     filled(lake, "a", "b", "new")
     known(lake, a=900, b=900, never=900)
     printed = shown(lake, capsys)
-    assert "measures: 3 of 4 have a reading of the last 24 hours" in printed
-    assert "silent: 1 of the 3 listed measures have none; 1 are not in the newest list of measures\n" in printed
+    assert "measures: 3 of 4 with a reading of the last 24 hours" in printed
+    assert "silent: 1 of the 3 listed measures; reporting but not listed: 1\n" in printed
 
 
 def test_the_missing_readings_are_counted_once_each(lake, capsys):
@@ -228,8 +228,8 @@ def test_the_missing_readings_are_counted_once_each(lake, capsys):
     counts = look(lake, NOW).completeness.counts
     printed = shown(lake, capsys)
     told = re.search(
-        r"missing: (\d+) readings: (\d+) are of 1 measure without any reading of the day, (\d+) were not sent by other "
-        r"gauges, (\d+) are not due yet, (\d+) were not fetched",
+        r"missing: (\d+) readings: (\d+) of 1 measure without any reading of the day, (\d+) not sent by other "
+        r"gauges, (\d+) not due yet, (\d+) not fetched",
         printed,
     )
     missing, *parts = map(int, told.groups())
