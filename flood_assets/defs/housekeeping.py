@@ -14,6 +14,7 @@ from pydantic import Field
 from flood_assets.defs import dagster_storage
 from flood_assets.defs.assets.retention import PARTITIONED
 from flood_assets.defs.resources import Clock
+from flood_assets.words import counted
 
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
 
@@ -30,7 +31,7 @@ class HousekeepingConfig(dg.Config):
 def prune_runs(context: dg.OpExecutionContext, config: HousekeepingConfig, clock: Clock) -> None:
     """Delete old finished runs, the oldest first."""
     deleted = prune(context.instance, clock.now(), config)
-    context.log.info("deleted %d runs with their events and logs", deleted)
+    context.log.info("deleted %s, with events and logs", counted(deleted, "run"))
     context.add_output_metadata({"runs_deleted": deleted})
 
 

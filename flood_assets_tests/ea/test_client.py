@@ -596,7 +596,7 @@ def test_progress_is_logged(api, server, caplog):
     assert all(each["what"] == "readings of 2024-02-29" for each in progress)
     assert [each["bytes"] for each in progress] == sorted(each["bytes"] for each in progress)
     (finished,) = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
-    assert finished.startswith("readings of 2024-02-29: 60000 rows, ")
+    assert finished.startswith("readings of 2024-02-29: 60,000 rows, ")
 
 
 def test_the_time_for_waiting_and_for_parsing_are_told_apart(server):

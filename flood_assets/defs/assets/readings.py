@@ -23,6 +23,7 @@ from flood_assets.ingest import Batch, fetch
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS
+from flood_assets.words import counted
 
 # Not inputs: only the newest snapshot of the day before is used, whichever window holds it.
 _A_DAY_BEFORE = dg.TimeWindowPartitionMapping(start_offset=-24)
@@ -86,7 +87,8 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
     if batch.unanswered:
         told["measures_deferred"] = len(batch.unanswered)
         some = ", ".join(batch.unanswered[:5])
-        context.log.warning("no answer for %d measures, deferred to the next run: %s", len(batch.unanswered), some)
+        deferred = counted(len(batch.unanswered), "measure")
+        context.log.warning("no answer for %s, deferred to the next run: %s", deferred, some)
     if batch.suspect:
         told["suspect"] = batch.suspect
         context.log.warning(
@@ -103,7 +105,8 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
         context.log.warning("window %s was damaged: it is quarantined as %s", partition_key(window), name)
         if window in windows:
             context.add_asset_metadata({QUARANTINED_AS: name}, partition_key=partition_key(window))
-    context.log.info("%d rows from %s requests: %s", len(rows), told["requests"], batch.reason)
+    requests = counted(sum(cost.requests for cost in costs), "request")
+    context.log.info("%s from %s: %s", counted(len(rows), "row"), requests, batch.reason)
 
 
 def preview(rows: pa.Table, most: int = 8) -> dg.MarkdownMetadataValue:

@@ -20,6 +20,7 @@ from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.lake.retention import Expiry
 from flood_assets.partitions import cutoff, is_expired, partition_key, window_of_key
+from flood_assets.words import counted
 
 # The assets with a Dagster partition for each window; the other tables expire likewise.
 PARTITIONED = [dg.AssetKey(table.name) for table in (schemas.STATIONS, schemas.MEASURES, schemas.READINGS)]
@@ -52,7 +53,8 @@ def retention(
         expiries = lake.open().expire(now, dry_run=config.dry_run)
     if not config.dry_run:
         _record_empty(context, now)
-    context.log.info("%d windows, dry run: %s", len(expiries), config.dry_run)
+    mode = " to clean up; nothing was changed" if config.dry_run else " cleaned up"
+    context.log.info("%s%s", counted(len(expiries), "window"), mode)
     return dg.MaterializeResult(metadata=summary(expiries, now, dry_run=config.dry_run))
 
 
