@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -21,13 +21,17 @@ from rich.table import Table
 
 from flood_assets import settings
 from flood_assets.definitions import build_defs
+from flood_assets.defs.io_manager import QUARANTINED_AS, REPLACED
 from flood_assets.defs.jobs import reconcile_job, refresh_job, retention_job, tick, whole_day
 from flood_assets.defs.resources import LakeResource
+from flood_assets.defs.windows import sync_windows
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import TABLES
 
 Command = Literal["refresh", "reconcile", "expire"]
 
+# Metadata with the names of damaged objects.
+_KEPT_AS = (QUARANTINED_AS, REPLACED)
 _JOBS = {"refresh": refresh_job.name, "reconcile": reconcile_job.name, "expire": retention_job.name}
 
 
@@ -50,6 +54,7 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     # With DAGSTER_HOME, runs show in the UI; without, they are not recorded.
     opened = dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral()
     with opened as instance, _progress(console, show=not verbose) as show:
+        sync_windows(instance, now)
         for request in _requests(command, lake, now, dry_run=dry_run):
             show(f"{command}: starting")
             results.append(
@@ -130,6 +135,8 @@ def _report(console: Console, command: Command, results: Sequence[dg.ExecuteInPr
         console.print(_table(by_asset))
         console.print(str(newest.metadata["reason"].value), highlight=False, markup=False)
         console.print(_times(events, newest, seconds), highlight=False)
+    for line in _replaced(by_asset):
+        console.print(line, style="yellow", highlight=False, markup=False)
     checks = [check for result in results for check in result.get_asset_check_evaluations()]
     failed = [check for check in checks if not check.passed]
     for check in failed:
@@ -140,6 +147,16 @@ def _report(console: Console, command: Command, results: Sequence[dg.ExecuteInPr
     if checks:
         console.print(f"{len(checks) - len(failed)} of {len(checks)} checks passed", highlight=False)
     return 1 if failures or errors or not all(result.success for result in results) else 0
+
+
+def _replaced(by_asset: Mapping[str, Sequence[dg.AssetMaterialization]]) -> Iterator[str]:
+    """Say of each table which damaged windows the runs replaced, and where the damaged objects are."""
+    for name, recorded in by_asset.items():
+        told = [str(one.metadata[key].value) for one in recorded for key in _KEPT_AS if key in one.metadata]
+        kept = sorted({kept_as for names in told for kept_as in names.split(", ")})
+        if kept:
+            windows = "1 damaged window" if len(kept) == 1 else f"{len(kept)} damaged windows"
+            yield f"replaced {windows} of {name}; what was there is kept as {', '.join(kept)}"
 
 
 def _reason(failure: dg.DagsterEvent) -> str:

@@ -253,3 +253,17 @@ def test_the_table_of_a_whole_country_fits_into_80_columns():
     assert fits(text)
     assert "600,000" in text
     assert "3,750,000" in text
+
+
+def test_a_run_that_replaced_damaged_windows_says_so_in_its_last_lines(run, filled):
+    lake = filled.lake
+    for table in (READINGS, STATIONS):
+        found = lake.windows(table)[-1 if table is READINGS else 0]
+        lake.store.put(found.key, b"no parquet", replaces=lake.store.head(found.key))
+    filled.at(NOW + HOUR)
+    last = run("refresh").output.splitlines()[-6:]
+    for table in ("readings", "stations"):
+        start = f"replaced 1 damaged window of {table}; what was there is kept as _quarantine/{table}/date="
+        assert [line for line in last if line.startswith(start)], last
+    filled.at(NOW + HOUR + QUARTER)
+    assert "damaged" not in run("refresh").output
