@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 DEMO_PORT ?= 8765
+# The port of the Dagster UI; empty for 3000, or another one where that is taken.
+UI_PORT ?=
 # Debian's packages for a real S3, each named like the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
@@ -72,11 +74,11 @@ lint: setup ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-ui: setup ## Open Dagster on localhost:3000 against the live API
-	$(QUIET) $(LEAN) DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev --host 127.0.0.1
+ui: setup ## Open Dagster on localhost:3000 (UI_PORT=...) against the live API
+	$(QUIET) $(LEAN) DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev --host 127.0.0.1 $(if $(UI_PORT),--port $(UI_PORT))
 
-ui-demo: setup ## Open Dagster on localhost:3000 against the simulator
-	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh ui
+ui-demo: setup ## Open Dagster on localhost:3000 (UI_PORT=...) against the simulator
+	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) UI_PORT=$(UI_PORT) BIN=$(BIN) sh demo.sh ui
 
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \
@@ -86,4 +88,5 @@ lock: ## Pin the dependencies again (needs uv)
 		--no-strip-extras --no-header --no-annotate --output-file $${wanted%.in}.lock $$wanted || exit 1; done
 
 clean: ## Remove what the other targets made, except the lake
-	rm -rf $(VENV) $(DEMO) .bench dagster_home/history dagster_home/schedules dagster_home/storage dagster_home/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@[ ! -d $(DEMO) ] || DEMO=$(DEMO) BIN=$(BIN) PYTHON=$(PYTHON) sh demo.sh clean
+	rm -rf $(VENV) .bench dagster_home/history dagster_home/schedules dagster_home/storage dagster_home/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,42 +1,81 @@
 #!/bin/sh
-# Run a demo on simulated gauges, with its own lake and Dagster home, apart from real data.
-# `demo.sh` stores one day and shows it; `demo.sh ui` opens the Dagster UI on it. The Makefile calls this script.
+# Run a demo on simulated gauges, with its own lake and Dagster home, apart from real data. The Makefile calls this script:
+# `demo.sh` stores one day and shows it, `demo.sh ui` opens the Dagster UI on it, `demo.sh clean` removes it.
 set -eu
-: "${DEMO:?}" "${PORT:?}" "${BIN:?}"
-here=$(pwd)
+: "${DEMO:?}" "${BIN:?}" "${PORT:=8765}" "${UI_PORT:=}" "${PYTHON:=$BIN/python}"
+mode=${1:-demo}
+if [ "$mode" = ui ]; then target=ui-demo; else target=$mode; fi
+case $DEMO in /*) root=$DEMO ;; *) root=$(pwd)/$DEMO ;; esac
+
+stop() {  # say what happened and what to do, last of all
+  echo "make $target: $1" >&2
+  exit "${2:-2}"
+}
+
+# One demo at a time works in a folder. The kernel keeps this lock as long as a process has the file open, this script or
+# Dagster, and not a moment longer.
 mkdir -p "$DEMO/dagster"
-cp dagster_home/dagster.yaml "$DEMO/dagster/"
-export FLOOD_API_URL="http://127.0.0.1:$PORT/flood-monitoring" FLOOD_LAKE_URL="file://$here/$DEMO/lake"
-export DAGSTER_HOME="$here/$DEMO/dagster"
-
-"$BIN/flood-assets" simulate --port "$PORT" > "$DEMO/simulator.log" 2>&1 &
-simulator=$!
-trap 'kill "$simulator" 2>/dev/null || true' EXIT INT TERM
-tries=0
-until grep -q '^simulating' "$DEMO/simulator.log" 2>/dev/null; do
-  tries=$((tries + 1))
-  if ! kill -0 "$simulator" 2>/dev/null || [ "$tries" -gt 300 ]; then
-    echo "The simulator did not start:" >&2
-    cat "$DEMO/simulator.log" >&2
-    echo "If port $PORT is in use, choose another one: make demo DEMO_PORT=8799" >&2
-    exit 1
-  fi
-  sleep 0.2
-done
-
-if [ "${1:-}" = ui ]; then
-  echo "Dagster: http://127.0.0.1:3000   simulated API: $FLOOD_API_URL   (Ctrl-C stops both)"
-  "$BIN/dagster" dev --host 127.0.0.1
+exec 9>> "$DEMO/lock"
+"$PYTHON" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2> /dev/null ||
+  stop "a demo is running in $DEMO: end it with Ctrl-C, or use another folder with DEMO=.demo2 DEMO_PORT=8799"
+if [ "$mode" = clean ]; then
+  rm -rf "$DEMO"
   exit
 fi
 
-rm -rf "$DEMO/lake"
-"$BIN/flood-assets" refresh
-"$BIN/flood-assets" status
-cat <<T
+cp dagster_home/dagster.yaml "$DEMO/dagster/"
+export FLOOD_API_URL="http://127.0.0.1:$PORT/flood-monitoring" FLOOD_LAKE_URL="$root/lake" DAGSTER_HOME="$root/dagster"
+
+log=$DEMO/simulator.log
+rm -f "$log"
+"$BIN/flood-assets" simulate --port "$PORT" > "$log" 2>&1 9>&- &
+simulator=$!
+trap 'kill "$simulator" 2> /dev/null || true; wait "$simulator" 2> /dev/null || true' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+tries=0
+# Its own line, and not only the port: somebody else's server may be there.
+until grep -q '^simulating' "$log" 2> /dev/null; do
+  tries=$((tries + 1))
+  if ! kill -0 "$simulator" 2> /dev/null || [ "$tries" -gt 600 ]; then
+    cat "$log" >&2
+    stop "the simulator did not start. If port $PORT is in use, choose another: make $target DEMO_PORT=8799"
+  fi
+  sleep 0.1
+done
+
+# A lake remembers its API, and the port is a part of that.
+if [ "$mode" = demo ] || [ "$(cat "$DEMO/port" 2> /dev/null)" != "$PORT" ]; then
+  rm -rf "$DEMO/lake"
+fi
+echo "$PORT" > "$DEMO/port"
+
+if [ "$mode" = ui ]; then
+  ui=$("$BIN/python" - "${UI_PORT:-3000}" << 'P'
+import socket, sys
+first = int(sys.argv[1])
+for port in range(first, min(first + 100, 65536)):
+    with socket.socket() as trial:
+        if trial.connect_ex(("127.0.0.1", port)):
+            print(port)
+            break
+P
+  )
+  [ "$ui" = "${UI_PORT:-3000}" ] || echo "Port ${UI_PORT:-3000} is in use; UI_PORT=... chooses another than $ui."
+  echo "Dagster: http://127.0.0.1:$ui   simulated API: $FLOOD_API_URL   (Ctrl-C stops both)"
+  "$BIN/dagster" dev --host 127.0.0.1 --port "$ui"
+  exit
+fi
+
+again="see above. \`make demo\` starts again; $log holds what the simulator said"
+"$BIN/flood-assets" refresh || stop "failed to fill the lake, $again" 1
+"$BIN/flood-assets" status || stop "the lake has a fault, $again" 1
+port=
+[ "$PORT" = 8765 ] || port=" DEMO_PORT=$PORT"
+cat << T
 
 Three things to try next:
-  make ui-demo      the same in the Dagster UI, with a refresh every 15 minutes
+  make ui-demo$port      the same in the Dagster UI, with a refresh every 15 minutes
   make ui           the Dagster UI with the real gauges
   $BIN/python -c 'from flood_assets.notebook import load_readings; print(load_readings(lake="$DEMO/lake", parameter="Tidal Level", joined=True))'
 T

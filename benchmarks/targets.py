@@ -133,8 +133,8 @@ def _usual_ticks(day: Day) -> Iterable[Verdict]:
 def _few(tick: Mapping[str, Any]) -> bool:
     """Return True if a tick made no more requests than its reason explains."""
     days = len(set(re.findall(r"\d{4}-\d\d-\d\d", tick["reason"])))
-    besides = re.search(r"and (\d+) measures \(about", tick["reason"])
-    singles = int(besides[1]) if besides else 0 if days else (tick["jumped"] or 0)
+    besides = re.search(r"and ([\d,]+) measures? \(about", tick["reason"])
+    singles = int(besides[1].replace(",", "")) if besides else 0 if days else (tick["jumped"] or 0)
     return bool(tick["requests"] <= 1 + singles + days)
 
 

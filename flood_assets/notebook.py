@@ -1,7 +1,7 @@
 """Load readings, changes, completeness, timeliness, stations and measures as pandas tables, in one line.
 
     from flood_assets.notebook import load_readings
-    load_readings(river="River Thames", parameter="level", last=timedelta(hours=3), joined=True)
+    load_readings(river="River Thames", parameter="level", last="3h", joined=True)
 
 No Dagster needs to run or to be set up. Each loader asks the question of the same name in `flood_assets.query`, which
 explains its arguments and answers in Arrow. All arguments are keywords, and two may be left out here: `lake` (a URL, a
@@ -11,8 +11,8 @@ $FLOOD_NOW, else this machine's time.
 In pandas times are datetime64[ms, UTC], dates datetime64, text is `str`, whole numbers that may be missing are Int32,
 and quality flags int8.
 
-An answer that is empty, or less than was asked for, is no error: it has its columns, and a `NothingFoundWarning` says
-why and what to do. Wrong arguments are errors.
+An answer that is empty, or not quite what was asked for, is no error: it has its columns, and a `NothingFoundWarning`
+says why and what to do. Wrong arguments are errors.
 """
 
 import inspect
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class NothingFoundWarning(UserWarning):
-    """The answer is empty, or holds less than was asked for; the message says why and what to do."""
+    """The answer is empty, holds less than was asked for, or was found by words; the message says so and what to do."""
 
 
 def to_pandas(rows: pa.Table) -> "pd.DataFrame":

@@ -34,12 +34,14 @@ class Table:
         columns: in the order in which they are stored.
         time: the column that decides the window of a row; empty for a snapshot, whose window is the one it was made
             for.
+        current: True for a snapshot whose newest rows are also at `{lake}/current/{name}.parquet`.
     """
 
     name: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     time: str = ""
+    current: bool = False
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -61,6 +63,7 @@ WATERMARKS = pa.schema(
 STATIONS = Table(
     name="stations",
     key=("station_id",),
+    current=True,
     columns=(
         Column("station_id", pa.string(), "The API's notation of the station: unique; never split it", nullable=False),
         Column("label", pa.string(), "Name; most rain gauges are called 'Rainfall station'"),
@@ -91,6 +94,7 @@ STATIONS = Table(
 MEASURES = Table(
     name="measures",
     key=("measure_id",),
+    current=True,
     columns=(
         Column("measure_id", pa.string(), "The API's notation of the measure: unique; never split it", nullable=False),
         Column("station_id", pa.string(), "Station of the measure"),
@@ -165,13 +169,13 @@ REJECTS = Table(
     time="seen_at",
     columns=(
         Column("seen_at", TIME, "Time at which the API was asked", nullable=False),
-        Column("line", pa.string(), "The API's row, its cells joined with commas", nullable=False),
-        Column("reason", pa.string(), "Reason why it could not be stored as a reading", nullable=False),
+        Column("line", pa.string(), "The API's row, its cells joined with commas; of an odd cell in a list of gauges its path, field and text", nullable=False),
+        Column("reason", pa.string(), "Reason why it could not be stored", nullable=False),
     ),
 )
 
 # fmt: on
 
-# Stations, measures, readings and completeness are Dagster assets; rejects are stored beside readings, and timeliness
-# beside completeness.
+# Stations, measures, readings and completeness are Dagster assets; rejects are stored beside the first three, and
+# timeliness beside completeness.
 TABLES = {table.name: table for table in (STATIONS, MEASURES, READINGS, COMPLETENESS, TIMELINESS, REJECTS)}

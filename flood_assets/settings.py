@@ -3,8 +3,8 @@
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
+from flood_assets import places
 from flood_assets.errors import SettingsError
 
 LIVE_API = "https://environment.data.gov.uk/flood-monitoring"
@@ -19,8 +19,8 @@ def api_url(environ: Mapping[str, str] | None = None) -> str:
 
 
 def lake_url(environ: Mapping[str, str] | None = None) -> str:
-    """Return `FLOOD_LAKE_URL`; the folder `lake` in the working directory by default."""
-    return (environ if environ is not None else os.environ).get("FLOOD_LAKE_URL") or (Path.cwd() / "lake").as_uri()
+    """Return the URL of `FLOOD_LAKE_URL`, a URL or a path; the folder `lake` in the working directory by default."""
+    return places.lake_url((environ if environ is not None else os.environ).get("FLOOD_LAKE_URL") or "lake")
 
 
 def use_the_systems_allocator() -> None:

@@ -29,14 +29,14 @@ ROOMS = (
     ("ingest",),
     ("ledger", "quality"),
     ("lake", "ea"),
-    ("grouping", "partitions", "schemas", "settings", "errors", ""),
+    ("grouping", "partitions", "schemas", "settings", "places", "words", "errors", ""),
 )
 GROUND = ROOMS[-1]
 
 # Inside `lake`, from the top down. Files of one line may know each other, as long as that makes no circle.
 LAKE = (
     ("lake",),
-    ("read", "write", "quarantine", "retention", "identity"),
+    ("read", "write", "current", "quarantine", "retention", "identity", "failure"),
     ("watermarks", "upsert", "parquet"),
     ("opening",),
     ("store", "bucket", "folder", "s3"),

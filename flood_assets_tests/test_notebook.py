@@ -64,7 +64,7 @@ def told(*expected: str) -> Iterator[None]:
     ("question", "wanted"),
     [
         ("readings", {"start": "2026-10-05T06:00Z", "end": "2026-10-05T07:00Z", "station": "K1", "flags": True}),
-        ("readings", {"last": HOUR, "parameter": "level", "columns": ["value", "label"], "joined": True}),
+        ("readings", {"last": "1h", "parameter": "level", "columns": ["value", "label"], "joined": True}),
         ("changes", {"since": HOUR, "measure": "K1-level", "joined": True}),
         ("completeness", {"last": HOUR, "river": "River Thames"}),
         ("timeliness", {"river": "River Hull"}),
@@ -84,7 +84,7 @@ def test_help_and_completion_name_every_argument(load):
     names = list(inspect.signature(load).parameters)
     question = getattr(query, load.__name__.removeprefix("load_"))
     own = [name for name in inspect.signature(question).parameters if name not in {"lake", "now", "gauges"}]
-    assert names == [*own, "station", "river", "parameter", "measure", "lake", "now"]
+    assert names == [*own, "station", "river", "catchment", "town", "parameter", "measure", "lake", "now"]
     assert load.__doc__ == question.__doc__
 
 

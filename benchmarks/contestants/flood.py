@@ -66,7 +66,7 @@ def _gauges(task: Task) -> dict[str, Any]:
     lake = Lake.open(task.out.resolve().as_uri())
     with closing(FloodMonitoringApi(task.api, now=lambda: task.now, **limits(task))) as api:
         lake.claim(task.api)
-        stations, measures = api.stations(), api.measures()
+        stations, measures = api.stations().rows, api.measures().rows
     lake.put_snapshots(STATIONS, [window_of(task.now)], stations)
     lake.put_snapshots(MEASURES, [window_of(task.now)], measures)
     return {"stations": len(stations), "measures": len(measures)}

@@ -48,7 +48,7 @@ def main() -> None:
 @main.command()
 @_verbose
 def refresh(*, verbose: bool) -> None:
-    """Fetch and store new readings.
+    """Delete what has expired, then fetch and store new readings.
 
     The first refresh fetches the last 24 hours with two requests, later ones only what is new.
     """
@@ -60,7 +60,7 @@ def refresh(*, verbose: bool) -> None:
 @main.command()
 @_verbose
 def reconcile(*, verbose: bool) -> None:
-    """Re-read the last 24 hours to find late and corrected readings."""
+    """Delete what has expired, then re-read the last 24 hours to find late and corrected readings."""
     from flood_assets.cli.run import run  # noqa: PLC0415
 
     sys.exit(run("reconcile", verbose=verbose))
@@ -77,11 +77,16 @@ def expire(*, dry_run: bool, verbose: bool) -> None:
 
 
 @main.command()
-def status() -> None:
-    """Show windows, rows, freshness and completeness of the lake."""
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+def status(*, as_json: bool) -> None:
+    """Show windows, rows, freshness and completeness of the lake.
+
+    Exits with 1 when it finds a fault: a damaged or missing window, a failed or overdue refresh, a window that should
+    have been deleted, or no reading of the last 24 hours.
+    """
     from flood_assets.cli.status import show  # noqa: PLC0415
 
-    show(settings.lake_url(), settings.now())
+    sys.exit(show(settings.lake_url(), settings.now(), as_json=as_json))
 
 
 @main.command()

@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import dagster as dg
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flood_assets import settings
+from flood_assets.cli.printing import plain_table, say
 from flood_assets.definitions import build_defs
 from flood_assets.defs.io_manager import QUARANTINED_AS, REPLACED
 from flood_assets.defs.jobs import reconcile_job, refresh_job, retention_job, tick, whole_day
@@ -27,12 +26,13 @@ from flood_assets.defs.resources import LakeResource
 from flood_assets.defs.windows import sync_windows
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import TABLES
+from flood_assets.words import counted
 
 Command = Literal["refresh", "reconcile", "expire"]
 
+_RETENTION = retention_job.name
 # Metadata with the names of damaged objects.
 _KEPT_AS = (QUARANTINED_AS, REPLACED)
-_JOBS = {"refresh": refresh_job.name, "reconcile": reconcile_job.name, "expire": retention_job.name}
 
 
 def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> int:
@@ -46,7 +46,7 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
         # Report a wrong setting at once, not as the failure of a run.
         settings.api_url()
     lake = LakeResource().open()
-    job = build_defs().resolve_job_def(_JOBS[command])
+    defs = build_defs()
     console = Console()
     started = time.perf_counter()
     results: list[dg.ExecuteInProcessResult] = []
@@ -55,10 +55,10 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     opened = dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral()
     with opened as instance, _progress(console, show=not verbose) as show:
         sync_windows(instance, now)
-        for request in _requests(command, lake, now, dry_run=dry_run):
-            show(f"{command}: starting")
+        for job, request in _requests(command, lake, now, dry_run=dry_run):
+            show(f"{job}: starting")
             results.append(
-                job.execute_in_process(
+                defs.resolve_job_def(job).execute_in_process(
                     instance=instance,
                     asset_selection=request.asset_selection,
                     tags=dict(request.tags),
@@ -66,16 +66,20 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
                     raise_on_error=False,
                 )
             )
-            if not any(event.is_step_materialization for event in results[-1].all_events):
+            if job != _RETENTION and not any(event.is_step_materialization for event in results[-1].all_events):
                 # The API is down. Where only the list of stations fails, readings are still worth a try.
                 break
     return _report(console, command, results, time.perf_counter() - started)
 
 
-def _requests(command: Command, lake: Lake, now: datetime, *, dry_run: bool) -> Sequence[dg.RunRequest]:
+def _requests(command: Command, lake: Lake, now: datetime, *, dry_run: bool) -> list[tuple[str, dg.RunRequest]]:
+    """Return jobs with what to ask of them; expired rows are deleted first, as the sensor does under Dagster."""
+    cleanup = _RETENTION, dg.RunRequest(run_config={"ops": {"retention": {"config": {"dry_run": dry_run}}}})
     if command == "expire":
-        return [dg.RunRequest(run_config={"ops": {"retention": {"config": {"dry_run": dry_run}}}})]
-    return tick(lake, now) if command == "refresh" else [dg.RunRequest(tags=whole_day(now))]
+        return [cleanup]
+    asked = tick(lake, now) if command == "refresh" else [dg.RunRequest(tags=whole_day(now))]
+    job = refresh_job.name if command == "refresh" else reconcile_job.name
+    return [*([cleanup] if lake.expired(now) else []), *((job, request) for request in asked)]
 
 
 @contextmanager
@@ -118,35 +122,49 @@ def _report(console: Console, command: Command, results: Sequence[dg.ExecuteInPr
     """Print the results of the runs and return the exit code."""
     events = [event for result in results for event in result.all_events]
     failures = [event for event in events if event.is_step_failure]
-    for failure in failures:
-        # Messages hold paths and exceptions, whose brackets are not markup.
-        message = f"[bold red]{failure.step_key} failed:[/] {escape(_reason(failure))}"
-        console.print(message, highlight=False, soft_wrap=True)
     by_asset: dict[str, list[dg.AssetMaterialization]] = defaultdict(list)
     for event in events:
         if event.is_step_materialization:
             recorded = event.step_materialization_data.materialization
             by_asset[recorded.asset_key.to_user_string()].append(recorded)
-    if command == "expire" and by_asset["retention"]:
-        console.print(_retention(by_asset["retention"][0]), highlight=False)
+    for cleanup in by_asset.pop("retention", []):
+        say(console, _retention(cleanup))
+    for failure in failures:
+        say(console, f"{failure.step_key} failed: {_reason(failure)}", "red")
     # Also if the stations failed and the readings did not.
-    elif by_asset["readings"]:
+    if by_asset["readings"]:
         newest = max(by_asset["readings"], key=lambda one: one.partition or "")
         console.print(_table(by_asset))
-        console.print(str(newest.metadata["reason"].value), highlight=False, markup=False)
-        console.print(_times(events, newest, seconds), highlight=False)
+        say(console, str(newest.metadata["reason"].value))
+        say(console, _times(events, newest, seconds))
     for line in _replaced(by_asset):
-        console.print(line, style="yellow", highlight=False, markup=False)
+        say(console, line, "yellow")
     checks = [check for result in results for check in result.get_asset_check_evaluations()]
     failed = [check for check in checks if not check.passed]
+    errors = [check for check in failed if check.severity == dg.AssetCheckSeverity.ERROR]
     for check in failed:
         found = ", ".join(f"{name} {_shown(value)}" for name, value in check.metadata.items())
         name = f"{check.check_name} of {check.asset_key.to_user_string()}"
-        console.print(f"check {name} failed: {found}", style="yellow", highlight=False, markup=False)
-    errors = [check for check in failed if check.severity == dg.AssetCheckSeverity.ERROR]
+        warned = "" if check in errors else " (a warning)"
+        say(console, f"check {name} failed{warned}: {found}", "yellow")
     if checks:
-        console.print(f"{len(checks) - len(failed)} of {len(checks)} checks passed", highlight=False)
-    return 1 if failures or errors or not all(result.success for result in results) else 0
+        say(console, f"{len(checks) - len(failed)} of {counted(len(checks), 'check')} passed")
+    if not failures and not errors and all(result.success for result in results):
+        return 0
+    say(Console(stderr=True), f"flood-assets: {_failed(command, failures, errors)}")
+    return 1
+
+
+def _failed(command: Command, failures: Sequence[dg.DagsterEvent], errors: Sequence[dg.AssetCheckEvaluation]) -> str:
+    """Return the last line of a command that failed: what failed and what to do."""
+    remedy = f"`flood-assets doctor` looks for the cause; then run `flood-assets {command}` again"
+    if failures:
+        names = " and ".join(dict.fromkeys(str(failure.step_key) for failure in failures))
+        return f"{command} failed in {names}, see above. {remedy}"
+    if errors:
+        names = " and ".join(f"{check.check_name} of {check.asset_key.to_user_string()}" for check in errors)
+        return f"{command} failed: the check {names} found an error, see above. {remedy}"
+    return f"{command} failed. Run `flood-assets {command} --verbose` for Dagster's log"
 
 
 def _replaced(by_asset: Mapping[str, Sequence[dg.AssetMaterialization]]) -> Iterator[str]:
@@ -155,7 +173,7 @@ def _replaced(by_asset: Mapping[str, Sequence[dg.AssetMaterialization]]) -> Iter
         told = [str(one.metadata[key].value) for one in recorded for key in _KEPT_AS if key in one.metadata]
         kept = sorted({kept_as for names in told for kept_as in names.split(", ")})
         if kept:
-            windows = "1 damaged window" if len(kept) == 1 else f"{len(kept)} damaged windows"
+            windows = counted(len(kept), "damaged window")
             yield f"replaced {windows} of {name}; what was there is kept as {', '.join(kept)}"
 
 
@@ -184,10 +202,7 @@ _COLUMNS = {
 
 def _table(by_asset: dict[str, list[dg.AssetMaterialization]]) -> Table:
     """Return one line per table: windows, rows they hold now, rows fetched by outcome, windows written, bytes."""
-    table = _plain_table()
-    table.add_column("table", no_wrap=True)
-    for heading in ("windows", *_COLUMNS):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = plain_table("table", "windows", *_COLUMNS, left=1)
     for name, recorded in by_asset.items():
         # Of the rejects only the size is recorded.
         if any("added" in one.metadata for one in recorded):
@@ -197,11 +212,11 @@ def _table(by_asset: dict[str, list[dg.AssetMaterialization]]) -> Table:
     return table
 
 
-def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, seconds: float) -> Table:
+def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, seconds: float) -> str:
     """Return the seconds that each part took.
 
-    `store` is upserting and writing readings; `snapshots`, `ledger` and `checks` are whole steps, `reporting` is the
-    metadata of readings with its chart, and the rest is Dagster's own.
+    `store` is upserting and writing readings; `station lists`, `ledger`, `checks` and `cleanup` are whole steps,
+    `reporting` is the metadata of readings with its chart, and the rest is Dagster's own.
     """
     steps: dict[str | None, float] = defaultdict(float)
     for event in events:
@@ -209,29 +224,24 @@ def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, s
             steps[event.step_key] += event.step_success_data.duration_ms / 1000
     parts = {part: _value(newest, f"{part}_seconds") for part in ("download", "parse", "store")}
     spent = {
-        "snapshots": steps["stations"] + steps["measures"],
+        "station lists": steps["stations"] + steps["measures"],
         **parts,
         "ledger": steps["completeness"],
-        "checks": sum(taken for step, taken in steps.items() if step not in TABLES),
+        "checks": sum(taken for step, taken in steps.items() if step not in {*TABLES, "retention"}),
+        "cleanup": steps["retention"],
         "reporting": max(0.0, steps["readings"] - sum(parts.values())),
     }
     dagster = max(0.0, seconds - sum(spent.values()))
-    table = _plain_table()
-    for part in ("seconds", *spent, "Dagster"):
-        table.add_column(part, justify="right", no_wrap=True)
-    table.add_row(*(f"{taken:.2f}" for taken in (seconds, *spent.values(), dagster)))
-    return table
-
-
-def _plain_table() -> Table:
-    return Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False)
+    told = ", ".join(f"{part} {taken:.2f}" for part, taken in {**spent, "Dagster": dagster}.items())
+    return f"{seconds:.2f} s: {told}"
 
 
 def _retention(cleanup: dg.AssetMaterialization) -> str:
     would = "would be " if cleanup.metadata["dry_run"].value else ""
     deleted, trimmed = (int(_value(cleanup, f"windows_{action}")) for action in ("deleted", "trimmed"))
     rows, freed = (int(_value(cleanup, name)) for name in ("rows", "bytes_freed"))
-    return f"{deleted} windows {would}deleted, {trimmed} {would}trimmed: {rows:,} rows, {freed:,} bytes"
+    gone = f"{counted(rows, 'row')}, {counted(freed, 'byte')}"
+    return f"{counted(deleted, 'window')} {would}deleted, {trimmed:,} {would}trimmed: {gone}"
 
 
 def _shown(value: dg.MetadataValue[Any]) -> str:

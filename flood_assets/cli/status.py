@@ -1,61 +1,80 @@
 """Print what the lake holds, for `flood-assets status`. `flood_assets.query.status` computes it."""
 
+import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from rich import box
+import click
 from rich.console import Console
 from rich.table import Table as Grid
 
+from flood_assets.cli.printing import plain_table, say
 from flood_assets.partitions import retained_windows
 from flood_assets.query.place import Place
-from flood_assets.query.status import Completeness, Freshness, Status, look
+from flood_assets.query.status import Completeness, Freshness, Status, TableStatus, look
 from flood_assets.schemas import READINGS, REJECTS
+from flood_assets.words import counted
 
 # Windows and objects that are named; the others are counted.
 NAMED = 5
+# Of what `--json` prints; it grows when a name changes its meaning or goes, not when one is added.
+JSON_VERSION = 1
 
 
-def show(lake_url: str, now: datetime) -> None:
-    """Print what the lake holds. Nothing is changed: a folder that is not there is not made.
+def show(lake_url: str, now: datetime, *, as_json: bool = False) -> int:
+    """Print what the lake holds, as text or as one JSON object, and return the exit code: 1 if there is a fault.
+
+    Nothing is changed: a folder that is not there is not made.
 
     Raises:
         LakeError: the lake cannot be opened or listed.
     """
-    console = Console(highlight=False, markup=False)
     lake = Place.of(lake_url, now).lake
-    absent = (f"lake: {lake_url}", "There is no lake there yet: `flood-assets refresh` makes and fills it.")
-    for line in absent if lake is None else _lines(look(lake, now)):
-        # Wrapped for people only: a script that reads it finds each line whole.
-        console.print(line, soft_wrap=isinstance(line, str) and not console.is_terminal)
+    status = None if lake is None else look(lake, now)
+    if as_json:
+        click.echo(json.dumps(_absent(lake_url, now) if status is None else _content(status), indent=2))
+        return 1 if status is None or status.faults else 0
+    console = Console(highlight=False, markup=False)
+    for line in _absent_lines(lake_url) if status is None else _lines(status):
+        if isinstance(line, str):
+            say(console, line)
+        else:
+            console.print(line)
+    return 1 if status is None or status.faults else 0
+
+
+# -- text
+
+
+def _absent_lines(lake_url: str) -> Iterator[str]:
+    yield f"lake: {lake_url}"
+    yield "fault: there is no lake yet: `flood-assets refresh` makes and fills it"
 
 
 def _lines(status: Status) -> Iterator[str | Grid]:
     yield f"lake: {status.url}"
     yield f"API:  {status.api or 'none yet: the first refresh decides'}"
-    yield from (f"problem: {problem}" for problem in status.problems)
-    if status.empty:
-        yield "Nothing is stored yet: `flood-assets refresh` fills the last 24 hours."
-    else:
+    if not status.empty:
         asked = f"{_time(status.as_of)}, {_ago(status.now - status.as_of)}" if status.as_of else "unknown"
         yield f"last refresh: {asked} (now is {_time(status.now)})"
+        yield ""
         yield _grid(status)
+        yield ""
         yield from _readings(status)
     for name, table in status.tables.items():
         yield from (f"damaged: {name} {_time(window)}: {reason}" for window, reason in table.damaged.items())
     if status.quarantined:
-        count, named = len(status.quarantined), _some(status.quarantined)
-        yield f"quarantined: {count} damaged objects, which expire with their windows: {named}"
+        found = counted(len(status.quarantined), "damaged object")
+        yield f"quarantined: {found}, deleted when the window expires: {_some(status.quarantined)}"
+    yield from (f"fault: {fault}" for fault in status.faults)
 
 
 def _grid(status: Status) -> Grid:
-    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    grid.add_column("table", overflow="fold")
-    for head in ("windows", "rows", "bytes", "oldest (UTC)", "newest (UTC)"):
-        grid.add_column(head, justify="right", overflow="fold")
+    grid = plain_table("table", "windows", "rows", "bytes", "oldest (UTC)", "newest (UTC)", left=1)
     every = len(retained_windows(status.now))
     for name, table in status.tables.items():
-        span = [f"{moment:%Y-%m-%d %H:%M}" if moment else "-" for moment in (table.oldest, table.newest)]
+        span = [f"{moment:%m-%d %H:%M}" if moment else "-" for moment in (table.oldest, table.newest)]
         windows = f"{len(table.windows)} of {every}"
         grid.add_row(name, windows, f"{table.rows:,}", f"{table.size:,}", *span)
     return grid
@@ -70,15 +89,17 @@ def _readings(status: Status) -> Iterator[str]:
         yield from _completeness(status.completeness)
     if status.missing:
         named = _some([_time(window) for window in status.missing])
-        yield f"missing windows: {len(status.missing)}: {named}. The next `flood-assets refresh` reads them"
+        yield f"missing windows: {len(status.missing):,}: {named}. The next `flood-assets refresh` reads them"
     expired = sum(len(table.expired) for table in status.tables.values())
     if status.past or expired:
+        crossing = f"{counted(status.past, 'reading')} of the window that contains the cutoff"
         yield (
-            f"older than 24 hours: {expired} whole windows, and {status.past:,} readings of the window that contains "
-            "the cutoff: `flood-assets expire` deletes them"
+            f"older than 24 hours: {counted(expired, 'whole window')}, and {crossing}: the next `flood-assets refresh` "
+            "deletes them, or `flood-assets expire` does"
         )
     if rejects.rows:
-        yield f"rejects: {rejects.rows:,} rows of the API could not be parsed, see the table `rejects`"
+        odd = counted(rejects.rows, "row or cell", "rows or cells")
+        yield f"rejects: {odd} of the API could not be parsed, see the table `rejects`"
 
 
 def _freshness(fresh: Freshness | None, now: datetime) -> Iterator[str]:
@@ -86,32 +107,38 @@ def _freshness(fresh: Freshness | None, now: datetime) -> Iterator[str]:
         yield "measures: none has a reading of the last 24 hours"
         return
     shares = ", ".join(f"{_percent(count, fresh.measures)} within {_span(age)}" for age, count in fresh.within.items())
-    yield f"measures: {fresh.measures:,} with a reading of the last 24 hours: {shares}"
+    every = "" if fresh.known is None else f" of {fresh.known + fresh.unlisted:,}"
+    yield f"measures: {fresh.measures:,}{every} with a reading of the last 24 hours: {shares}"
     if fresh.silent is not None:
-        yield f"silent: {fresh.silent:,} of the {fresh.known:,} known measures have none"
+        unlisted = f"; reporting but not listed: {fresh.unlisted:,}" if fresh.unlisted else ""
+        yield f"silent: {fresh.silent:,} of the {fresh.known:,} listed measures{unlisted}"
     yield f"newest reading: {_time(fresh.newest)}, {_ago(now - fresh.newest)}"
 
 
 def _completeness(whole: Completeness) -> Iterator[str]:
     counts = whole.counts
-    there = _percent(counts["expected"] - counts["missing"], counts["expected"])
+    there = counts["expected"] - counts["missing"]
     yield (
-        f"completeness: {there} of the {counts['expected']:,} readings expected of {whole.measures:,} measures in 24 "
-        f"hours by their reporting intervals; {counts['late']:,} came late, {counts['several']:,} have several values, "
-        f"{counts['without_value']:,} none"
+        f"completeness: {_percent(there, counts['expected'])} of the {counts['expected']:,} readings expected from "
+        f"{counted(whole.measures, 'measure')} with a known reporting interval; {counts['late']:,} came late, "
+        f"{counts['several']:,} with several values, {counts['without_value']:,} without any"
     )
     if counts["missing"]:
-        asks = ": the next `flood-assets refresh` asks for them" if counts["not_fetched"] else ""
+        never = f"{whole.idle_silent:,} of {counted(whole.idle, 'measure')} without any reading of the day, "
         yield (
-            f"missing: {counts['missing']:,} readings: {counts['silent']:,} because the gauge was silent "
-            f"({whole.idle_missing:,} of all missing are of {whole.idle:,} measures without any reading today), "
-            f"{counts['not_due']:,} are not due yet, {counts['not_fetched']:,} were not fetched{asks}"
+            f"missing: {counted(counts['missing'], 'reading')}: {never if whole.idle else ''}"
+            f"{counts['silent'] - whole.idle_silent:,} not sent by {'other' if whole.idle else 'their'} gauges, "
+            f"{counts['not_due']:,} not due yet, {counts['not_fetched']:,} not fetched"
         )
+        if counts["not_fetched"]:
+            yield "not fetched: the next `flood-assets refresh` asks for them"
+        else:
+            yield "nothing is lost: the API had not published the missing readings when it was asked"
 
 
 def _some(names: Sequence[str]) -> str:
     more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _percent(part: int, whole: int) -> str:
@@ -137,3 +164,57 @@ def _ago(length: timedelta) -> str:
 def _minutes(length: timedelta) -> str:
     minutes = length // timedelta(minutes=1)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+# -- JSON
+
+
+def _absent(lake_url: str, now: datetime) -> dict[str, Any]:
+    fault = "there is no lake yet: run `flood-assets refresh`"
+    return {"version": JSON_VERSION, "lake": lake_url, "now": _iso(now), "exists": False, "faults": [fault]}
+
+
+def _content(status: Status) -> dict[str, Any]:
+    """Return the status as docs/configuration.md describes it: times in ISO 8601, sizes in bytes, ages in minutes."""
+    fresh, whole = status.freshness, status.completeness
+    return {
+        "version": JSON_VERSION,
+        "lake": status.url,
+        "now": _iso(status.now),
+        "exists": True,
+        "faults": status.faults,
+        "api": status.api,
+        "last_refresh": _iso(status.as_of),
+        "last_failure": status.failure and {"step": status.failure.step, "at": _iso(status.failure.at)},
+        "retained_windows": len(retained_windows(status.now)),
+        "tables": {name: _table(table) for name, table in status.tables.items()},
+        "missing_windows": [_iso(window) for window in status.missing],
+        "expired_readings": status.past,
+        "quarantined": list(status.quarantined),
+        "freshness": fresh
+        and {
+            "reporting": fresh.measures,
+            "listed": fresh.known,
+            "silent": fresh.silent,
+            "unlisted": fresh.unlisted,
+            "newest": _iso(fresh.newest),
+            "within_minutes": {str(age // timedelta(minutes=1)): count for age, count in fresh.within.items()},
+        },
+        "completeness": whole and {"measures": whole.measures, "idle_measures": whole.idle, **whole.counts},
+    }
+
+
+def _table(table: TableStatus) -> dict[str, Any]:
+    return {
+        "windows": len(table.windows),
+        "rows": table.rows,
+        "bytes": table.size,
+        "oldest": _iso(table.oldest),
+        "newest": _iso(table.newest),
+        "expired_windows": len(table.expired),
+        "damaged": [{"window": _iso(window), "reason": reason} for window, reason in table.damaged.items()],
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,11 +1,11 @@
-"""Errors that a person can fix, as Dagster failures without a traceback in front of the message."""
+"""Errors that a person can fix, as Dagster failures without a traceback, and remembered in the lake."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 
-from flood_assets.errors import FloodAssetsError, LakeError, SourceError
+from flood_assets.errors import FloodAssetsError, LakeError, SettingsError, SourceError
 
 
 @contextmanager
@@ -22,3 +22,16 @@ def explained() -> Iterator[None]:
         raise dg.Failure(description=message, allow_retries=False) from stop
     except FloodAssetsError as error:
         raise dg.Failure(description=str(error), allow_retries=isinstance(error, SourceError | LakeError)) from error
+
+
+@dg.failure_hook(required_resource_keys={"lake", "clock"})
+def remember_failure(context: dg.HookContext) -> None:
+    """Record in the lake that a step failed, for `flood-assets status`.
+
+    Not when the lake itself failed, which would be asked in vain once more, nor for a wrong setting, by which another
+    lake may have been meant.
+    """
+    error = context.op_exception
+    if not isinstance(error and error.__cause__, LakeError | SettingsError):
+        with suppress(FloodAssetsError):
+            context.resources.lake.open().record_failure(context.op.name, context.resources.clock.now())

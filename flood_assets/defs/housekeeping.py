@@ -15,6 +15,7 @@ from flood_assets.defs import dagster_storage
 from flood_assets.defs.own_records import LABEL, is_own_backfill, own_runs
 from flood_assets.defs.resources import Clock
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets.words import counted
 
 # The assets with a Dagster partition for each window.
 PARTITIONED = [dg.AssetKey(table.name) for table in (STATIONS, MEASURES, READINGS)]
@@ -33,7 +34,7 @@ class HousekeepingConfig(dg.Config):
 def prune_runs(context: dg.OpExecutionContext, config: HousekeepingConfig, clock: Clock) -> None:
     """Delete old finished runs, the oldest first."""
     deleted = prune(context.instance, clock.now(), config, context.run.tags.get(LABEL))
-    context.log.info("deleted %d runs with their events and logs", deleted)
+    context.log.info("deleted %s, with events and logs", counted(deleted, "run"))
     context.add_output_metadata({"runs_deleted": deleted})
 
 

@@ -21,6 +21,7 @@ from flood_assets.lake.write import WindowChange
 from flood_assets.ledger.account import Account
 from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key
 from flood_assets.schemas import TABLES, Table
+from flood_assets.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,12 +53,13 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 damaged += obj.damaged.values()
                 ingested = obj.store(lake)
                 _warn(context, obj, ingested)
-                own = ingested.upserted.windows
-                beside = {schemas.REJECTS.name: _size(lake, schemas.REJECTS)} if len(obj.rejects) else {}
+                own, beside = ingested.upserted.windows, {}
             else:
                 changes = obj.store(lake)
                 own = changes.pop(table.name)
                 beside = {name: _totals(each) for name, each in changes.items()}
+            if isinstance(obj, Batch | Snapshot) and len(obj.rejects):
+                beside[schemas.REJECTS.name] = _size(lake, schemas.REJECTS)
             seconds = round(time.perf_counter() - started, 3)
             for name, told in beside.items():
                 context.log_event(dg.AssetMaterialization(name, metadata=told | {"dagster/uri": f"{lake.url}/{name}"}))
@@ -97,11 +99,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
 def _warn(context: dg.OutputContext, batch: Batch, ingested: Ingested) -> None:
     """Log everything unusual about a batch."""
     if len(batch.rejects):
-        context.log.warning("%d rows could not be parsed: they are kept in the table `rejects`", len(batch.rejects))
+        context.log.warning("%s could not be parsed: kept in the table `rejects`", counted(len(batch.rejects), "row"))
     if not ingested.advanced:
         context.log.warning("a damaged window was quarantined during this run: the next refresh reads the whole day")
     if future := ingested.upserted.future:
-        context.log.info("%d readings are dated later than now and were not stored", future)
+        context.log.info("%s dated later than now and not stored", counted(future, "reading"))
 
 
 def _record_windows(
@@ -143,7 +145,7 @@ def _record_windows(
         run.add_asset_metadata(metadata, partition_key=partition_key(window))
     healed = [change for change in changes if change.quarantined_as and change.window not in windows]
     if healed:
-        context.log.warning("%d other windows of %s were damaged and have been replaced", len(healed), table.name)
+        context.log.warning("%s of %s replaced", counted(len(healed), "other damaged window"), table.name)
         context.add_output_metadata(_quarantined(healed))
 
 

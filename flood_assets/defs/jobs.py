@@ -6,6 +6,7 @@ from datetime import datetime
 import dagster as dg
 
 from flood_assets.defs.assets.retention import retention
+from flood_assets.defs.failures import remember_failure
 from flood_assets.defs.windows import FIRST, LAST
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, retained_windows
@@ -16,16 +17,19 @@ refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=dg.AssetSelection.assets("stations", "measures", "readings", "completeness"),
     description="Fetch the newest readings, and more for gauges that skipped some; then count completeness.",
+    hooks={remember_failure},
 )
 reconcile_job = dg.define_asset_job(
     "reconcile_job",
     selection=dg.AssetSelection.assets("readings", "completeness"),
     description="Read the last 24 hours again, to find corrections and readings that arrived out of order.",
+    hooks={remember_failure},
 )
 retention_job = dg.define_asset_job(
     "retention_job",
     selection=[retention],
     description="Delete expired windows and trim the one that contains the cutoff.",
+    hooks={remember_failure},
 )
 
 

@@ -4,7 +4,7 @@ The others are `flood_assets.ingest.Batch` and `flood_assets.ledger.account.Acco
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow as pa
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.write import WindowChange
 from flood_assets.partitions import is_expired
-from flood_assets.schemas import Table
+from flood_assets.schemas import REJECTS, Table
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,19 @@ class Snapshot:
         rows: the list, schema `table.schema`.
         windows: the windows that were asked for.
         now: when the list was fetched.
+        rejects: what of the list could not be understood, schema `REJECTS`.
     """
 
     table: Table
     rows: pa.Table
     windows: Sequence[datetime]
     now: datetime
+    rejects: pa.Table = field(default_factory=REJECTS.schema.empty_table)
 
     def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
         """Store the list in its retained windows and in damaged ones, which nothing else would fill."""
         windows = sorted({*self.windows, *lake.damaged(self.table)})
         retained = [window for window in windows if not is_expired(window, self.now)]
+        if len(self.rejects):
+            lake.add_rejects(self.rejects)
         return {self.table.name: lake.put_snapshots(self.table, retained, self.rows)}

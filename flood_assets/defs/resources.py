@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from flood_assets import settings
+from flood_assets import places, settings
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.store import Patience
 
@@ -68,7 +68,9 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     Fields left empty come from `AWS_*` variables, profiles or instance roles, as with AWS's own tools.
     """
 
-    url: str = Field(default="", description="file://, s3://, az:// or gs://; empty: $FLOOD_LAKE_URL, else ./lake")
+    url: str = Field(
+        default="", description="A folder, or file://, s3://, az:// or gs://; empty: $FLOOD_LAKE_URL, else ./lake"
+    )
     region_name: str | None = Field(default=None, description="S3 only: region")
     endpoint_url: str | None = Field(default=None, description="S3 only: endpoint of another store than AWS")
     profile_name: str | None = Field(default=None, description="S3 only: profile of the shared configuration")
@@ -80,7 +82,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def lake_url(self) -> str:
         """Return the URL in use."""
-        return self.url or settings.lake_url()
+        return places.lake_url(self.url) if self.url else settings.lake_url()
 
     def open(self) -> Lake:
         """Open the lake; the folder of a local one is created."""

@@ -46,14 +46,14 @@ class Answer:
 class FloodMonitoringApi(Http):
     """The real-time flood-monitoring API, or a server that answers like it."""
 
-    def stations(self) -> pa.Table:
-        """Return every station, schema `STATIONS`; some MB of JSON."""
+    def stations(self) -> parse.Parsed:
+        """Return every station, rows of schema `STATIONS`, and what could not be understood; some MB of JSON."""
         from flood_assets.ea.lists import parse_stations  # noqa: PLC0415 - few runs need msgspec
 
         return self._list("stations", "id/stations?_view=full", parse_stations)
 
-    def measures(self) -> pa.Table:
-        """Return every measure, schema `MEASURES`; some MB of JSON."""
+    def measures(self) -> parse.Parsed:
+        """Return every measure, likewise; rows of schema `MEASURES`."""
         from flood_assets.ea.lists import parse_measures  # noqa: PLC0415 - few runs need msgspec
 
         return self._list("measures", "id/measures", parse_measures)
@@ -79,19 +79,19 @@ class FloodMonitoringApi(Http):
         path = f"id/measures/{quote(measure_id, safe='%')}/readings.csv?since={moment}&_limit={HARD_LIMIT}"
         return self._readings(f"readings of {measure_id} since {moment}", path)
 
-    def _list(self, what: str, path: str, parsed: Callable[[bytes, datetime], pa.Table]) -> pa.Table:
-        """Return a JSON list as a table."""
+    def _list(self, what: str, path: str, parsed: Callable[[bytes, datetime], parse.Parsed]) -> parse.Parsed:
+        """Return a JSON list, parsed."""
 
-        def read(chunks: Iterator[bytes], asked_at: datetime) -> pa.Table:
-            table = parsed(b"".join(chunks), asked_at)
-            if not table.num_rows:
+        def read(chunks: Iterator[bytes], asked_at: datetime) -> parse.Parsed:
+            found = parsed(b"".join(chunks), asked_at)
+            if not found.rows.num_rows:
                 raise SourceError(f"the list of {what} is empty")
-            return table
+            return found
 
         cost = Cost(what)
-        table = self.get(path, read, cost)
-        cost.finished(len(table))
-        return table
+        found = self.get(path, read, cost)
+        cost.finished(len(found.rows))
+        return found
 
     def _readings(self, what: str, path: str) -> Answer:
         """Return readings, with the missing pages where the answer was limited."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from flood_assets import __version__
 from flood_assets.errors import SourceError
+from flood_assets.words import counted
 
 if TYPE_CHECKING:  # importing `requests` takes a tenth of a second: only a process that asks the API pays it
     import requests
@@ -115,7 +116,7 @@ class Cost:
     def finished(self, rows: int) -> None:
         """Log the end."""
         seconds = self.seconds_download + self.seconds_parse
-        logger.info("%s: %d rows, %.1f MB in %.1f s", self.what, rows, self.bytes / 1e6, seconds)
+        logger.info("%s: %s, %.1f MB in %.1f s", self.what, counted(rows, "row"), self.bytes / 1e6, seconds)
 
 
 class TooLargeError(SourceError):

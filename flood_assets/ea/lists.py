@@ -1,18 +1,20 @@
 """Parse the JSON lists of stations and measures into Arrow tables.
 
 Every field may be absent, a text, a number, a list of those or an object, so items are decoded without types and each
-cell is converted on its own: one odd item cannot spoil a list, and 5,000 of them take 0.1 s.
+cell is converted on its own: one odd cell cannot spoil a list, and 5,000 items take 0.1 s. Cells that are not even
+JSON are marked by `flood_assets.ea.mending`.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
 
-from flood_assets.ea.parse import finite, shown
+from flood_assets.ea.mending import DEEPEST, NOT_JSON, ODD, mended, text_of
+from flood_assets.ea.parse import Parsed, finite, rejected, shown
 from flood_assets.errors import SourceError
 from flood_assets.schemas import MEASURES, STATIONS, Table
 
@@ -23,98 +25,77 @@ T = TypeVar("T")
 ITEMS_AT_ONCE = 10_000
 
 
-def parse_stations(body: bytes, observed_at: datetime) -> pa.Table:
+def parse_stations(body: bytes, observed_at: datetime) -> Parsed:
     """Parse `/id/stations?_view=full`, or its default view (then without the level ranges).
 
-    Fields with several values are joined with `|` where they are text; the first number or date is taken.
+    Fields with several values are joined with `|` where they are text; the first number or date is taken. A cell that
+    is not JSON, or holds nothing that its column can store, is null; what it held is among the rejects.
 
     Returns:
-        A table, schema `STATIONS`, one row a station; the last one of a station that is listed twice.
+        Rows, schema `STATIONS`, one a station: the last one of a station that is listed twice. Rejects, schema
+        `REJECTS`: odd cells, and items that are no station.
 
     Raises:
         SourceError: the body is not JSON, is cut short, has no list of items, or none of them is a station.
     """
-    return _table(body, "/id/stations/", _station, STATIONS, observed_at)
+    return _parsed(body, "/id/stations/", _STATION, STATIONS, observed_at)
 
 
-def parse_measures(body: bytes, observed_at: datetime) -> pa.Table:
-    """Parse `/id/measures` to a table, schema `MEASURES`; duplicates and errors as for `parse_stations`."""
-    return _table(body, "/id/measures/", _measure, MEASURES, observed_at)
+def parse_measures(body: bytes, observed_at: datetime) -> Parsed:
+    """Parse `/id/measures` to rows of schema `MEASURES`; duplicates, odd cells and errors as for `parse_stations`."""
+    return _parsed(body, "/id/measures/", _MEASURE, MEASURES, observed_at)
 
 
-def _station(item: Mapping[str, Any]) -> dict[str, Any]:
-    scale = _object(item.get("stageScale"))
-    highest = _object(scale.get("highestRecent"))
-    return {
-        "label": _text(item.get("label")),
-        "river": _text(item.get("riverName")),
-        "catchment": _text(item.get("catchmentName")),
-        "town": _text(item.get("town")),
-        "lat": _first(item.get("lat"), finite),
-        "long": _first(item.get("long"), finite),
-        "easting": _first(item.get("easting"), finite),
-        "northing": _first(item.get("northing"), finite),
-        "grid_reference": _text(item.get("gridReference")),
-        "station_type": _text(item.get("type"), _station_type),
-        "status": _text(item.get("status"), lambda uri: _last(uri).removeprefix("status")),
-        "opened": _first(item.get("dateOpened"), _date),
-        "typical_low": _first(scale.get("typicalRangeLow"), finite),
-        "typical_high": _first(scale.get("typicalRangeHigh"), finite),
-        "highest_recent": _first(highest.get("value"), finite),
-        "highest_recent_at": _first(highest.get("dateTime"), _utc),
-        "max_on_record": _first(_object(scale.get("maxOnRecord")).get("value"), finite),
-        "min_on_record": _first(_object(scale.get("minOnRecord")).get("value"), finite),
-        "rloi_id": _text(item.get("RLOIid")),
-        "wiski_id": _text(item.get("wiskiID")),
-        "station_reference": _text(item.get("stationReference")),
-    }
-
-
-def _measure(item: Mapping[str, Any]) -> dict[str, Any]:
-    unit = _text(item.get("unitName"))
-    return {
-        "station_id": _first(item.get("station"), lambda uri: _after("/id/stations/", uri)),
-        "parameter": _text(item.get("parameter")),
-        "qualifier": _text(item.get("qualifier")),
-        "unit": None if unit in {"", "---"} else unit,
-        "value_type": _text(item.get("valueType")),
-        "datum": _text(item.get("datumType"), _last),
-        "period_s": _first(item.get("period"), _whole),
-    }
-
-
-def _table(
-    body: bytes, path: str, cells: Callable[[Mapping[str, Any]], dict[str, Any]], table: Table, observed_at: datetime
-) -> pa.Table:
+def _parsed(body: bytes, path: str, cells: Mapping[str, "_Cell"], table: Table, observed_at: datetime) -> Parsed:
     """Return one row for each item that has a key, the last one of those with the same."""
     (key,) = table.key
     items = _undecoded(body)
     decoder = msgspec.json.Decoder()
     tables = [table.schema.empty_table()]
     last: dict[str, int] = {}
-    taken, skipped, example = 0, 0, ""
+    nameless: list[str] = []
+    odd: dict[str, str] = {}
+    taken = 0
     for start in range(0, len(items), ITEMS_AT_ONCE):
         rows: list[dict[str, Any]] = []
         for raw in items[start : start + ITEMS_AT_ONCE]:
             item = _decoded(raw, decoder, body)
             name = _key(item, path)
             if name is None:
-                skipped, example = skipped + 1, example or shown(str(item))
-            else:
-                last[name] = taken + len(rows)
-                rows.append({key: name, **cells(item), "observed_at": observed_at})
+                nameless.append(bytes(raw).decode(errors="replace"))
+                continue
+            row, wrong = _row(item, cells)
+            odd.update((f"{path}{name},{what}", reason) for what, reason in wrong)
+            last[name] = taken + len(rows)
+            rows.append({key: name, **row, "observed_at": observed_at})
         tables.append(pa.table([[row[name] for row in rows] for name in table.schema.names], schema=table.schema))
         taken += len(rows)
     found = pa.concat_tables(tables)
-    if skipped:
-        message = f"{skipped} of {len(items)} {table.name} without '@id', such as {example}"
+    if nameless:
+        message = f"{len(nameless)} of {len(items)} {table.name} without '@id', such as {shown(nameless[0])}"
         if not len(found):
             raise SourceError(f"the answer cannot be used: {message}")
         logger.warning("%s: skipped", message)
     if twice := len(found) - len(last):
         logger.warning("%d of %d %s are listed more than once: the last is kept", twice, len(items), table.name)
         found = found.take(pa.array(last.values(), pa.int64()))
-    return found.combine_chunks()
+    if odd:
+        line, reason = next(iter(odd.items()))
+        logger.warning("%s: odd cells: %d, such as %s: %s", table.name, len(odd), shown(line), reason)
+    lines = [*nameless, *odd]
+    reasons = [f"one of the {table.name} without '@id'"] * len(nameless) + list(odd.values())
+    return Parsed(found.combine_chunks(), rejected(lines, reasons, observed_at))
+
+
+def _row(item: dict[str, Any], cells: Mapping[str, "_Cell"]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return the columns of an item; and its odd cells, each as field and text, and the reason."""
+    row: dict[str, Any] = {}
+    odd = [(field.removeprefix(ODD), "a field whose name is not JSON") for field in item if field.startswith(ODD)]
+    for column, cell in cells.items():
+        row[column], wrong = cell.of(item)
+        if wrong is not None:
+            odd.append((wrong, f"not {cell.kind}: {column} is null"))
+    return row, odd
 
 
 class _List(msgspec.Struct):
@@ -124,22 +105,23 @@ class _List(msgspec.Struct):
 def _undecoded(body: bytes) -> list[msgspec.Raw]:
     """Return the items of a list undecoded: half a million stations decoded at once take gigabytes."""
     try:
-        return msgspec.json.decode(body, type=_List).items
+        return _decoded(body, msgspec.json.Decoder(_List), body).items
     except msgspec.ValidationError as wrong:
         raise SourceError(f"the answer has no list of items: it starts {shown(body)}") from wrong
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-        raise _not_json(body, wrong) from wrong
 
 
-def _decoded(item: msgspec.Raw, decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def _decoded(text: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode the body or an item of it, mended where it is not JSON or its numbers are too large."""
     try:
-        return decoder.decode(item)
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-        raise _not_json(body, wrong) from wrong
-
-
-def _not_json(body: bytes, wrong: Exception) -> SourceError:
-    return SourceError(f"not JSON, or cut short ({wrong}): {len(body):,} bytes that start {shown(body)}")
+        return decoder.decode(text)
+    except NOT_JSON as wrong:
+        try:
+            return decoder.decode(mended(bytes(text)))
+        except msgspec.ValidationError:
+            raise
+        except NOT_JSON:
+            message = f"not JSON, or cut short ({wrong}): {len(body):,} bytes that start {shown(body)}"
+            raise SourceError(message) from wrong
 
 
 def _key(item: Any, path: str) -> str | None:
@@ -160,38 +142,15 @@ def _last(uri: str) -> str:
     return uri.rsplit("/", 1)[-1]
 
 
-def _station_type(uri: str) -> str | None:
-    kind = _last(uri)
-    return None if kind == "Station" else kind  # each is also a Station
-
-
-def _object(value: Any) -> dict[str, Any]:
-    """Return the object, or the first of several; an empty one where it is absent or given as its URI only."""
-    if isinstance(value, list):
-        return next((each for each in value if isinstance(each, dict)), {})
-    return value if isinstance(value, dict) else {}
-
-
-def _texts(value: Any) -> list[str]:
+def _texts(value: Any, depth: int = 0) -> list[str]:
     """Return all values of a field as texts. An embedded object is its URI."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, list):
-        return [text for each in value for text in _texts(each)]
-    if isinstance(value, dict):
-        return _texts(value.get("@id"))
-    return [] if value is None else [str(value)]
-
-
-def _text(value: Any, part: Callable[[str], str | None] = str) -> str | None:
-    """Join the distinct texts of a field, or the `part` of each, with `|`; parts that are None are left out."""
-    parts = dict.fromkeys(each for text in _texts(value) if (each := part(text)) is not None)
-    return "|".join(parts) if parts else None
-
-
-def _first(value: Any, read: Callable[[str], T | None]) -> T | None:
-    """Return the first of a field's texts that `read` understands."""
-    return next((found for text in _texts(value) if (found := read(text)) is not None), None)
+    if isinstance(value, list) and depth < DEEPEST:
+        return [text for each in value for text in _texts(each, depth + 1)]
+    if isinstance(value, dict) and depth < DEEPEST:
+        return _texts(value.get("@id"), depth + 1)
+    return [] if value is None or isinstance(value, list | dict) else [str(value)]
 
 
 def _whole(text: str) -> int | None:
@@ -210,6 +169,115 @@ def _utc(text: str) -> datetime | None:
     """Return the time in UTC; the scales' times have no zone and are taken as UTC."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # no time, or none of the years 1 to 9999 in UTC
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class _Cell(NamedTuple):
+    """The field of a column, or the one inside others that `path` names; its first text that `read` understands."""
+
+    path: tuple[str, ...]
+    read: Callable[[str], Any]
+    kind: str
+
+    def of(self, item: dict[str, Any]) -> tuple[Any, str | None]:
+        """Return the value in an item; and the field with what it holds, if that is odd."""
+        value: Any = item
+        for at, name in enumerate(self.path):
+            # Of several objects the first.
+            inside = (
+                next((each for each in value if isinstance(each, dict)), value) if isinstance(value, list) else value
+            )
+            if not isinstance(inside, dict) or ODD in inside:
+                # An object may be given as its URI only.
+                fine = isinstance(value, str) or _is_blank(value)
+                return None, None if fine else _told(self.path[:at], value)
+            if (value := inside.get(name)) is None:
+                return None, None
+        found, odd = self.stored(value)
+        return found, _told(self.path, value) if odd else None
+
+    def stored(self, value: Any) -> tuple[Any, bool]:
+        """Return the value to store, and True if a field holds something and nothing of it can be stored."""
+        found = next((found for text in _texts(value) if (found := self.read(text)) is not None), None)
+        return found, found is None and not _is_blank(value)
+
+
+class _Text(_Cell):
+    """A column of texts: the distinct ones of its field, or what `read` takes of each, joined with `|`."""
+
+    def stored(self, value: Any) -> tuple[Any, bool]:
+        """Return the text, and True if a value of the field is none."""
+        if isinstance(value, str):
+            return self.read(value), False
+        each = value if isinstance(value, list) else [value]
+        found = dict.fromkeys(text for given in _texts(value) if (text := self.read(given)) is not None)
+        return "|".join(found) if found else None, any(not _texts(one) and not _is_blank(one) for one in each)
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or value in ("", [], {})
+
+
+def _told(path: Sequence[str], value: Any) -> str:
+    return f"{'.'.join(path)},{text_of(value)}"
+
+
+def _text(*path: str, read: Callable[[str], str | None] = str) -> _Cell:
+    return _Text(path, read, "a text")
+
+
+def _number(*path: str) -> _Cell:
+    return _Cell(path, finite, "a number")
+
+
+def _status(uri: str) -> str:
+    return _last(uri).removeprefix("status")
+
+
+def _station_type(uri: str) -> str | None:
+    kind = _last(uri)
+    return None if kind == "Station" else kind  # each is also a Station
+
+
+def _unit(text: str) -> str | None:
+    return None if text in {"", "---"} else text
+
+
+def _station_of(uri: str) -> str | None:
+    return _after("/id/stations/", uri)
+
+
+_STATION = {
+    "label": _text("label"),
+    "river": _text("riverName"),
+    "catchment": _text("catchmentName"),
+    "town": _text("town"),
+    "lat": _number("lat"),
+    "long": _number("long"),
+    "easting": _number("easting"),
+    "northing": _number("northing"),
+    "grid_reference": _text("gridReference"),
+    "station_type": _text("type", read=_station_type),
+    "status": _text("status", read=_status),
+    "opened": _Cell(("dateOpened",), _date, "a date"),
+    "typical_low": _number("stageScale", "typicalRangeLow"),
+    "typical_high": _number("stageScale", "typicalRangeHigh"),
+    "highest_recent": _number("stageScale", "highestRecent", "value"),
+    "highest_recent_at": _Cell(("stageScale", "highestRecent", "dateTime"), _utc, "a time"),
+    "max_on_record": _number("stageScale", "maxOnRecord", "value"),
+    "min_on_record": _number("stageScale", "minOnRecord", "value"),
+    "rloi_id": _text("RLOIid"),
+    "wiski_id": _text("wiskiID"),
+    "station_reference": _text("stationReference"),
+}
+_MEASURE = {
+    "station_id": _Cell(("station",), _station_of, "a station's URI"),
+    "parameter": _text("parameter"),
+    "qualifier": _text("qualifier"),
+    "unit": _text("unitName", read=_unit),
+    "value_type": _text("valueType"),
+    "datum": _text("datumType", read=_last),
+    "period_s": _Cell(("period",), _whole, "a number of seconds"),
+}

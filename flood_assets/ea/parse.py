@@ -2,15 +2,20 @@
 
 Duplicates stay. Each oddity of real answers has a test in `flood_assets_tests/ea/test_parse.py`.
 
-An *answer* that is not whole (cut short, HTML, another header, bytes that are not UTF-8) raises `SourceError`, and
-nothing of it counts. A *row* that cannot be understood goes to `rejects` with the reason, and the other rows count.
+An *answer* that is not whole (cut short, HTML, without a needed column, bytes that are not UTF-8) raises `SourceError`,
+and nothing of it counts. A *row* that cannot be understood goes to `rejects` with the reason, and the other rows count.
+Columns go by name: their order does not matter, and one that is not needed is ignored.
 """
 
+import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from csv import Error as CsvError
+from csv import reader
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,6 +24,8 @@ from pyarrow import csv
 
 from flood_assets.errors import SourceError
 from flood_assets.schemas import REJECTS, TIME
+
+logger = logging.getLogger("flood_assets.ea")
 
 # One text per distinct cell and a code per row: a day has half a million rows but some thousand different texts, so
 # numbers and times are read once per text.
@@ -35,7 +42,7 @@ FETCHED = pa.schema(
     ]
 )
 
-HEADER = b"dateTime,measure,value"
+NEEDED = ("dateTime", "measure", "value")
 BLOCK_BYTES = 2 << 20
 LONGEST_LINE_BYTES = 1 << 20
 # Forms of practically every cell, read by Arrow; the few others go through `_moment` and `_number`.
@@ -49,11 +56,11 @@ ANY_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class Parsed(NamedTuple):
-    """Readings, and rejected rows.
+    """Rows of an answer, and what of it could not be understood.
 
     Attributes:
-        rows: schema `FETCHED`.
-        rejects: rows that could not be understood, schema `REJECTS`.
+        rows: of readings, schema `FETCHED`; of a list of gauges, that of its table.
+        rejects: rows, or cells of a list of gauges, that could not be understood, schema `REJECTS`.
     """
 
     rows: pa.Table
@@ -78,11 +85,11 @@ def read_readings(chunks: Iterable[bytes], seen_at: datetime, block_bytes: int =
     # Arrow releases Python's lock: one block is parsed while the next arrives and is decompressed.
     with ThreadPoolExecutor(1, thread_name_prefix="parse") as beside:
         ahead: Future[Parsed] | None = None
-        for block, last in _blocks(chunks, block_bytes):
+        for names, block, last in _blocks(chunks, block_bytes):
             before = ahead
             # Nothing arrives after the last block, so a small answer needs no other thread.
-            parsed = _parse_block(block, seen_at) if last else None
-            ahead = None if last else beside.submit(_parse_block, block, seen_at)
+            parsed = _parse_block(names, block, seen_at) if last else None
+            ahead = None if last else beside.submit(_parse_block, names, block, seen_at)
             if before is not None:
                 yield before.result()
             if parsed is not None:
@@ -96,47 +103,65 @@ def parse_readings(chunks: Iterable[bytes] | bytes, seen_at: datetime, block_byt
     return Parsed(rows.unify_dictionaries().combine_chunks(), pa.concat_tables([part.rejects for part in parts]))
 
 
-def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
-    """Yield whole lines below the header, about `size` bytes at a time; and True with the last, perhaps empty block."""
+def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[tuple[Sequence[str], bytes, bool]]:
+    """Yield the names of the columns and whole lines, about `size` bytes; True with the last, perhaps empty block."""
     held: list[bytes] = []
+    names: Sequence[str] = ()
     # Bytes held, and those after the last line end.
     waiting = unended = 0
-    header_seen = False
     for chunk in chunks:
         held.append(chunk)
         waiting += len(chunk)
         end = chunk.rfind(b"\n") + 1
         unended = len(chunk) - end if end else unended + len(chunk)
-        if not header_seen and end:
+        if not names and end:
             header, _, below = b"".join(held).partition(b"\n")
-            _check_header(header)
+            names = _names(header)
             held, waiting, end = [below], len(below), len(below) - unended
-            header_seen = True
         if waiting < size:
             continue
-        if header_seen and end:
+        if names and end:
             held[-1], rest = held[-1][:end], held[-1][end:]
-            yield b"".join(held), False
+            yield names, b"".join(held), False
             held, waiting = [rest], unended
         elif unended > LONGEST_LINE_BYTES:
             first = b"".join(held)
             raise SourceError(f"not a CSV of readings: no line end in {unended:,} bytes, it starts {shown(first)}")
     last = b"".join(held)
-    if not header_seen:
+    if not names:
         if not last:
             raise SourceError("the answer is empty: not even the header of a CSV of readings")
-        _check_header(last)
+        names = _names(last)
     if unended:
         raise SourceError(f"the answer is cut short: its last line has no end: {shown(last[-unended:])}")
-    yield last, True
+    yield names, last, True
 
 
-def _check_header(line: bytes) -> None:
-    if line.rstrip(b"\r") != HEADER:
-        raise SourceError(f"not a CSV of readings: expected the header '{HEADER.decode()}', found {shown(line)}")
+def _names(header: bytes) -> Sequence[str]:
+    """Return the names of the columns, in the API's order; SourceError if not each of the needed ones is there once."""
+    header = header.rstrip(b"\r")
+    try:
+        names = tuple(name.strip() for name in next(reader([header.decode(errors="replace")]), []))
+    except CsvError:  # a name of over 100,000 characters
+        names = ()
+    if names == NEEDED:
+        return names
+    if wrong := [name for name in NEEDED if names.count(name) != 1]:
+        raise SourceError(
+            f"not a CSV of readings: expected the header '{','.join(NEEDED)}', found {shown(header)}, which does not "
+            f"have {' and '.join(wrong)} once"
+        )
+    _tell(",".join(name for name in names if name not in NEEDED))
+    return names
 
 
-def _parse_block(block: bytes, seen_at: datetime) -> Parsed:
+@cache  # once: a day may take thousands of answers
+def _tell(unknown: str) -> None:
+    if unknown:
+        logger.warning("the API's readings have columns that are not known, and are ignored: %s", unknown)
+
+
+def _parse_block(names: Sequence[str], block: bytes, seen_at: datetime) -> Parsed:
     """Parse whole lines of a CSV answer."""
     if not block:
         return Parsed(FETCHED.empty_table(), REJECTS.schema.empty_table())
@@ -148,34 +173,46 @@ def _parse_block(block: bytes, seen_at: datetime) -> Parsed:
         except UnicodeDecodeError as wrong:
             raise SourceError(f"the answer is corrupt: not UTF-8: {shown(block[wrong.start :])}") from wrong
     quoting = b'"' in block
-    columns, uneven = _cells(block, quoting=quoting)
+    columns, uneven = _cells(names, block, quoting=quoting)
     if quoting and (any(map(_breaks_lines, columns)) or any(re.search(r"[\r\n]", line) for line, _ in uneven)):
         # An unpaired quote has swallowed the rows up to the next quote: parse without quotes.
-        columns, uneven = _cells(block, quoting=False)
+        columns, uneven = _cells(names, block, quoting=False)
         columns = [_unquoted(column) for column in columns]
-    parsed = _understood(columns, seen_at)
+    parsed = _understood(columns[: len(NEEDED)], seen_at)
     if not uneven:
         return parsed
-    rejects = _rejects([line for line, _ in uneven], [f"{found} cells instead of 3" for _, found in uneven], seen_at)
+    reasons = [f"{found} cells instead of {len(names)}" for _, found in uneven]
+    rejects = rejected([line for line, _ in uneven], reasons, seen_at)
     return Parsed(parsed.rows, pa.concat_tables([parsed.rejects, rejects]))
 
 
-def _cells(block: bytes, *, quoting: bool) -> tuple[list[pa.DictionaryArray], list[tuple[str, int]]]:
-    """Return the three columns of a block; and the lines with another number of cells, and that number."""
+def _cells(
+    names: Sequence[str], block: bytes, *, quoting: bool
+) -> tuple[list[pa.DictionaryArray], list[tuple[str, int]]]:
+    """Return the needed columns of a block, and the others if they may hold a quote that swallows rows.
+
+    Also returns the lines with another number of cells than there are names, and that number.
+    """
     uneven: list[tuple[str, int]] = []
 
     def note(row: csv.InvalidRow) -> str:
         uneven.append((row.text, row.actual_columns))
         return "skip"
 
-    names = HEADER.decode().split(",")
+    # Unknown columns may share a name.
+    columns = [name if name in NEEDED else f"{at} {name}" for at, name in enumerate(names)]
+    others = [name for name in columns if name not in NEEDED] if quoting else []
     table = csv.read_csv(
         pa.BufferReader(block),
         # In one block, so that each column has one dictionary.
-        read_options=csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
+        read_options=csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=columns),
         parse_options=csv.ParseOptions(quote_char='"' if quoting else False, invalid_row_handler=note),
         convert_options=csv.ConvertOptions(
-            column_types=dict.fromkeys(names, TEXTS), null_values=[], strings_can_be_null=False, check_utf8=False
+            column_types=dict.fromkeys(columns, TEXTS),
+            include_columns=[*NEEDED, *others],
+            null_values=[],
+            strings_can_be_null=False,
+            check_utf8=False,
         ),
     )
     return [column.combine_chunks() for column in table.columns], uneven
@@ -208,7 +245,7 @@ def _understood(columns: Sequence[pa.DictionaryArray], seen_at: datetime) -> Par
     cells = [column.filter(bad).cast(pa.string()) for column in (times, measures, values)]
     lines = pc.binary_join_element_wise(*cells, ",")
     reasons = pc.coalesce(time_reasons.take(times.indices).filter(bad), pa.scalar("measure is not a measure's URI"))
-    return Parsed(rows.filter(good), _rejects(lines, reasons, seen_at))
+    return Parsed(rows.filter(good), rejected(lines, reasons, seen_at))
 
 
 def _moments(texts: pa.StringArray) -> tuple[pa.Array, pa.Array]:
@@ -282,7 +319,8 @@ def finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _rejects(lines: Any, reasons: Any, seen_at: datetime) -> pa.Table:
+def rejected(lines: Any, reasons: Any, seen_at: datetime) -> pa.Table:
+    """Return rejects, schema `REJECTS`, all seen at one time."""
     return pa.table([pa.repeat(pa.scalar(seen_at, TIME), len(lines)), lines, reasons], schema=REJECTS.schema)
 
 

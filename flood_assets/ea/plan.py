@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from flood_assets.grouping import Flags, Floats, Ints, MeasureBlock, Windowed, begins, ordered
 from flood_assets.partitions import WINDOW, cutoff, days_of, midnight, retained_windows, to_ms, utc
 from flood_assets.schemas import TIME, WATERMARKS
+from flood_assets.words import counted
 
 # Cost of a request in seconds of the API's time: a day of 490,000 rows took about 14 s in 2026, a small answer takes
 # about a quarter of a second.
@@ -83,8 +84,9 @@ def before_latest(stored: Sequence[datetime], *, marked: bool, now: datetime) ->
         # The window before the hole is probably half filled. Today is always read: without `latest` nothing else brings
         # the newest readings, and after midnight a hole may end with yesterday.
         days = days_of([max(missing[0] - WINDOW, retained[0]), *missing, retained[-1]])
-        first = f"the first is {missing[0]:%Y-%m-%dT%H:%MZ}"
-        return Plan(f"{len(missing)} windows are missing, {first}: downloading {_days(days)}", days=tuple(days))
+        are, first = "is" if len(missing) == 1 else "are", f"the first is {missing[0]:%Y-%m-%dT%H:%MZ}"
+        gone = f"{counted(len(missing), 'window')} {are} missing, {first}"
+        return Plan(f"{gone}: downloading {_days(days)}", days=tuple(days))
     return Plan(reason="no window is missing: asking for the newest readings", latest=True)
 
 
@@ -122,9 +124,11 @@ def _cheapest(ids: pa.Array, within_today: Flags, earlier: Flags, take: Flags, i
         (today_s + day_s, (today - timedelta(days=1), today), np.zeros_like(several)),
     ]
     cost, days, since = min(options, key=lambda option: option[0])
-    reason = f"{int(take.sum())} measures have one new reading, {int(several.sum())} have several"
+    one, more = int(take.sum()), int(several.sum())
+    have = [counted(one, "measure has", "measures have"), f"{more:,} {'has' if more == 1 else 'have'}"]
+    reason = f"{have[0]} one new reading, {have[1]} several"
     if days:
-        single = f" and {int(since.sum())} measures" if since.any() else ""
+        single = f" and {counted(int(since.sum()), 'measure')}" if since.any() else ""
         reason += f": downloading {_days(days)}{single} (about {cost:.1f} s, one by one {each_s:.1f} s)"
     elif each_s:
         reason += f": asking for each of them (about {cost:.1f} s)"

@@ -1,15 +1,17 @@
 """Open a lake by its URL; read and write its hourly Parquet windows; never return rows older than 24 hours.
 
-`Lake` delegates: to `read`, `write`, `quarantine`, `retention` and `identity`, which say what is done and raised.
+`Lake` delegates to `read`, `write`, `quarantine`, `retention`, `identity` and `failure`.
 Nothing here looks at the clock: `now` is an argument.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import pyarrow as pa
 
-from flood_assets.lake import identity, quarantine, read, retention, write
+from flood_assets.lake import failure, identity, quarantine, read, retention, write
+from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.opening import open_store
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.lake.read import Content, StoredWindow
@@ -35,11 +37,13 @@ class Lake:
         self._writers = writers
 
     @classmethod
-    def open(cls, url: str, *, s3: S3Settings | None = None, patience: Patience | None = None) -> "Lake":
-        """Open the lake at a URL; a folder is made if need be, a bucket must exist.
+    def open(
+        cls, place: str | os.PathLike[str], *, s3: S3Settings | None = None, patience: Patience | None = None
+    ) -> "Lake":
+        """Open the lake at a URL or path; a folder is made if need be, a bucket must exist.
 
         Args:
-            url: `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
+            place: a folder, `file:///folder`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
             s3: an object shaped like `dagster_aws.s3.S3Resource`; without it the usual AWS configuration applies.
             patience: limits how long a bucket is waited for.
 
@@ -47,7 +51,7 @@ class Lake:
             SettingsError: another kind of URL.
             LakeError: no credentials, or a folder that cannot be made.
         """
-        return cls(open_store(url, s3, patience))
+        return cls(open_store(place, s3, patience))
 
     @property
     def url(self) -> str:
@@ -61,6 +65,14 @@ class Lake:
     def source(self) -> str | None:
         """Return the URL of the API that the lake is filled from; None as long as nobody has claimed it."""
         return identity.source(self.store)
+
+    def record_failure(self, step: str, at: datetime) -> None:
+        """Remember that a step of a run failed."""
+        failure.record(self.store, RunFailure(step, at))
+
+    def last_failure(self) -> RunFailure | None:
+        """Return the last failure, healed or not; None without one."""
+        return failure.last(self.store)
 
     def upsert_readings(
         self, rows: pa.Table, observed_at: datetime, now: datetime, *, stations: pa.Table | None = None

@@ -1,5 +1,7 @@
 """Name the lake's objects: a window is `{table}/date=YYYY-MM-DD/hour=HH/{table}.parquet`.
 
+The present of a table is `current/{table}.parquet`.
+
 Hive-style names, so that DuckDB, Athena, Spark, Polars and pandas find the date and hour columns themselves. Whatever
 is not data starts with `_` or `.`, which all of them skip.
 """
@@ -13,9 +15,11 @@ from pyarrow import Buffer
 from flood_assets.schemas import TABLES, Table
 
 IDENTITY = "_lake.json"
+FAILURE = "_failure.json"
 WATERMARKS_KEY = "_watermarks.parquet"
 QUARANTINE = "_quarantine"
 LOCKS = ".locks"
+CURRENT = "current"
 
 _WINDOW_KEY = re.compile(r"(?P<table>\w+)/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/(?P=table)\.parquet")
 
@@ -23,6 +27,11 @@ _WINDOW_KEY = re.compile(r"(?P<table>\w+)/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?
 def key_of(table: Table, window: datetime) -> str:
     """Return the name of a window's object below the lake."""
     return f"{table.name}/{window:date=%Y-%m-%d/hour=%H}/{table.name}.parquet"
+
+
+def current_key(table: Table) -> str:
+    """Return the name of the object that holds the present of a table."""
+    return f"{CURRENT}/{table.name}.parquet"
 
 
 def window_of_key(table: Table, key: str) -> datetime | None:

@@ -2,39 +2,33 @@
 
 # ruff: noqa: PLC0415 - definitions are loaded far more often than the lake is opened: obstore is imported with the latter
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from flood_assets.errors import LakeError, SettingsError
+from flood_assets.errors import LakeError
 from flood_assets.lake.bucket import Bucket
 from flood_assets.lake.folder import Folder
 from flood_assets.lake.s3 import S3Settings, open_s3
 from flood_assets.lake.store import Patience, Store, brief
+from flood_assets.places import folder_of, lake_url
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 
-def open_store(url: str, s3: S3Settings | None = None, patience: Patience | None = None) -> Store:
-    """Open the store of a URL as `Lake.open` does, with its errors.
+def open_store(place: str | os.PathLike[str], s3: S3Settings | None = None, patience: Patience | None = None) -> Store:
+    """Open the store of a lake's place as `Lake.open` does, with its errors.
 
     Azure's account comes from AZURE_STORAGE_ACCOUNT_NAME; its keys and Google's from their usual variables.
     """
+    url = lake_url(place)
+    if folder := folder_of(url):
+        return _open_folder(url, folder)
     parts = urlsplit(url)
-    url = url.rstrip("/")
-    wrong = f"FLOOD_LAKE_URL is '{url}': expected file://, s3://, az:// or gs://"
-    if parts.scheme in {"file", "s3", "az", "gs"} and (parts.query or parts.fragment):
-        # Left out, as URLs mean it, the lake would be filled in a folder that nobody named.
-        raise SettingsError(f"FLOOD_LAKE_URL is '{url}': write %23 for # and %3F for ? in a name")
-    if parts.scheme == "file":
-        return _open_folder(url, parts.netloc, unquote(parts.path))
-    if parts.scheme not in {"s3", "az", "gs"}:
-        raise SettingsError(wrong)
-    if not parts.netloc:
-        raise SettingsError(f"{wrong} followed by a bucket, such as {parts.scheme}://bucket/folder")
     patience = patience or Patience()
     return _open_bucket(
         url, parts.scheme, parts.netloc, unquote(parts.path).strip("/"), s3,
@@ -67,12 +61,7 @@ def _open_bucket(url: str, scheme: str, bucket: str, prefix: str, s3: S3Settings
     return Bucket(url, store, patience)
 
 
-def _open_folder(url: str, host: str, path: str) -> Folder:
-    if host not in {"", "localhost"} or not path.startswith("/") or path == "/":
-        raise SettingsError(
-            f"FLOOD_LAKE_URL is 'file://{host}{path}': expected an absolute path, such as file:///var/lib/flood"
-        )
-    folder = Path(path)
+def _open_folder(url: str, folder: Path) -> Folder:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -40,8 +40,8 @@ class DamagedWindowError(LakeError):
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(
-            f"{place} cannot be read: {reason}. The next refreshes move it below _quarantine/ and fill the window "
-            "again, as long as the API has it; `flood-assets reconcile` does so now for readings"
+            f"{place} cannot be read: {reason.rstrip('. ')}. The next refreshes move it below _quarantine/ and fill "
+            "the window again, as long as the API has it; `flood-assets reconcile` does so now for readings"
         )
 
 

@@ -1,9 +1,9 @@
-"""Delete expired windows and trim the one that contains the cutoff.
+"""Delete expired windows, trim the one that contains the cutoff, and delete a present that is a day old.
 
 What is expired follows from the windows' names and the rows' own times, never from an object's age.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from typing import Literal
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
+from flood_assets.lake import current
 from flood_assets.lake.layout import QUARANTINE, window_of_quarantined
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile, encode
@@ -50,9 +51,10 @@ def expired(store: Store, now: datetime, tables: Iterable[Table]) -> list[Expiry
     """Return what `expire` would do, from listings and the footer of one window for each table."""
     found = []
     for table in tables:
-        whole, crossing = _due(store, table, now)
+        stored = windows(store, table)
+        whole, crossing = _due(store, table, now, stored)
         found += [Expiry(table.name, w.window, None, w.size, "deleted") for w in whole]
-        found += [Expiry(table.name, w, None, m.size, "deleted") for w, m in _due_damaged(store, table, now)]
+        found += [Expiry(table.name, w, None, m.size, "deleted") for w, m in _due_others(store, table, now, stored)]
         if crossing is not None:
             found.append(Expiry(table.name, crossing.window, None, None, "trimmed"))
     return found
@@ -83,14 +85,15 @@ def expire(store: Store, now: datetime, tables: Iterable[Table], *, dry_run: boo
 
 
 def _expire_table(store: Store, table: Table, now: datetime, *, dry_run: bool) -> list[Expiry]:
-    whole, crossing = _due(store, table, now)
-    damaged = _due_damaged(store, table, now)
+    stored = windows(store, table)
+    whole, crossing = _due(store, table, now, stored)
+    others = _due_others(store, table, now, stored)
     with ThreadPoolExecutor(8) as pool:
         rows = list(pool.map(lambda w: _rows(store, table, w), whole))
     done = [Expiry(table.name, w.window, n, w.size, "deleted") for w, n in zip(whole, rows, strict=True)]
-    done += [Expiry(table.name, window, None, meta.size, "deleted") for window, meta in damaged]
+    done += [Expiry(table.name, window, None, meta.size, "deleted") for window, meta in others]
     if not dry_run:
-        store.delete([w.key for w in whole] + [meta.key for _, meta in damaged])
+        store.delete([w.key for w in whole] + [meta.key for _, meta in others])
     if crossing is not None:
         try:
             trimmed = _trim(store, table, crossing, now, dry_run=dry_run)
@@ -102,9 +105,10 @@ def _expire_table(store: Store, table: Table, now: datetime, *, dry_run: bool) -
     return done
 
 
-def _due(store: Store, table: Table, now: datetime) -> tuple[list[StoredWindow], StoredWindow | None]:
+def _due(
+    store: Store, table: Table, now: datetime, stored: Sequence[StoredWindow]
+) -> tuple[list[StoredWindow], StoredWindow | None]:
     """Return the expired windows, and the one that the cutoff crosses if it has expired rows."""
-    stored = windows(store, table)
     whole = [w for w in stored if is_expired(w.window, now)]
     edge, oldest = cutoff(now), None
     crossing = next((w for w in stored if table.time and w.window == window_of(edge)), None)
@@ -116,10 +120,16 @@ def _due(store: Store, table: Table, now: datetime) -> tuple[list[StoredWindow],
     return whole, crossing if oldest is not None and oldest <= edge else None
 
 
-def _due_damaged(store: Store, table: Table, now: datetime) -> list[tuple[datetime, Meta]]:
-    """Return quarantined objects whose windows have expired: they hold rows too."""
-    found = [(window_of_quarantined(table, meta.key), meta) for meta in store.list(f"{QUARANTINE}/{table.name}")]
-    return [(window, meta) for window, meta in found if window is not None and is_expired(window, now)]
+def _due_others(
+    store: Store, table: Table, now: datetime, stored: Sequence[StoredWindow]
+) -> list[tuple[datetime, Meta]]:
+    """Return the expired objects that are no windows: quarantined ones, which hold rows too, and the present."""
+    named = [(window_of_quarantined(table, meta.key), meta) for meta in store.list(f"{QUARANTINE}/{table.name}")]
+    found = [(window, meta) for window, meta in named if window is not None and is_expired(window, now)]
+    # The present is never older than the newest window, so as a rule nothing is read for it.
+    if table.current and all(is_expired(each.window, now) for each in stored):
+        found += filter(None, [current.expired(store, table, now)])
+    return found
 
 
 def _rows(store: Store, table: Table, window: StoredWindow) -> int | None:
@@ -140,8 +150,8 @@ def _trim(store: Store, table: Table, window: StoredWindow, now: datetime, *, dr
         kept = rows.filter(pc.greater(rows.column(table.time), cutoff(now)))
         if not (gone := len(rows) - len(kept)):
             return Revision(None, None)
-        data = None if dry_run else encode(table, kept)
-        freed = None if data is None else blob.meta.size - len(data)
-        return Revision(data, Expiry(table.name, window.window, gone, freed, "trimmed"))
+        data = encode(table, kept)
+        freed = blob.meta.size - len(data)
+        return Revision(None if dry_run else data, Expiry(table.name, window.window, gone, freed, "trimmed"))
 
     return store.update(window.key, trimmed)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.grouping import Ints, WindowRows
-from flood_assets.lake import quarantine, upsert
+from flood_assets.lake import current, quarantine, upsert
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.objects import Blob, ConflictError
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile, conform, encode
@@ -142,11 +142,17 @@ def ensure_windows(store: Store, table: Table, wanted: Iterable[datetime]) -> No
 
 
 def put_snapshots(store: Store, table: Table, wanted: Iterable[datetime], rows: pa.Table) -> list[WindowChange]:
-    """Replace windows of `stations` or `measures`, unless only `observed_at` would change, or they are newer."""
+    """Replace windows of `stations` or `measures`, unless only `observed_at` would change, or they are newer.
+
+    Their present in `current/` is replaced first, unless that is newer.
+    """
     new = conform(table, rows)
+    wanted = list(wanted)
     revise = partial(_replaced, table=table, new=new)
     # Several windows are to hold the same: it is encoded once.
     encoded = lru_cache(1)(lambda: encode(table, new))
+    if table.current and wanted:
+        current.put(store, table, new, encoded)
     return [_Update(store, table, window_of(window), revise, encoded).commit() for window in wanted]
 
 

@@ -4,14 +4,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import is_expired
+from flood_assets.places import folder_of, lake_url
 from flood_assets.query.filters import shown
 from flood_assets.schemas import Table
 
@@ -43,13 +42,9 @@ class Place:
         """Open a lake as `Lake.open` does, with its errors; for `s3://` the usual AWS configuration applies."""
         if isinstance(lake, Lake):
             return cls(lake.url, now, lake, columns)
-        if isinstance(lake, str | os.PathLike):
-            url = lake if isinstance(lake, str) and "://" in lake else Path(lake).expanduser().absolute().as_uri()
-        else:
-            url = getattr(lake, "lake_url", "")
-        parts = urlsplit(url)
+        url = lake_url(lake) if isinstance(lake, str | os.PathLike) else getattr(lake, "lake_url", "")
         # Opening a lake makes its folder, and a mistyped path should not leave one behind.
-        if parts.scheme == "file" and not Path(unquote(parts.path)).is_dir():
+        if (folder := folder_of(url)) and not folder.is_dir():
             return cls(url, now, None, columns)
         opened = Lake.open(url) if isinstance(lake, str | os.PathLike) else lake.open()
         return cls(opened.url, now, opened, columns)

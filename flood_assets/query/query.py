@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Unpack
 
 import pyarrow as pa
@@ -15,10 +15,11 @@ from flood_assets import quality
 from flood_assets.ledger.account import Account, take
 from flood_assets.partitions import cutoff
 from flood_assets.query import filters
-from flood_assets.query.filters import GaugeFilters, Gauges, Moment, Span, Texts, shown
+from flood_assets.query.filters import Duration, GaugeFilters, Gauges, Moment, Span, Texts, shown
 from flood_assets.query.names import nothing_given, suggestions
 from flood_assets.query.place import LakePlace, Place
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TIMELINESS, Table
+from flood_assets.words import counted
 
 # The columns that `joined` adds, under the names that they have in their own table.
 _OF_STATION = [STATIONS.schema.field(name) for name in ("label", "river", "lat", "long")]
@@ -51,7 +52,7 @@ def readings(
     *,
     start: Moment | None = None,
     end: Moment | None = None,
-    last: timedelta | None = None,
+    last: Duration | None = None,
     columns: Texts | None = None,
     joined: bool = False,
     flags: bool = False,
@@ -59,15 +60,17 @@ def readings(
 ) -> Result:
     """Return readings with `start <= date_time < end`, never older than 24 hours, and each gauge's in order of time.
 
-    Each of `station`, `river`, `parameter` and `measure` is one text or several, of which any may match; of those that
-    are given, all must. Labels, rivers and parameters are compared whole and without regard to case.
+    Each of the filters, such as `station` and `river`, is one text or several, of which any may match; of those that
+    are given, all must. Names are compared whole and without regard to case. A name that nothing is called matches
+    by its words instead ("Thames" finds "River Thames"), and a note says what was matched.
 
     Args:
         lake: URL, path, open `Lake`, or an object that opens one, such as `LakeResource`.
         now: a time, as `start`, that decides what is retained.
         start: aware datetime, pandas Timestamp, or ISO text with a zone ("2026-11-21T09:00Z"); else 24 hours ago.
         end: likewise; else up to and including now.
-        last: instead of `start`: this long before `end`, or before now.
+        last: instead of `start`: this long before `end`, or before now; a timedelta, or text such as "3h", "90min",
+            "1 day 02:00:00" or "PT3H", as pandas.Timedelta takes it.
         columns: only these, in this order; others are not decoded.
         joined: add label, river, lat and long of the station and parameter, qualifier and unit of the measure, from
             the newest snapshot; also fill in each `station_id` that was not yet known when the reading was stored.
@@ -77,8 +80,11 @@ def readings(
             is retained of the gauge, so they do not depend on the time that is asked for, and may change when later
             readings come: the newest is never evaluated for a spike. Thresholds are in `flood_assets.quality`.
         **gauges: None for all gauges, else
-            station: station_id or label, such as "Kingston". Many rain gauges share the label "Rainfall station".
+            station: station_id or label, such as "Kingston"; or else the number of the station's public page
+                (`rloi_id`), `wiski_id` or `station_reference`. Many rain gauges share the label "Rainfall station".
             river: the station's river, such as "River Thames".
+            catchment: the station's catchment, such as "Cotswolds".
+            town: the nearest town.
             parameter: "level", "flow", "rainfall", ..., or the qualifier that narrows it, such as "Tidal Level".
             measure: measure_id.
 
@@ -111,15 +117,15 @@ def changes(
     lake: LakePlace,
     now: Moment,
     *,
-    since: Moment | timedelta,
+    since: Moment | Duration,
     columns: Texts | None = None,
     joined: bool = False,
     **gauges: Unpack[GaugeFilters],
 ) -> Result:
     """Return the readings that were first seen or corrected after `since`, by changed_at, measure_id and date_time.
 
-    `since` is a time, which itself is excluded, or a timedelta: this long before now. All other arguments, and the
-    errors, are those of `readings`.
+    `since` is a time, which itself is excluded, or a duration, as `last`: this long before now. All other arguments,
+    and the errors, are those of `readings`.
 
     One row a reading, as it is now. `change` is "new" when it was first seen after `since`, even if it was corrected
     after that too (`revision` is above 0), else "revised". A correction back to the old value is two revisions.
@@ -152,7 +158,7 @@ def completeness(
     *,
     start: Moment | None = None,
     end: Moment | None = None,
-    last: timedelta | None = None,
+    last: Duration | None = None,
     columns: Texts | None = None,
     joined: bool = False,
     **gauges: Unpack[GaugeFilters],
@@ -208,7 +214,8 @@ def stations(lake: LakePlace, now: Moment, *, columns: Texts | None = None, **ga
 def measures(lake: LakePlace, now: Moment, *, columns: Texts | None = None, **gauges: Unpack[GaugeFilters]) -> Result:
     """Return the measures of the newest snapshot, by measure_id, with the columns of `flood_assets.schemas.MEASURES`.
 
-    `station` and `river` choose the measures at such stations. All arguments, and the errors, are those of `readings`.
+    `station`, `river`, `catchment` and `town` choose the measures at such stations. All arguments, and the errors, are
+    those of `readings`.
     """
     return _snapshot(MEASURES, lake, now, columns, gauges)
 
@@ -227,6 +234,8 @@ class _Question:
     names: Sequence[str]
     joined: bool
     notes: list[str] = field(default_factory=list)
+    # What was found though it is not called as it was asked for: told as well, and no reason for an empty answer.
+    matched: list[str] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -253,7 +262,7 @@ class _Question:
         return cls(place, chosen, names, joined)
 
     def answer(self, rows: pa.Table) -> Result:
-        return Result(rows.select(self.names), self.notes)
+        return Result(rows.select(self.names), [*self.matched, *self.notes])
 
     def measure_ids(self) -> Sequence[str] | None:
         """Return the ids of the measures that are asked for, None for all; note why there are none."""
@@ -288,7 +297,7 @@ class _Question:
             return None
         account = take(self.place.lake, self.place.now, measure_ids=ids)
         if account.lost:
-            lost = f"{len(account.lost)} windows of readings are damaged and count as not fetched"
+            lost = f"{counted(len(account.lost), 'damaged window')} of readings: what was in them counts as not fetched"
             self.notes.append(f"{lost}: run `flood-assets doctor`")
         self.note_unknown_measures(account.timeliness)
         return account
@@ -302,7 +311,9 @@ class _Question:
                 self.notes.append(self.place.why_no_snapshot(each))
                 return table.schema.empty_table()
         before = len(self.notes)
-        chosen = {each.name: self.gauges.choose(each, self.place.snapshot(each), self.notes) for each in tables}
+        chosen = {
+            each.name: self.gauges.choose(each, self.place.snapshot(each), self.notes, self.matched) for each in tables
+        }
         rows = chosen[table.name]
         if other.name in chosen:
             there = chosen[other.name]["station_id"].drop_null().combine_chunks()

@@ -12,17 +12,22 @@ import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import watermarks as marking
+from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.lake.read import NOTHING, Content, StoredWindow, footers
 from flood_assets.ledger.account import Account, take
 from flood_assets.ledger.day import READ, milliseconds
-from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc
-from flood_assets.schemas import MEASURES, READINGS, TABLES, TIME, Table
+from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc, window_of
+from flood_assets.query.filters import shown
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, TIME, Table
+from flood_assets.words import counted
 
 # The newest reading of each measure is compared with these ages. 74 % of all measures are within the hour at any time.
 AGES = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=6))
+# A refresh and a cleanup are due every 15 minutes; an hour without is a fault.
+OVERDUE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Freshness:
     newest: datetime  # time of the newest reading of all
     known: int | None  # measures in the newest snapshot; None without one
     silent: int | None  # those of `known` without a retained reading
+    unlisted: int  # those of `measures` that are not among `known`
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Completeness:
     measures: int  # how many these are
     counts: Mapping[str, int]  # the sum of each count of `schemas.COMPLETENESS`
     idle: int  # measures without any reading of the day
-    idle_missing: int  # readings that were expected of these
+    idle_silent: int  # the `silent` readings of these; the others are of measures that sent something
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ class Status:
     missing: Sequence[datetime]  # retained windows of readings that should be there; the two ends of the day need not
     past: int  # stored readings that are no longer retained and wait for `flood-assets expire`
     as_of: datetime | None  # when the API was asked last, as far as the watermarks tell
+    failure: RunFailure | None  # the last run that failed, if nothing has healed it since
     freshness: Freshness | None  # None without a retained reading
     completeness: Completeness | None  # None when no measure has a reporting interval
     quarantined: Sequence[str]  # keys of damaged objects below `_quarantine/`
@@ -104,6 +111,30 @@ class Status:
     def empty(self) -> bool:
         """True when no table has a window that can be read or is expired."""
         return not any(table.windows or table.expired for table in self.tables.values())
+
+    @property
+    def faults(self) -> list[str]:
+        """Sentences that say what is wrong and what to do; none for a lake that keeps what it promises."""
+        faults = list(self.problems)
+        if self.failure is not None:
+            again = "`flood-assets refresh` shows why, if it fails again"
+            faults.append(f"the last run failed at {shown(self.failure.at)} in the step {self.failure.step}: {again}")
+        if self.freshness is None:
+            faults.append("no reading of the last 24 hours is stored: run `flood-assets refresh`")
+        elif self.as_of is not None and self.now - self.as_of > OVERDUE:
+            faults.append(f"the last refresh was at {shown(self.as_of)}, over an hour ago: run `flood-assets refresh`")
+        if damaged := sum(len(table.damaged) for table in self.tables.values()):
+            repair = "`flood-assets reconcile` repairs those of readings now, the next refreshes the others"
+            faults.append(f"{counted(damaged, 'window')} cannot be read: {repair}")
+        if self.missing and self.freshness is not None:
+            faults.append(f"{counted(len(self.missing), 'missing window')} of readings: run `flood-assets refresh`")
+        overdue = [
+            each for table in self.tables.values() for each in table.expired if is_expired(each, self.now - OVERDUE)
+        ]
+        if overdue:
+            late = counted(len(overdue), "window")
+            faults.append(f"{late} not deleted for over an hour after expiring: run `flood-assets expire`")
+        return faults
 
 
 @dataclass
@@ -163,6 +194,7 @@ def look(lake: Lake, now: datetime) -> Status:
     if watermarks is not None and watermarks.forgotten:
         problems.append("a damaged window of readings was quarantined: the next refresh reads the whole day")
     readings = tables[READINGS.name]
+    as_of = watermarks.as_of if watermarks and not watermarks.forgotten else None
     return Status(
         url=lake.url,
         api=api,
@@ -171,12 +203,26 @@ def look(lake: Lake, now: datetime) -> Status:
         # As in `plan.before_latest`: the first and the last window of the day need not be there.
         missing=sorted(set(retained_windows(now)[1:-1]) - set(readings.windows) - set(readings.damaged)),
         past=hours.past,
-        as_of=watermarks.as_of if watermarks and not watermarks.forgotten else None,
+        as_of=as_of,
+        failure=_unhealed(lake.last_failure(), tables, as_of),
         freshness=_freshness(lake, hours.newest, now),
         completeness=_completeness(account),
         quarantined=[meta.key for meta in lake.store.list(QUARANTINE)],
         problems=problems,
     )
+
+
+def _unhealed(
+    failure: RunFailure | None, tables: Mapping[str, TableStatus], as_of: datetime | None
+) -> RunFailure | None:
+    """Return the last failure, if what failed has not been done since."""
+    if failure is None:
+        return None
+    if failure.step in {STATIONS.name, MEASURES.name}:
+        healed = any(window >= window_of(failure.at) for window in tables[failure.step].windows)
+    else:
+        healed = as_of is not None and as_of >= failure.at
+    return None if healed else failure
 
 
 def _freshness(lake: Lake, of_windows: Sequence[pa.Table], now: datetime) -> Freshness | None:
@@ -189,21 +235,22 @@ def _freshness(lake: Lake, of_windows: Sequence[pa.Table], now: datetime) -> Fre
     newest = rows.group_by("id").aggregate([("at", "max")])
     ages = to_ms(now) - milliseconds(newest["at_max"])
     snapshot = lake.newest_snapshot(MEASURES, now, columns=["measure_id"])
-    silent = None
+    known = None if snapshot is None else len(snapshot)
+    heard = 0
     if snapshot is not None:
-        heard = pc.is_in(snapshot["measure_id"], value_set=newest["id"].combine_chunks())
-        silent = len(snapshot) - (pc.sum(heard).as_py() or 0)
+        heard = pc.sum(pc.is_in(snapshot["measure_id"], value_set=newest["id"].combine_chunks())).as_py() or 0
     return Freshness(
         measures=len(newest),
         within={age: int((ages <= age / timedelta(milliseconds=1)).sum()) for age in AGES},
         newest=utc(pc.max(newest["at_max"]).as_py()),
-        known=None if snapshot is None else len(snapshot),
-        silent=silent,
+        known=known,
+        silent=None if known is None else known - heard,
+        unlisted=len(newest) - heard if known is not None else 0,
     )
 
 
 def _completeness(account: Account) -> Completeness | None:
-    expected, received, missing = (account.of_each(name) for name in ("expected", "received", "missing"))
+    expected, received, silent = (account.of_each(name) for name in ("expected", "received", "silent"))
     idle = (expected > 0) & (received == 0)
     if not expected.any():
         return None
@@ -211,5 +258,5 @@ def _completeness(account: Account) -> Completeness | None:
         measures=int((expected > 0).sum()),
         counts=account.totals(),
         idle=int(idle.sum()),
-        idle_missing=int(missing[idle].sum()),
+        idle_silent=int(silent[idle].sum()),
     )

@@ -9,6 +9,7 @@
     GET about                            seed, stations, measures, now
 """
 
+import errno
 import json
 import signal
 import socket
@@ -144,11 +145,21 @@ def run(
     *,
     host: str = "127.0.0.1",
 ) -> None:
-    """Answer requests until Ctrl-C or SIGTERM; print one line with the URL when ready."""
+    """Answer requests until Ctrl-C or SIGTERM; print one line with the URL when ready.
+
+    Exits with 2 and one line when the port cannot be had.
+    """
     # A shell that starts it in the background may ignore both signals, and a child inherits that.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    with serve(Simulator(stations, seed, now), port, host) as server:
+    try:
+        server = serve(Simulator(stations, seed, now), port, host)
+    except (OSError, OverflowError) as error:
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "is in use" if taken else f"of {host} cannot be listened on ({getattr(error, 'strerror', None) or error})"
+        sys.stderr.write(f"simulator: port {port} {why}: choose another with --port, or --port 0 for a free one\n")
+        sys.exit(2)
+    with server:
         sys.stdout.write(f"simulating {stations} stations (seed {seed}) at {server.url}\n")
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):

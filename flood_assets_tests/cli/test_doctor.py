@@ -23,9 +23,11 @@ from flood_assets.cli.doctor.findings import Level, look, ok, without_secrets
 from flood_assets.cli.doctor.lake import check_lake
 from flood_assets.cli.doctor.machine import check_dagster_home, check_definitions, check_settings, check_versions
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import IDENTITY
+from flood_assets.lake.layout import IDENTITY, key_of
+from flood_assets.schemas import READINGS, STATIONS
 from flood_assets.simulator import Simulator, serve
-from flood_assets_tests.support.lake_rows import put_raw
+from flood_assets_tests.support.filled_lakes import API, filled
+from flood_assets_tests.support.lake_rows import at, put_raw
 from flood_assets_tests.support.s3 import BUCKET, s3_server
 
 __all__ = ["s3_server"]
@@ -374,7 +376,7 @@ def test_a_pretended_time_is_compared_with_the_readings(api, monkeypatch):
             "?latest",
             {"text": "dateTime,measure,value\r\nsoon,m,1\r\n"},
             Level.WARNING,
-            "latest: 1 rows cannot be parsed",
+            "latest: 1 row cannot be parsed",
         ),
         ("/data/readings?since", {"text": "{}"}, Level.WARNING, "since: HTTP 200 '{}', expected 400"),
         ("/data/readings?since", {"status": 500}, Level.WARNING, "expected 400"),
@@ -396,7 +398,7 @@ def test_an_unexpected_answer_is_reported(api, part, answer, level, said):
 def test_a_list_with_a_limit_is_a_warning(api):
     limited = {"meta": {"limit": 500}} | {"items": json.loads(api.answers["/id/stations"][1])["items"]}
     api.answer("/id/stations", text=json.dumps(limited))
-    assert any("list of stations: 1 rows" in line for line in found(check_api, Level.WARNING))
+    assert any("list of stations: 1 row," in line for line in found(check_api, Level.WARNING))
     assert any("limited to 500 by the API" in line for line in found(check_api, Level.WARNING))
 
 
@@ -442,7 +444,7 @@ def test_a_claim_that_cannot_be_read_fails():
     assert "_lake.json cannot be understood" in only(check_lake, Level.FAILED)
 
 
-@pytest.mark.parametrize("url", ["x3://bucket", "lake", "file://server/lake", "file:///dev/null/lake", "s4:"])
+@pytest.mark.parametrize("url", ["x3://bucket", "lake:", "file://server/lake", "file:///dev/null/lake", "s4:"])
 def test_a_wrong_lake_url_fails(url, monkeypatch):
     monkeypatch.setenv("FLOOD_LAKE_URL", url)
     assert url in only(check_lake, Level.FAILED)
@@ -616,3 +618,21 @@ def _free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
+
+
+# -- stored windows
+
+
+def test_damaged_windows_of_any_table_are_found(monkeypatch):
+    monkeypatch.setenv("FLOOD_API_URL", API)
+    lake = claimed(API)
+    filled(lake, "a")
+    readable = "25 stored windows can be read: "
+    assert any(said.startswith(readable) for said in found(check_lake, Level.OK))
+    put_raw(lake, key_of(READINGS, at(9)), b"not parquet")
+    put_raw(lake, key_of(STATIONS, at(8)), b"not parquet")
+    assert found(check_lake, Level.FAILED) == [
+        "1 window of stations cannot be read: 2026-11-21 08:00Z",
+        "1 window of readings cannot be read: 2026-11-21 09:00Z",
+    ]
+    assert any(said.startswith("24 stored windows can be read: ") for said in found(check_lake, Level.OK))

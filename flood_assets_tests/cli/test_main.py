@@ -1,6 +1,9 @@
 """The commands that a person types: exit codes, and what they read at 80 columns."""
 
+import json
 import re
+import signal
+import socket
 from collections.abc import Callable
 
 import dagster as dg
@@ -17,7 +20,7 @@ from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import encode
 from flood_assets.lake.read import load
 from flood_assets.partitions import retained_windows
-from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
 
 COMMANDS = sorted(main.commands)
@@ -40,7 +43,7 @@ def run(place: Place, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def fits(text: str) -> bool:
-    return all(len(line) <= 80 for line in text.splitlines()) and "…" not in text
+    return all(len(line) <= 80 and line == line.rstrip() for line in text.splitlines()) and "…" not in text
 
 
 # -- help
@@ -90,14 +93,14 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
     assert rows[5] == "first fill: downloading the whole day"
-    parts = [
-        "seconds", "snapshots", "download", "parse", "store", "ledger", "checks", "reporting", "Dagster"
+    *times, checks = rows[6:]
+    whole, parts = re.fullmatch(r"([\d.]+) s: (.*)", " ".join(line.strip() for line in times)).groups()
+    spent = {name: float(taken) for name, taken in re.findall(r"([A-Za-z ]+) ([\d.]+)(?:, |$)", parts)}
+    assert list(spent) == [
+        "station lists", "download", "parse", "store", "ledger", "checks", "cleanup", "reporting", "Dagster"
     ]  # fmt: skip
-    assert rows[6].split() == parts
-    spent = [float(part) for part in rows[8].split()]
-    assert len(spent) == len(parts)
-    assert spent[0] == pytest.approx(sum(spent[1:]), abs=0.06), "each second is somebody's"
-    assert rows[9:] == ["11 of 11 checks passed"]
+    assert float(whole) == pytest.approx(sum(spent.values()), abs=0.06), "each second is somebody's"
+    assert checks == "11 of 11 checks passed"
 
 
 def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(place, run):
@@ -108,8 +111,8 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     assert "9 of 9 checks passed" in result.output
     place.at(NOW + HOUR)
     assert "11 of 11 checks passed" in run("refresh").output
-    # The first one stands for the whole day, the second for its hour.
-    assert len(place.lake.windows(MEASURES)) == 26
+    # The first one stands for the whole day, the second for its hour; what has expired meanwhile is gone.
+    assert [found.window for found in place.lake.windows(MEASURES)] == retained_windows(place.now)
 
 
 def test_reconcile_says_what_was_the_same(place, run):
@@ -127,10 +130,35 @@ def test_expire_deletes_and_a_dry_run_only_reports(place, run):
     place.at(NOW + 3 * HOUR)
     dry, wet, again = run("expire", "--dry-run"), run("expire"), run("expire")
     assert [result.exit_code for result in (dry, wet, again)] == [0, 0, 0]
-    assert re.fullmatch(r"12 windows would be deleted, 1 would be trimmed: [\d,]+ rows, [\d,]+ bytes\n", dry.output)
     assert re.fullmatch(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n", wet.output)
+    assert dry.output == wet.output.replace("deleted", "would be deleted").replace("trimmed", "would be trimmed")
     assert again.output == "0 windows deleted, 0 trimmed: 0 rows, 0 bytes\n"
     assert [found.window for found in place.lake.windows(READINGS)] == retained_windows(place.now)[:-3]
+
+
+@pytest.mark.parametrize("command", ["refresh", "reconcile"])
+def test_who_runs_only_one_command_from_cron_is_cleaned_up_after(place, run, command):
+    assert run("refresh").exit_code == 0
+    place.at(NOW + 3 * HOUR)
+    result = run(command)
+    assert result.exit_code == 0, result.output
+    assert re.match(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n", result.output)
+    assert place.lake.expired(place.now) == []
+    assert (
+        min(found.window for table in TABLES.values() for found in place.lake.windows(table))
+        == retained_windows(place.now)[0]
+    )
+    assert "deleted" not in run(command).output, "nothing is left to clean up"
+
+
+def test_expired_readings_go_although_the_api_is_away(place, run):
+    assert run("refresh").exit_code == 0
+    place.at(NOW + 3 * HOUR)
+    place.server.set_faults([{"match": "flood-monitoring", "kind": "status", "status": 400, "times": 0}])
+    result = run("refresh")
+    assert result.exit_code == 1
+    assert result.output.startswith("12 windows deleted, 1 trimmed: ")
+    assert place.lake.expired(place.now) == []
 
 
 def test_verbose_lets_dagsters_log_through(run):
@@ -157,10 +185,45 @@ def test_an_api_that_is_away_is_one_message_and_exit_code_1(run, monkeypatch):
     result = run("refresh")
     assert result.exit_code == 1
     # The order depends on how long each waited before its retry.
-    for line in result.output.splitlines():
+    said = result.stdout.replace("\n  ", " ").splitlines()
+    for line in said:
         assert re.match(r"(measures|stations) failed: http://127\.0\.0\.1:9/flood-monitoring/id/\1", line)
-    assert len(result.output.splitlines()) == 2
+    assert len(said) == 2
     assert "Traceback" not in result.output
+    last = result.stderr.replace("\n  ", " ")
+    assert re.fullmatch(
+        r"flood-assets: refresh failed in \w+ and \w+, see above\. `flood-assets doctor` .* again\n", last
+    )
+    assert result.output.endswith(result.stderr), "it is the last that is said"
+
+
+def test_status_tells_of_a_failed_refresh_until_one_succeeds(place, run, monkeypatch):
+    monkeypatch.setattr(terminal, "build_defs", lambda: build_defs(source=Source(tries=1)))
+    assert run("status").exit_code == 1, "there is no lake"
+    assert run("refresh").exit_code == 0
+    assert run("status").exit_code == 0
+    place.at(NOW + QUARTER)
+    place.server.set_faults([{"match": "readings", "kind": "status", "status": 400, "times": 0}])
+    assert run("refresh").exit_code == 1
+    told = run("status")
+    assert told.exit_code == 1
+    assert "fault: the last run failed at 2026-10-15 09:22Z in the step readings: " in told.output.replace("\n  ", " ")
+    place.at(NOW + 2 * QUARTER)
+    place.server.set_faults([])
+    assert run("refresh").exit_code == 0
+    assert run("status").exit_code == 0
+
+
+def test_json_is_all_that_is_on_stdout(place, run, monkeypatch):
+    for code in (1, 0):
+        told = run("status", "--json")
+        assert told.exit_code == code
+        assert bool(json.loads(told.stdout)["faults"]) is bool(code)
+        assert run("refresh").exit_code == 0
+    monkeypatch.setenv("FLOOD_LAKE_URL", "x3://b")
+    told = run("status", "--json")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "FLOOD_LAKE_URL is 'x3://b'" in told.stderr
 
 
 def test_readings_are_stored_without_stations_and_the_next_refresh_asks_for_stations_again(place, run, monkeypatch):
@@ -180,7 +243,7 @@ def test_brackets_in_a_message_are_shown_as_they_are(run, monkeypatch):
     monkeypatch.setenv("FLOOD_API_URL", "http://127.0.0.1:9/[bold]x[/nothing]")
     result = run("reconcile")
     assert result.exit_code == 1
-    assert "and not of http://127.0.0.1:9/[bold]x[/nothing]: set FLOOD_LAKE_URL" in result.output
+    assert "and not of http://127.0.0.1:9/[bold]x[/nothing]: set FLOOD_LAKE_URL" in result.output.replace("\n  ", " ")
 
 
 @pytest.mark.parametrize(
@@ -203,6 +266,17 @@ def test_a_wrong_command_or_option_is_exit_code_2():
     assert CliRunner().invoke(main, ["simulate", "--port", "99999"]).exit_code == 2
 
 
+def test_a_taken_port_is_told_with_the_option(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(main, ["simulate", "--stations", "3", "--port", str(port)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert (
+        result.stderr == f"simulator: port {port} is in use: choose another with --port, or --port 0 for a free one\n"
+    )
+
+
 def test_a_wrong_time_is_named_after_its_option():
     result = CliRunner().invoke(main, ["simulate", "--now", "yesterday"])
     assert result.exit_code == 2
@@ -223,6 +297,11 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     assert result.exit_code == 1
     assert "check unique_keys of readings failed: rows " in result.output
     assert "8 of 9 checks passed" in result.output
+    last = result.stderr.replace("\n  ", " ")
+    assert last.startswith(
+        "flood-assets: refresh failed: the check unique_keys of readings found an error, see above. "
+    )
+    assert result.output.endswith(result.stderr)
 
 
 def test_a_warning_of_a_check_is_shown_and_is_no_failure(place, run):
@@ -232,7 +311,7 @@ def test_a_warning_of_a_check_is_shown_and_is_no_failure(place, run):
     place.at(NOW + QUARTER * 7)
     assert run("expire").exit_code == 0
     result = run("refresh")
-    assert (result.exit_code, "fresh_measures of readings failed: " in result.output) == (0, True)
+    assert (result.exit_code, "fresh_measures of readings failed (a warning): " in result.output) == (0, True)
 
 
 # -- the table with a country's numbers
@@ -261,9 +340,9 @@ def test_a_run_that_replaced_damaged_windows_says_so_in_its_last_lines(run, fill
         found = lake.windows(table)[-1 if table is READINGS else 0]
         lake.store.put(found.key, b"no parquet", replaces=lake.store.head(found.key))
     filled.at(NOW + HOUR)
-    last = run("refresh").output.splitlines()[-6:]
+    words = " ".join(run("refresh").output.split())
+    last = words[words.index(" Dagster ") :]
     for table in ("readings", "stations"):
-        start = f"replaced 1 damaged window of {table}; what was there is kept as _quarantine/{table}/date="
-        assert [line for line in last if line.startswith(start)], last
+        assert f"replaced 1 damaged window of {table}; what was there is kept as _quarantine/{table}/date=" in last
     filled.at(NOW + HOUR + QUARTER)
     assert "damaged" not in run("refresh").output

@@ -7,8 +7,12 @@ from flood_assets.defs.failures import explained
 from flood_assets.defs.windows import WindowError
 from flood_assets.ea.http import NotFoundError
 from flood_assets.errors import ClockError, FloodAssetsError, LakeError, SettingsError, SourceError
+from flood_assets.lake.failure import RunFailure
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.layout import FAILURE
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets_tests.conftest import failure_of
+from flood_assets_tests.conftest import NOW, failure_of
+from flood_assets_tests.support.lake_rows import put_raw
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,32 @@ def test_a_run_that_is_told_to_stop_does_not_try_again(stop):
     assert not result.success
     assert len(tries) == 1
     assert failure_of(result).startswith("the run was stopped")
+
+
+def test_a_step_that_failed_is_remembered_in_the_lake(place):
+    place.server.set_faults([{"match": "id/stations", "kind": "status", "status": 400, "times": 0}])
+    place.tick(snapshot=True)
+    assert place.lake.last_failure() == RunFailure("stations", NOW.replace(microsecond=0))
+
+
+def test_a_lake_that_failed_is_not_asked_once_more(place, monkeypatch):
+    def away(*_):
+        raise LakeError("the bucket is away")
+
+    monkeypatch.setattr(Lake, "claim", away)
+    assert not place.tick(snapshot=True).success
+    assert place.lake.last_failure() is None
+
+
+def test_a_refresh_of_another_api_is_not_a_failure_of_this_lake(place):
+    place.lake.claim("http://another.example/api")
+    assert not place.tick(snapshot=True).success
+    assert place.lake.last_failure() is None
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"step": "readings"}', b'{"step": 1, "at_ms": "x"}'])
+def test_a_record_that_cannot_be_understood_is_none(place, data):
+    put_raw(place.lake, FAILURE, data)
+    assert place.lake.last_failure() is None
+    place.lake.record_failure("readings", NOW)
+    assert place.lake.last_failure().step == "readings"

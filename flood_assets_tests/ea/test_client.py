@@ -95,9 +95,9 @@ def test_a_notation_cannot_leave_its_place_in_the_path(api, server, notation, pa
 
 def test_stations_and_measures_are_tables(api, server):
     server.answer(whole(items({"@id": f"{ROOT}/stations/a"}), kind="application/json"))
-    assert api.stations().schema == STATIONS.schema
+    assert api.stations().rows.schema == STATIONS.schema
     server.answer(whole(items({"@id": f"{ROOT}/measures/a"}), kind="application/json"))
-    assert api.measures().schema == MEASURES.schema
+    assert api.measures().rows.schema == MEASURES.schema
 
 
 def test_who_asks_is_said_and_gzip_is_wanted(api, server):
@@ -286,7 +286,7 @@ def test_what_may_pass_is_tried_again_and_then_said(api, server, waits, reply, m
 )
 def test_a_list_of_stations_that_cannot_be_is_tried_again(api, server, body, message):
     server.answer(whole(body), whole(items({"@id": f"{ROOT}/stations/a"})))
-    assert api.stations().num_rows == 1
+    assert api.stations().rows.num_rows == 1
     server.answer(whole(body))
     with pytest.raises(SourceError, match=message):
         api.stations()
@@ -596,7 +596,7 @@ def test_progress_is_logged(api, server, caplog):
     assert all(each["what"] == "readings of 2024-02-29" for each in progress)
     assert [each["bytes"] for each in progress] == sorted(each["bytes"] for each in progress)
     (finished,) = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
-    assert finished.startswith("readings of 2024-02-29: 60000 rows, ")
+    assert finished.startswith("readings of 2024-02-29: 60,000 rows, ")
 
 
 def test_the_time_for_waiting_and_for_parsing_are_told_apart(server):
@@ -631,7 +631,7 @@ def test_several_threads_may_ask_at_once(api, server):
 def test_a_recorded_list_of_stations_comes_through(api, server):
     body = envelope(recorded("national/stations_national_2020-02-17.json"))
     server.answer(whole(body, kind="application/json", framing="chunked"))
-    assert api.stations().num_rows == 4_524
+    assert api.stations().rows.num_rows == 4_524
 
 
 def test_the_recorded_api_is_read_whole(tmp_path):
@@ -651,8 +651,8 @@ def test_the_recorded_api_is_read_whole(tmp_path):
             replay.kill()  # SIGTERM may be ignored by what a background shell starts
     assert day.rows.num_rows > 5_000
     assert {moment.date() for moment in day.rows["date_time"].to_pylist()} == {yesterday}
-    assert latest.rows.num_rows == measures.num_rows == 2_058
-    assert stations.num_rows == 2_057
+    assert latest.rows.num_rows == measures.rows.num_rows == 2_058
+    assert stations.rows.num_rows == 2_057
     assert newest[0] in since.rows["date_time"].to_pylist()
     assert [answer.rejects.num_rows for answer in (day, latest, since)] == [0, 0, 0]
 

@@ -18,11 +18,11 @@ def items(*each):
 
 
 def station(**fields):
-    return parse_stations(items({"@id": f"{ROOT}/stations/1029TH"} | fields), SEEN).to_pylist()[0]
+    return parse_stations(items({"@id": f"{ROOT}/stations/1029TH"} | fields), SEEN).rows.to_pylist()[0]
 
 
 def measure(**fields):
-    return parse_measures(items({"@id": f"{ROOT}/measures/{STAGE}"} | fields), SEEN).to_pylist()[0]
+    return parse_measures(items({"@id": f"{ROOT}/measures/{STAGE}"} | fields), SEEN).rows.to_pylist()[0]
 
 
 # Stations
@@ -132,14 +132,14 @@ def test_numbers_given_as_text_are_numbers_and_others_are_null():
 def test_of_a_station_that_is_listed_twice_the_last_is_kept(caplog):
     uri = f"{ROOT}/stations/a"
     with caplog.at_level(logging.WARNING, "flood_assets.ea"):
-        table = parse_stations(items({"@id": uri, "label": "old"}, {"@id": uri, "label": "new"}), SEEN)
+        table = parse_stations(items({"@id": uri, "label": "old"}, {"@id": uri, "label": "new"}), SEEN).rows
     assert table["label"].to_pylist() == ["new"]
     assert "1 of 2 stations are listed more than once" in caplog.text
 
 
 def test_stations_that_share_a_reference_are_different_stations():
     uris = [f"{ROOT}/stations/E7190{suffix}" for suffix in ("", "-southern", "-anglian")]
-    table = parse_stations(items(*({"@id": uri, "stationReference": "E7190"} for uri in uris)), SEEN)
+    table = parse_stations(items(*({"@id": uri, "stationReference": "E7190"} for uri in uris)), SEEN).rows
     assert table["station_id"].to_pylist() == ["E7190", "E7190-southern", "E7190-anglian"]
 
 
@@ -147,7 +147,7 @@ def test_an_item_without_id_is_skipped_and_said(caplog):
     with caplog.at_level(logging.WARNING, "flood_assets.ea"):
         table = parse_stations(
             items({"label": "Nameless"}, "text", {"@id": f"{ROOT}/stations/a"}, {"notation": "b"}), SEEN
-        )
+        ).rows
     assert table["station_id"].to_pylist() == ["a", "b"]
     assert "2 of 4 stations" in caplog.text
     assert "Nameless" in caplog.text
@@ -201,7 +201,7 @@ fields = st.dictionaries(
 @given(odd=fields)
 def test_no_field_of_any_shape_spoils_a_list(odd):
     for parse, kind, table in ((parse_stations, "stations", STATIONS), (parse_measures, "measures", MEASURES)):
-        parsed = parse(items(odd | {"@id": f"{ROOT}/{kind}/a"}, {"@id": f"{ROOT}/{kind}/b"}), SEEN)
+        parsed, _ = parse(items(odd | {"@id": f"{ROOT}/{kind}/a"}, {"@id": f"{ROOT}/{kind}/b"}), SEEN)
         assert parsed.schema == table.schema
         assert parsed[table.key[0]].to_pylist() == ["a", "b"]
 
@@ -247,7 +247,7 @@ def test_the_station_of_a_measure_may_be_an_object_or_have_no_notation():
 
 
 def test_two_units_of_one_quantity_are_two_measures():
-    table = parse_measures(items(*({"@id": f"{ROOT}/measures/a-level-{unit}"} for unit in ("mASD", "mAOD"))), SEEN)
+    table = parse_measures(items(*({"@id": f"{ROOT}/measures/a-level-{unit}"} for unit in ("mASD", "mAOD"))), SEEN).rows
     assert table.num_rows == 2
 
 
@@ -256,7 +256,7 @@ def test_two_units_of_one_quantity_are_two_measures():
 
 def test_the_recorded_stations_of_2020_parse_completely():
     body = recorded("national/stations_national_2020-02-17.json")
-    table = parse_stations(envelope(body), SEEN)
+    table = parse_stations(envelope(body), SEEN).rows
     assert table.schema == STATIONS.schema
     assert table.num_rows == len(set(table["station_id"].to_pylist())) == 4_524
     nulls = {name: table[name].null_count for name in ("status", "river", "town", "lat", "label")}
@@ -266,7 +266,7 @@ def test_the_recorded_stations_of_2020_parse_completely():
 
 
 def test_the_recorded_stations_of_the_full_view_have_level_ranges():
-    table = parse_stations(envelope(recorded("sample/stations.json")), SEEN)
+    table = parse_stations(envelope(recorded("sample/stations.json")), SEEN).rows
     assert table.num_rows == 2_057
     assert table["typical_high"].null_count < 1_500
     assert table["highest_recent_at"].null_count < 2_000
@@ -284,7 +284,7 @@ def test_the_recorded_stations_of_the_full_view_have_level_ranges():
     ],
 )
 def test_recorded_measures_parse_completely(name, count):
-    table = parse_measures(envelope(recorded(name)), SEEN)
+    table = parse_measures(envelope(recorded(name)), SEEN).rows
     assert table.schema == MEASURES.schema
     assert table.num_rows == count
     assert table["station_id"].null_count == 0
@@ -292,7 +292,7 @@ def test_recorded_measures_parse_completely(name, count):
 
 
 def test_the_recorded_measure_without_period():
-    (row,) = parse_measures(envelope(recorded("odd/measure_without_period_4067_2026.json")), SEEN).to_pylist()
+    (row,) = parse_measures(envelope(recorded("odd/measure_without_period_4067_2026.json")), SEEN).rows.to_pylist()
     assert (row["measure_id"], row["period_s"]) == ("4067-level-stage-i-Unspecified-mASD", None)
 
 
@@ -309,11 +309,11 @@ def test_the_recorded_measure_without_period():
     ],
 )  # fmt: skip
 def test_recorded_odd_stations(name, wanted):
-    (row,) = parse_stations(envelope(recorded(f"odd/{name}.json")), SEEN).to_pylist()
+    (row,) = parse_stations(envelope(recorded(f"odd/{name}.json")), SEEN).rows.to_pylist()
     assert {key: row[key] for key in wanted} == wanted
 
 
 @pytest.mark.parametrize("name", ["stations_without_coordinates_2020_first5", "stations_without_measures_2020"])
 def test_recorded_stations_that_lack_things_are_all_kept(name):
     body = envelope(recorded(f"odd/{name}.json"))
-    assert parse_stations(body, SEEN).num_rows == len(json.loads(body)["items"])
+    assert parse_stations(body, SEEN).rows.num_rows == len(json.loads(body)["items"])

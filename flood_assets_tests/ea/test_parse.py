@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import logging
 import math
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flood_assets.ea import parse
 from flood_assets.ea.parse import FETCHED, parse_readings, read_readings
 from flood_assets.errors import SourceError
 from flood_assets.schemas import REJECTS
@@ -218,7 +220,12 @@ def test_a_header_alone_is_an_answer_without_rows():
         (b"dateTime,measure", "found 'dateTime,measure'"),
         (b"<!DOCTYPE html><html>", "found '<!DOCTYPE html>"),
         (b'{"items": []}\n', 'found \'{"items"'),
-        (b"dateTime,date,measure,value\r\n", "found 'dateTime,date,measure,value"),
+        (b"dateTime,date,measure\r\n", "found 'dateTime,date,measure', which does not have value once"),
+        (b"dateTime,value\r\n2024-02-29T12:00:00Z,1\r\n", "which does not have measure once"),
+        (b"dateTime,measure,value,value\r\n", "which does not have value once"),
+        (b"datetime,measure,value\r\n", "which does not have dateTime once"),
+        (b"\r\n", "does not have dateTime and measure and value once"),
+        (b"x" * 200_000 + b"\r\n", "expected the header"),
         (b"\xef\xbb\xbfdateTime,measure,value\r\n", "expected the header"),
         (b"dateTime,measure,value", "found 'dateTime,measure,value'"),
         (answer(line("1"))[:-2], "cut short"),
@@ -258,6 +265,77 @@ def test_an_answer_is_given_in_blocks_as_it_arrives():
     # A block is given when the next is there.
     assert 0 < first.rows.num_rows * 2 == len(asked) < 40
     assert first.rows.num_rows + sum(block.rows.num_rows for block in blocks) == 100
+
+
+# Columns go by name
+
+
+@pytest.fixture
+def told_anew():
+    """Have unknown columns told as in a new process."""
+    parse._tell.cache_clear()
+    yield
+    parse._tell.cache_clear()
+
+
+def test_an_unknown_column_is_ignored_and_told_once(told_anew, caplog):
+    body = f"{HEADER},quality\r\n{line('0.368')},Good\r\n".encode()
+    with caplog.at_level(logging.WARNING, "flood_assets.ea"):
+        found = [parse_readings(body, SEEN) for _ in range(3)]
+    assert [parsed.rows["value"].to_pylist() for parsed in found] == [[0.368]] * 3
+    assert all(parsed.rows.schema == FETCHED and not len(parsed.rejects) for parsed in found)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the API's readings have columns that are not known, and are ignored: quality"
+    ]
+
+
+def test_the_known_columns_are_not_told(told_anew, caplog):
+    with caplog.at_level(logging.WARNING, "flood_assets.ea"):
+        read(line("1"))
+    assert not caplog.records
+
+
+def test_a_line_with_too_few_cells_is_rejected_with_the_number_of_columns():
+    body = f"{HEADER},quality\r\n{line('1')}\r\n{line('2')},Good\r\n".encode()
+    parsed = parse_readings(body, SEEN)
+    assert parsed.rows["value"].to_pylist() == [2]
+    assert parsed.rejects["reason"].to_pylist() == ["3 cells instead of 4"]
+
+
+@pytest.mark.parametrize("odd", ['"2', '2"', '""2"', '"2\r\n3'])
+def test_a_quote_without_its_partner_in_an_unknown_column_costs_no_other_row(odd):
+    rows = [f"{line('1')},Good", f"{line('2')},{odd}", f"{line('3')},Good", f'{line("4")},"Good"']
+    parsed = parse_readings("\r\n".join([f"{HEADER},quality", *rows, ""]).encode(), SEEN)
+    assert set(parsed.rows["value"].to_pylist()) >= {1, 3, 4}
+
+
+def test_the_recorded_columns_of_the_full_view_are_readings(told_anew):
+    names = "dateTime,date,measure,station,label,stationReference,parameter,qualifier,datumType,period,unitName"
+    row = f'{NOON},2024-02-29,{ROOT}/measures/{STAGE},{ROOT}/stations/1029TH,"Lock, upper",1029TH,level,Stage,,900,mASD'
+    names, row = f"{names},valueType,value", f"{row},instantaneous,0.443"
+    (found,) = parse_readings(f"{names}\r\n{row}\r\n".encode(), SEEN).rows.to_pylist()
+    assert (found["measure_id"], found["value"]) == (STAGE, 0.443)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    names=st.lists(st.sampled_from(["date", "quality", "a,b", "", "unit"]), max_size=4).flatmap(
+        lambda unknown: st.permutations([*HEADER.split(","), *unknown])
+    ),
+    table=st.lists(st.tuples(st.sampled_from(["", "1.5", "2|3", 'a"b', "x,y"]), st.sampled_from(["", "z", "p,q"]))),
+    size=st.integers(1, 400),
+)
+def test_columns_in_any_order_among_any_others_give_the_same_readings(names, table, size):
+    out, plain = io.StringIO(), io.StringIO()
+    for target, columns in ((out, names), (plain, HEADER.split(","))):
+        writer = csv.writer(target, lineterminator="\r\n")
+        writer.writerow(columns)
+        for number, (value, other) in enumerate(table):
+            cells = {"dateTime": NOON, "measure": f"{ROOT}/measures/m{number}", "value": value}
+            writer.writerow([cells.get(name, other) for name in columns])
+    parsed, wanted = (parse_readings(target.getvalue().encode(), SEEN, block_bytes=size) for target in (out, plain))
+    assert parsed.rows.to_pylist() == wanted.rows.to_pylist()
+    assert not len(parsed.rejects)
 
 
 # Any table comes back as it was, whatever the blocks

@@ -128,7 +128,8 @@ def test_the_days_of_a_hole_are_read(missing, days):
     chosen = plan.before_latest(list(stored), marked=True, now=NOW)
     assert list(chosen.days) == days
     assert not chosen.latest
-    assert f"{len(missing)} windows are missing, the first is {missing[0]:%Y-%m-%dT%H:00Z}" in chosen.reason
+    gone = "1 window is" if len(missing) == 1 else f"{len(missing)} windows are"
+    assert f"{gone} missing, the first is {missing[0]:%Y-%m-%dT%H:00Z}" in chosen.reason
 
 
 def test_a_lake_whose_windows_have_all_expired_has_a_hole_of_a_day():
@@ -275,6 +276,13 @@ def test_many_that_jumped_within_today_cost_one_reading_of_today():
     assert (chosen.since, chosen.days) == ((), (TODAY,))
     assert chosen.reason.endswith("22 have several: downloading 2026-11-21 (about 5.5 s, one by one 5.5 s)")
     assert len(jumped(21, at(8)).since) == 21
+
+
+def test_one_is_told_in_the_singular():
+    assert jumped(1, at(8)).reason.startswith("0 measures have one new reading, 1 has several: ")
+    assert plan.before_latest([w for w in retained_windows(NOW) if w != at(3)], marked=True, now=NOW).reason.startswith(
+        "1 window is missing, the first is 2026-11-21T03:00Z: "
+    )
 
 
 def test_those_that_reach_back_before_midnight_are_asked_beside_today():

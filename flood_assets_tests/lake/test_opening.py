@@ -22,7 +22,6 @@ from flood_assets_tests.support.s3 import BUCKET
     ("url", "said"),
     [
         ("x3://b", "FLOOD_LAKE_URL is 'x3://b': expected file://, s3://, az:// or gs://"),
-        ("/var/lake", "FLOOD_LAKE_URL is '/var/lake': expected file://, s3://, az:// or gs://"),
         ("", "FLOOD_LAKE_URL is '': expected file://"),
         ("http://bucket/x", "FLOOD_LAKE_URL is 'http://bucket/x': expected file://"),
         ("s3://", "followed by a bucket"),

@@ -103,7 +103,7 @@ def catalogue() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def scales() -> pa.Table:
-    return parse_stations(envelope(recorded("sample/stations.json")), SEEN)
+    return parse_stations(envelope(recorded("sample/stations.json")), SEEN).rows
 
 
 def test_the_recorded_extremes_have_the_flags_that_each_deserves(catalogue, scales):
@@ -142,7 +142,7 @@ def test_a_reading_without_one_value_is_missing(catalogue, scales, name):
 
 def test_in_real_series_faults_are_found_and_floods_and_tides_left_alone(scales):
     """136 series of levels, flows and tides, and nearly 2,000 gauges with one reading, over one day."""
-    measures = parse_measures(envelope(recorded("sample/measures.json")), SEEN)
+    measures = parse_measures(envelope(recorded("sample/measures.json")), SEEN).rows
     lines = gzip.decompress(recorded("sample/readings.csv.gz")).decode().splitlines()
     base = "http://environment.data.gov.uk/flood-monitoring/id/measures/"
     # As the lake has it: a correction, which comes later, stands for what was shown before.

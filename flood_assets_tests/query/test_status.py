@@ -91,7 +91,7 @@ def test_what_the_gauge_has_still_to_send_and_what_nobody_asked_for_are_told_apa
     watermarks.advance(lake.store, pa.Table.from_pylist(newest, schema=WATERMARKS), NOW, asked)
     whole = look(lake, NOW).completeness
     counts = whole.counts
-    assert (whole.measures, whole.idle, whole.idle_missing) == (3, 1, 24)
+    assert (whole.measures, whole.idle, whole.idle_silent) == (3, 1, 24)
     assert (counts["expected"], counts["received"]) == (72, 23 + 16)
     assert (counts["silent"], counts["not_due"], counts["not_fetched"]) == (1 + 24, 8, 0)
     # Nobody has watched how late they are, so each is given 12 hours, but for the one that has not said anything.

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import requests
 
 from flood_assets.simulator import Simulator, serve
 from flood_assets.simulator.network import ROOT
+from flood_assets.simulator.server import run
 from flood_assets_tests.simulator.conftest import NOW
 
 YESTERDAY = "2026-11-20"
@@ -202,3 +204,20 @@ def test_a_server_that_is_away_refuses_connections_and_comes_back_at_the_same_ad
     with server.away(), pytest.raises(requests.ConnectionError, match="refused"):
         requests.get(url, timeout=30)
     assert requests.get(url, timeout=30).json() == before
+
+
+@pytest.mark.parametrize(
+    ("port", "said"), [(None, "is in use"), (99_999, r"of 127\.0\.0\.1 cannot be listened on \(.*\)")]
+)
+def test_a_port_that_cannot_be_had_is_one_line_with_the_option(port, said, capsys, monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = port or taken.getsockname()[1]
+        with pytest.raises(SystemExit) as stopped:
+            run(stations=3, port=port)
+    assert stopped.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert re.fullmatch(
+        rf"simulator: port {port} {said}: choose another with --port, or --port 0 for a free one\n", told.err
+    )

@@ -12,6 +12,7 @@ from flood_assets.cli.doctor.api import check_api
 from flood_assets.cli.doctor.findings import Check, Finding, Level, look
 from flood_assets.cli.doctor.lake import check_lake
 from flood_assets.cli.doctor.machine import check_dagster_home, check_definitions, check_settings, check_versions
+from flood_assets.words import counted
 
 CHECKS: dict[str, Check] = {
     "Settings": check_settings,
@@ -22,7 +23,12 @@ CHECKS: dict[str, Check] = {
     "Versions": check_versions,
 }
 
-_COUNTED = {Level.OK: "ok", Level.NOTE: "notes", Level.WARNING: "warnings", Level.FAILED: "failed"}
+_COUNTED = {
+    Level.OK: ("ok", "ok"),
+    Level.NOTE: ("note",),
+    Level.WARNING: ("warning",),
+    Level.FAILED: ("failed", "failed"),
+}
 _STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.FAILED: "bold red"}
 
 
@@ -36,7 +42,7 @@ def show() -> int:
             for finding in look(check):
                 counts[finding.level] += 1
                 _print(console, finding)
-    console.print("\n" + ", ".join(f"{counts[level]} {name}" for level, name in _COUNTED.items()))
+    console.print("\n" + ", ".join(counted(counts[level], *names) for level, names in _COUNTED.items()))
     return 1 if counts[Level.FAILED] else 0
 
 

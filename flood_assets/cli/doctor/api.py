@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flood_assets import settings
 from flood_assets.cli.doctor.findings import Finding, Findings, Level, brief, failed, note, ok, warning
 from flood_assets.errors import SettingsError, SourceError
+from flood_assets.words import counted
 
 if TYPE_CHECKING:
     from flood_assets.ea.http import Http, Probe
@@ -96,17 +97,20 @@ def _judge_rows(what: str, answer: "Probe", parsed: Any) -> Findings:
     from flood_assets.ea.client import LIMITS
 
     rejects: Any = getattr(parsed, "rejects", ())
-    count = len(getattr(parsed, "rows", parsed)) + len(rejects)
-    found = f"{what}: {count:,} rows, {len(answer.body) / 1e6:.1f} MB in {answer.seconds:.2f} s"
+    is_list = answer.body[:1] == b"{"
+    # Of a list the rejects are cells; of readings they are rows.
+    count = len(getattr(parsed, "rows", parsed)) + (0 if is_list else len(rejects))
+    found = f"{what}: {counted(count, 'row')}, {len(answer.body) / 1e6:.1f} MB in {answer.seconds:.2f} s"
     stated = JSON_LIMIT.search(answer.body[:4096])
-    if stated or (answer.body[:1] != b"{" and count in LIMITS):
+    if stated or (not is_list and count in LIMITS):
         remedy = "a refresh fetches more readings page by page; stations and measures beyond the limit are missing"
         yield warning(f"{found}, limited to {int(stated[1]) if stated else count:,} by the API", remedy)
     else:
         yield ok(found) if count else warning(f"{found}: empty", "is FLOOD_API_URL the right API?")
     if len(rejects):
         line, reason = (rejects[name][0].as_py() for name in ("line", "reason"))
-        found = f"{what}: {len(rejects):,} rows cannot be parsed, the first: '{line[:120]}': {reason}"
+        parts = counted(len(rejects), "cell" if is_list else "row")
+        found = f"{what}: {parts} cannot be parsed, the first: '{line[:120]}': {reason}"
         yield warning(found, "they are kept in the table `rejects`")
 
 

@@ -1,4 +1,4 @@
-"""Check access to the lake: credentials, disk space, a trial of each store operation, and the API it belongs to."""
+"""Check access to the lake: credentials, disk space, a trial of each store operation, windows, and the API."""
 
 # ruff: noqa: PLC0415 - an import may be what fails, and each check pays for its own
 
@@ -7,13 +7,13 @@ import shutil
 import time
 import uuid
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from flood_assets import settings
 from flood_assets.cli.doctor.findings import Findings, Level, brief, failed, look, note, ok, warning
+from flood_assets.cli.doctor.windows import check_windows
 from flood_assets.errors import SettingsError
+from flood_assets.places import folder_of
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
@@ -30,7 +30,7 @@ def check_lake() -> Findings:
             yield finding
             if finding.level is Level.FAILED:
                 return
-    folder = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+    folder = folder_of(url)
     if folder and not folder.exists():
         yield note(f"{folder} does not exist yet: it is created now, and `flood-assets refresh` fills it")
     from flood_assets.lake.lake import Lake
@@ -46,6 +46,7 @@ def check_lake() -> Findings:
         free = shutil.disk_usage(folder).free
         found = f"{free / 1e9:,.1f} GB free on the disk of {folder}"
         yield ok(found) if free >= LEAST_FREE_BYTES else warning(found, "free some space: a full disk stops refreshes")
+    yield from check_windows(lake)
     yield from _check_claim(lake)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from flood_assets import settings
 from flood_assets.cli.doctor.findings import Findings, brief, failed, note, ok, warning
 from flood_assets.errors import SettingsError
+from flood_assets.words import counted
 
 SHOWN = ("dagster", "dagster-aws", "dagster-webserver", "pyarrow", "obstore", "pandas")
 
@@ -65,7 +66,7 @@ def check_dagster_home() -> Findings:
             "user may write to the folder, and that a database named in dagster.yaml is up",
         )
         return
-    yield ok(f"the Dagster home {folder} works and has {runs:,} runs")
+    yield ok(f"the Dagster home {folder} works and has {counted(runs, 'run')}")
     dead = sorted(name for name, status in statuses.items() if not status.healthy)
     if not dead:
         yield ok("the Dagster daemon is running")

@@ -19,6 +19,7 @@ from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.ledger.account import CAUSES, Account, take
 from flood_assets.partitions import partition_key
 from flood_assets.schemas import COMPLETENESS, TIMELINESS
+from flood_assets.words import counted
 
 _COUNTS = ("expected", "received", "late", "missing", *CAUSES)
 _COUNTED_FROM = ["readings", "measures"]
@@ -46,7 +47,8 @@ def completeness(
         now = clock.now()
         account = take(lake.open(), now)
     if account.lost:
-        context.log.warning("%d windows of readings are damaged: they count as not fetched", len(account.lost))
+        lost = counted(len(account.lost), "damaged window")
+        context.log.warning("%s of readings: what was in them counts as not fetched", lost)
     totals = account.totals()
     context.log.info(", ".join(f"{name} {totals[name]:,}" for name in _COUNTS))
     hours = [

@@ -23,6 +23,7 @@ from flood_assets.ingest import Batch, fetch
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import cutoff, partition_key
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME
+from flood_assets.words import counted
 
 
 class ReadingsConfig(dg.Config):
@@ -57,7 +58,8 @@ def readings(
 rejects = stored_with(
     "readings",
     REJECTS,
-    "Rows of the API that could not be stored as readings, each as the API gave it, with the reason.",
+    "Rows of the API that could not be stored as readings, and cells of its lists of gauges that could not be stored, "
+    "each as the API gave it, with the reason.",
     deps=[],
 )
 
@@ -83,7 +85,8 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
     if batch.unanswered:
         told["measures_deferred"] = len(batch.unanswered)
         some = ", ".join(batch.unanswered[:5])
-        context.log.warning("no answer for %d measures, deferred to the next run: %s", len(batch.unanswered), some)
+        deferred = counted(len(batch.unanswered), "measure")
+        context.log.warning("no answer for %s, deferred to the next run: %s", deferred, some)
     if batch.suspect:
         told["suspect"] = batch.suspect
         context.log.warning(
@@ -100,7 +103,8 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
         context.log.warning("window %s was damaged: it is quarantined as %s", partition_key(window), name)
         if window in windows:
             context.add_asset_metadata({QUARANTINED_AS: name}, partition_key=partition_key(window))
-    context.log.info("%d rows from %s requests: %s", len(rows), told["requests"], batch.reason)
+    requests = counted(sum(cost.requests for cost in costs), "request")
+    context.log.info("%s from %s: %s", counted(len(rows), "row"), requests, batch.reason)
 
 
 def preview(rows: pa.Table, now: datetime, most: int = 8) -> dg.MarkdownMetadataValue:

@@ -20,6 +20,7 @@ from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.defs.windows import sync_windows
 from flood_assets.lake.retention import Expiry
 from flood_assets.partitions import cutoff, partition_key
+from flood_assets.words import counted
 
 
 class RetentionConfig(dg.Config):
@@ -48,7 +49,8 @@ def retention(
         expiries = lake.open().expire(now, dry_run=config.dry_run)
     if not config.dry_run:
         sync_windows(context.instance, now)
-    context.log.info("%d windows, dry run: %s", len(expiries), config.dry_run)
+    mode = " to clean up; nothing was changed" if config.dry_run else " cleaned up"
+    context.log.info("%s%s", counted(len(expiries), "window"), mode)
     return dg.MaterializeResult(metadata=summary(expiries, now, dry_run=config.dry_run))
 
 

@@ -60,9 +60,14 @@ def _fetch(
         windows, now, store = asked_windows(context), clock.now(), lake.open()
         retained_of(windows, now)
         store.claim(source.base_url)
-        rows = api.stations() if table is STATIONS else api.measures()
+        rows, rejects = api.stations() if table is STATIONS else api.measures()
         _require_no_shorter(table, rows, store, now)
-    return Snapshot(table, rows, windows, now)
+    if len(rejects):
+        line, reason = (rejects[name][0].as_py() for name in ("line", "reason"))
+        told = f"{len(rejects)} cells or items could not be understood, the first: '{line[:120]}': {reason}"
+        context.log.warning("%s. They are kept in the table `rejects`", told)
+    context.add_asset_metadata({"rejected": len(rejects)}, partition_key=partition_key(windows[-1]))
+    return Snapshot(table, rows, windows, now, rejects)
 
 
 def _require_no_shorter(table: Table, rows: pa.Table, lake: Lake, now: datetime) -> None:

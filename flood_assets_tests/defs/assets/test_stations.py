@@ -4,9 +4,11 @@ import dagster as dg
 import pytest
 
 from flood_assets.partitions import partition_key, window_of
-from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS
 from flood_assets_tests.conftest import HOUR, NOW, failure_of
 from flood_assets_tests.defs.assets.test_readings import PICTURE
+from flood_assets_tests.ea.test_parse import ROOT
+from flood_assets_tests.support import api_server
 
 
 @pytest.fixture
@@ -71,3 +73,26 @@ def test_readings_are_given_the_station_of_the_newest_snapshot_that_is_retained(
     told = snapshot.materializations("readings", window_of(snapshot.now))[0].metadata
     # A few measures report that the API does not list, as on the real one.
     assert told["unknown_measures"].value == len({row["measure_id"] for row in rows} - set(station_of))
+
+
+@pytest.mark.parametrize(("asset", "column", "odd"), [("stations", "lat", "NaN"), ("measures", "unitName", '"m\tAOD"')])
+def test_an_odd_cell_is_kept_in_rejects_counted_and_told(place, asset, column, odd):
+    body = f'{{"items": [{{"@id": "{ROOT}/{asset}/a", "{column}": {odd}}}, {{"@id": "{ROOT}/{asset}/b"}}]}}'
+    with api_server.Server() as server:
+        server.answer(api_server.whole(body.encode(), kind="application/json"))
+        place.api_url = server.url
+        result = place.materialize(asset, window_of(NOW))
+    assert result.success
+    told = place.materializations(asset, window_of(NOW))[0].metadata
+    assert (told["dagster/partition_row_count"].value, told["rejected"].value) == (2, 1)
+    (reject,) = place.lake.read(REJECTS, now=NOW).to_pylist()
+    assert reject["line"] == f"/id/{asset}/a,{column},{odd}"
+    log = "\n".join(entry.user_message for entry in place.instance.all_logs(result.run_id))
+    assert f"the first: '/id/{asset}/a,{column},{odd}'" in log
+    (recorded,) = place.instance.fetch_materializations(dg.AssetKey("rejects"), limit=10).records
+    assert recorded.asset_materialization.metadata["dagster/row_count"].value == 1
+
+
+def test_a_list_without_an_odd_cell_says_so(snapshot):
+    assert snapshot.materializations("stations", window_of(NOW))[0].metadata["rejected"].value == 0
+    assert snapshot.lake.windows(REJECTS) == []

@@ -1,0 +1,62 @@
+"""Spell the place of a lake, a URL or the path of a folder, as one URL, and find the folder of a URL.
+
+Every door takes a place by this rule: FLOOD_LAKE_URL, the commands, the Dagster resource, notebooks and `Lake.open`.
+"""
+
+import os
+import re
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from flood_assets.errors import SettingsError
+
+P = TypeVar("P", bound=PurePath)
+
+BUCKETS = ("s3", "az", "gs")
+
+# `s3:` and what else looks like a scheme; one letter is a drive of Windows.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_EXPECTED = "expected file://, s3://, az:// or gs://, or a folder such as ./lake"
+
+
+def lake_url(place: str | os.PathLike[str], *, flavour: type[PurePath] = Path) -> str:
+    """Return the URL of a lake's place, without a trailing slash; a relative path begins in the working directory.
+
+    Raises:
+        SettingsError: another kind of URL, or one without a folder or a bucket.
+    """
+    text = os.fspath(place)
+    if not _SCHEME.match(text):
+        if not text:
+            raise SettingsError(f"FLOOD_LAKE_URL is '': {_EXPECTED}")
+        path = Path(os.path.abspath(Path(text).expanduser())) if flavour is Path else flavour(text)  # noqa: PTH100 - Path keeps ..
+        text = path.as_uri()
+    parts, url = urlsplit(text), text.rstrip("/")
+    if parts.scheme not in {"file", *BUCKETS} or not text.startswith(f"{parts.scheme}://"):
+        raise SettingsError(f"FLOOD_LAKE_URL is '{text}': {_EXPECTED}")
+    if parts.query or parts.fragment:
+        # Left out, as URLs mean it, the lake would be filled in a folder that nobody named.
+        raise SettingsError(f"FLOOD_LAKE_URL is '{text}': write %23 for # and %3F for ? in a name")
+    if parts.scheme in BUCKETS:
+        if not parts.netloc:
+            example = f"a bucket, such as {parts.scheme}://bucket/folder"
+            raise SettingsError(f"FLOOD_LAKE_URL is '{text}': expected {parts.scheme}:// followed by {example}")
+        return url
+    path = path_of(text, flavour)
+    if parts.netloc not in {"", "localhost"} or not path.is_absolute() or not path.name:
+        raise SettingsError(f"FLOOD_LAKE_URL is '{text}': expected an absolute path, such as file:///var/lib/flood")
+    return url
+
+
+def folder_of(url: str) -> Path | None:
+    """Return the folder of a lake's URL, as `lake_url` returns it; None for a bucket."""
+    return path_of(url, Path) if url.startswith("file:") else None
+
+
+def path_of(url: str, flavour: type[P]) -> P:
+    """Return the path in a URL: on Windows `file:///C:/x` is C:/x."""
+    path = unquote(urlsplit(url).path)
+    if issubclass(flavour, PureWindowsPath) and re.match(r"/[A-Za-z]:", path):
+        path = path[1:]
+    return flavour(path)
