@@ -19,6 +19,7 @@ import pytest
 from flood_assets.definitions import build_defs
 from flood_assets.defs.jobs import refresh_requests, whole_day
 from flood_assets.defs.resources import Clock, LakeResource, Source
+from flood_assets.defs.windows import FIRST, LAST, sync_windows
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.simulator import Server, Simulator, serve
@@ -27,8 +28,6 @@ from flood_assets_tests.support.daemon import Daemon, open_daemon
 if TYPE_CHECKING:
     from flood_assets_tests.support.s3 import S3Server
 
-# After the first window and in the past of every machine that runs these tests: Dagster's own partitions end at the
-# machine's clock.
 NOW = datetime(2026, 10, 15, 9, 7, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 QUARTER = timedelta(minutes=15)
@@ -139,7 +138,8 @@ class Place:
         )
 
     def run(self, job: str, request: dg.RunRequest | None = None, **more) -> dg.ExecuteInProcessResult:
-        """Run a job in this process, as a run request asks for."""
+        """Run a job in this process, as a run request asks for, with the partitions that the daemon keeps."""
+        sync_windows(self.instance, self.now)
         asked = {}
         if request is not None:
             asked = {
@@ -163,10 +163,7 @@ class Place:
 
     def materialize(self, asset: str, first: datetime, last: datetime | None = None) -> dg.ExecuteInProcessResult:
         """What the UI's Materialize button does with a range of windows."""
-        tags = {
-            "dagster/asset_partition_range_start": partition_key(first),
-            "dagster/asset_partition_range_end": partition_key(last or first),
-        }
+        tags = {FIRST: partition_key(first), LAST: partition_key(last or first)}
         return self.run("refresh_job", asset_selection=[dg.AssetKey(asset)], tags=tags)
 
     def count(self) -> dg.ExecuteInProcessResult:

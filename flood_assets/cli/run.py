@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -20,8 +20,10 @@ from rich.table import Table
 from flood_assets import settings
 from flood_assets.cli.printing import plain_table, say
 from flood_assets.definitions import build_defs
+from flood_assets.defs.io_manager import QUARANTINED_AS, REPLACED
 from flood_assets.defs.jobs import reconcile_job, refresh_job, retention_job, tick, whole_day
 from flood_assets.defs.resources import LakeResource
+from flood_assets.defs.windows import sync_windows
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import TABLES
 from flood_assets.words import counted
@@ -29,6 +31,8 @@ from flood_assets.words import counted
 Command = Literal["refresh", "reconcile", "expire"]
 
 _RETENTION = retention_job.name
+# Metadata with the names of damaged objects.
+_KEPT_AS = (QUARANTINED_AS, REPLACED)
 
 
 def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> int:
@@ -50,6 +54,7 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     # With DAGSTER_HOME, runs show in the UI; without, they are not recorded.
     opened = dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral()
     with opened as instance, _progress(console, show=not verbose) as show:
+        sync_windows(instance, now)
         for job, request in _requests(command, lake, now, dry_run=dry_run):
             show(f"{job}: starting")
             results.append(
@@ -132,6 +137,8 @@ def _report(console: Console, command: Command, results: Sequence[dg.ExecuteInPr
         console.print(_table(by_asset))
         say(console, str(newest.metadata["reason"].value))
         say(console, _times(events, newest, seconds))
+    for line in _replaced(by_asset):
+        say(console, line, "yellow")
     checks = [check for result in results for check in result.get_asset_check_evaluations()]
     failed = [check for check in checks if not check.passed]
     errors = [check for check in failed if check.severity == dg.AssetCheckSeverity.ERROR]
@@ -158,6 +165,16 @@ def _failed(command: Command, failures: Sequence[dg.DagsterEvent], errors: Seque
         names = " and ".join(f"{check.check_name} of {check.asset_key.to_user_string()}" for check in errors)
         return f"{command} failed: the check {names} found an error, see above. {remedy}"
     return f"{command} failed. Run `flood-assets {command} --verbose` for Dagster's log"
+
+
+def _replaced(by_asset: Mapping[str, Sequence[dg.AssetMaterialization]]) -> Iterator[str]:
+    """Say of each table which damaged windows the runs replaced, and where the damaged objects are."""
+    for name, recorded in by_asset.items():
+        told = [str(one.metadata[key].value) for one in recorded for key in _KEPT_AS if key in one.metadata]
+        kept = sorted({kept_as for names in told for kept_as in names.split(", ")})
+        if kept:
+            windows = counted(len(kept), "damaged window")
+            yield f"replaced {windows} of {name}; what was there is kept as {', '.join(kept)}"
 
 
 def _reason(failure: dg.DagsterEvent) -> str:

@@ -1,20 +1,42 @@
 """Dagster's own storage, where Dagster has no public API: the one module to look at when its version changes.
 
-Open-source Dagster offers no public way to list the newest event of each partition, to delete check results and
-backfills, or to remove the files of deleted runs.
+Open-source Dagster offers no public way to find and delete backfills, to delete check results, to remove the files of
+deleted runs, or to add a partition that another process adds at the same moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+if TYPE_CHECKING:
+    from dagster._core.execution.backfill import PartitionBackfill
 
-def newest_events(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> Mapping[str, int]:
-    """Return the storage id of the newest materialization of each partition of an asset."""
-    return instance.get_latest_storage_id_by_partition(asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+
+def add_partitions(instance: dg.DagsterInstance, name: str, keys: Sequence[str]) -> None:
+    """Add keys to dynamic partitions, in this order.
+
+    Dagster looks for the keys and then inserts those that it did not find: of two processes that do so at once (the
+    sensor and a schedule, or a command in the terminal) the second meets the database's unique index.
+    """
+    from sqlalchemy.exc import IntegrityError  # noqa: PLC0415 - as below
+
+    try:
+        instance.add_dynamic_partitions(name, keys)
+    except IntegrityError:
+        instance.add_dynamic_partitions(name, keys)
+
+
+def backfills_under_way(instance: dg.DagsterInstance, assets: AbstractSet[dg.AssetKey]) -> bool:
+    """Return True if a backfill over any of the assets, or over a job, has not finished."""
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # noqa: PLC0415
+
+    under_way = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    found = instance.get_backfills(BulkActionsFilter(statuses=under_way))
+    return any(not each.asset_selection or not assets.isdisjoint(each.asset_selection) for each in found)
 
 
 def delete_runs(instance: dg.DagsterInstance, runs: Sequence[str]) -> None:
@@ -60,8 +82,14 @@ def _remove_shards(instance: dg.DagsterInstance) -> None:
                 Path(storage.path_for_shard(run) + suffix).unlink(missing_ok=True)
 
 
-def delete_backfills(instance: dg.DagsterInstance, *, succeeded_before: datetime, failed_before: datetime) -> None:
-    """Delete finished backfills that were created before these times and have no runs left.
+def delete_backfills(
+    instance: dg.DagsterInstance,
+    *,
+    succeeded_before: datetime,
+    failed_before: datetime,
+    of: Callable[["PartitionBackfill"], bool],
+) -> None:
+    """Delete finished backfills that were created before these times, have no runs left and are ours (`of`).
 
     The tables are the same in SQLite and Postgres; another kind of storage keeps its backfills.
     """
@@ -77,7 +105,7 @@ def delete_backfills(instance: dg.DagsterInstance, *, succeeded_before: datetime
     failed = [BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.FAILED]
     for statuses, before in ((succeeded, succeeded_before), (failed, failed_before)):
         found = instance.get_backfills(BulkActionsFilter(statuses=statuses, created_before=before))
-        ids = [each.backfill_id for each in found]
+        ids = [each.backfill_id for each in found if of(each)]
         gone = [each for each in ids if not instance.get_run_ids(dg.RunsFilter.for_backfill(each), limit=1)]
         with storage.connect() as connection:
             connection.execute(BackfillTagsTable.delete().where(BackfillTagsTable.c.backfill_id.in_(gone)))

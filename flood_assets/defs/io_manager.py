@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Metadata: the name under which a damaged window's object is kept.
 QUARANTINED_AS = "quarantined_as"
+# Metadata of the newest window: the names of all damaged objects that the run replaced.
+REPLACED = "replaced_damaged_windows"
 # Metadata: counts of rows, as `WindowChange` names them.
 _COUNTS = ("added", "revised", "unchanged")
 
@@ -46,7 +48,9 @@ class LakeIOManager(dg.ConfigurableIOManager):
         table = TABLES[context.asset_key.path[-1]]
         with explained():
             lake, started = self.lake.open(), time.perf_counter()
+            damaged: list[str] = []
             if isinstance(obj, Batch):
+                damaged += obj.damaged.values()
                 ingested = obj.store(lake)
                 _warn(context, obj, ingested)
                 own, beside = ingested.upserted.windows, {}
@@ -60,7 +64,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
             for name, told in beside.items():
                 context.log_event(dg.AssetMaterialization(name, metadata=told | {"dagster/uri": f"{lake.url}/{name}"}))
             if context.has_asset_partitions:
-                _record_windows(context, lake, table, own, seconds)
+                _record_windows(context, lake, table, own, seconds, damaged)
             else:
                 context.add_output_metadata(_totals(own))
             context.add_output_metadata({"dagster/uri": f"{lake.url}/{table.name}"})
@@ -103,9 +107,18 @@ def _warn(context: dg.OutputContext, batch: Batch, ingested: Ingested) -> None:
 
 
 def _record_windows(
-    context: dg.OutputContext, lake: Lake, table: Table, changes: Sequence[WindowChange], seconds: float
+    context: dg.OutputContext,
+    lake: Lake,
+    table: Table,
+    changes: Sequence[WindowChange],
+    seconds: float,
+    damaged: Sequence[str],
 ) -> None:
-    """Record metadata for each window of the run, under fixed names so that the UI plots them."""
+    """Record metadata for each window of the run, under fixed names so that the UI plots them.
+
+    The newest window, which the asset's page shows, also names every damaged object that the run replaced: those that
+    were found before (`damaged`) and while storing.
+    """
     run = dg.AssetExecutionContext.get()
     windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
     changed = {change.window: change for change in changes}
@@ -127,6 +140,8 @@ def _record_windows(
         if window == windows[-1]:
             # For the run as a whole: windows are upserted in parallel.
             metadata["store_seconds"] = seconds
+            if replaced := sorted({*damaged, *(each.quarantined_as for each in changes if each.quarantined_as)}):
+                metadata[REPLACED] = ", ".join(replaced)
         run.add_asset_metadata(metadata, partition_key=partition_key(window))
     healed = [change for change in changes if change.quarantined_as and change.window not in windows]
     if healed:

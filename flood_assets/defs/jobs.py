@@ -7,6 +7,7 @@ import dagster as dg
 
 from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.failures import remember_failure
+from flood_assets.defs.windows import FIRST, LAST
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, retained_windows
 from flood_assets.schemas import MEASURES, STATIONS
@@ -46,27 +47,31 @@ def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
 def refresh_requests(now: datetime, snapshots: Collection[datetime]) -> list[dg.RunRequest]:
     """Return the runs of a tick: the retained readings, preceded by a snapshot of the gauges if one is due.
 
-    If no retained window is among the `snapshots` of stations and measures, today's is stored in all of them: readings
-    without any list of gauges would puzzle everybody.
+    The list as it is now is stored in each retained window after the newest of the `snapshots` of stations and
+    measures: no window stays without its gauges, neither those before the first tick nor those of missed ones.
     """
     retained = retained_windows(now)
-    due = retained if not set(retained) & set(snapshots) else [retained[-1]]
-    gauges = dg.RunRequest(
-        run_key=f"gauges {now.isoformat()}",
-        asset_selection=[dg.AssetKey("stations"), dg.AssetKey("measures")],
-        tags=_over(due),
+    newest = max(set(retained) & set(snapshots), default=None)
+    due = [window for window in retained if newest is None or window > newest]
+    requests = []
+    if due:
+        requests.append(
+            dg.RunRequest(
+                run_key=f"gauges {now.isoformat()}",
+                asset_selection=[dg.AssetKey("stations"), dg.AssetKey("measures")],
+                tags=_over(due),
+            )
+        )
+    requests.append(
+        dg.RunRequest(
+            run_key=f"readings {now.isoformat()}",
+            asset_selection=[dg.AssetKey("readings"), dg.AssetKey("completeness")],
+            tags=_over(retained),
+            run_config={"ops": {"readings": {"config": {"incremental": True}}}},
+        )
     )
-    readings = dg.RunRequest(
-        run_key=f"readings {now.isoformat()}",
-        asset_selection=[dg.AssetKey("readings"), dg.AssetKey("completeness")],
-        tags=_over(retained),
-        run_config={"ops": {"readings": {"config": {"incremental": True}}}},
-    )
-    return [readings] if retained[-1] in snapshots else [gauges, readings]
+    return requests
 
 
 def _over(windows: Sequence[datetime]) -> dict[str, str]:
-    return {
-        "dagster/asset_partition_range_start": partition_key(windows[0]),
-        "dagster/asset_partition_range_end": partition_key(windows[-1]),
-    }
+    return {FIRST: partition_key(windows[0]), LAST: partition_key(windows[-1])}

@@ -7,6 +7,7 @@ import dagster as dg
 from flood_assets.defs.housekeeping import housekeeping_job
 from flood_assets.defs.jobs import reconcile_job, refresh_job, refresh_requests, tick, whole_day
 from flood_assets.defs.resources import Clock, LakeResource
+from flood_assets.defs.windows import sync_windows
 from flood_assets.errors import FloodAssetsError
 from flood_assets.partitions import utc, window_of
 
@@ -21,6 +22,7 @@ from flood_assets.partitions import utc, window_of
 def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> Sequence[dg.RunRequest]:
     """Request the runs of a tick; the lake, not Dagster's records, says whether a snapshot is due."""
     now = utc(context.scheduled_execution_time)
+    sync_windows(context.instance, now)
     try:
         return tick(lake.open(), now)
     except FloodAssetsError:
@@ -42,7 +44,9 @@ def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext, clock: Clock)
     late, and part of that tick's day has expired by then.
     """
     due = utc(context.scheduled_execution_time)
-    return dg.RunRequest(run_key=f"reconcile {due.isoformat()}", tags=whole_day(clock.now()))
+    now = clock.now()
+    sync_windows(context.instance, now)
+    return dg.RunRequest(run_key=f"reconcile {due.isoformat()}", tags=whole_day(now))
 
 
 @dg.schedule(

@@ -1,9 +1,10 @@
-"""The sensor that requests a cleanup of the lake."""
+"""The sensor that keeps the last 24 hours: it requests a cleanup of the lake, and moves Dagster's partitions on."""
 
 import dagster as dg
 
 from flood_assets.defs.jobs import retention_job
 from flood_assets.defs.resources import Clock, LakeResource
+from flood_assets.defs.windows import sync_windows
 from flood_assets.errors import FloodAssetsError
 from flood_assets.partitions import partition_key
 
@@ -14,7 +15,7 @@ _UNFINISHED = [dg.DagsterRunStatus[name] for name in ("QUEUED", "NOT_STARTED", "
     job=retention_job,
     # Readings expire every 15 minutes. Readers cut at 24 hours by themselves, so nobody sees expired rows meanwhile.
     minimum_interval_seconds=15 * 60,
-    description="Request a cleanup when the lake holds anything older than 24 hours.",
+    description="Keep the last 24 hours as partitions, and request a cleanup when the lake holds anything older.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def retention_sensor(
@@ -26,6 +27,8 @@ def retention_sensor(
     requested again.
     """
     now = clock.now()
+    # Before the first run of all, so that the Materialize dialog has windows to choose as soon as the daemon runs.
+    sync_windows(context.instance, now)
     try:
         expired = lake.open().expired(now)
     except FloodAssetsError as error:

@@ -1,22 +1,62 @@
 """Hourly windows as Dagster partitions, and the windows that a run is asked for.
 
-The windows themselves, without Dagster, are in `flood_assets.partitions`.
+Dagster's partitions are the retained windows and no others: `sync_windows` adds the hour that has begun and removes
+those that have expired, wherever runs are requested. Of the definitions that Dagster offers, only dynamic ones can lose
+a partition; docs/architecture.md says what the others break. The windows themselves, without Dagster, are in
+`flood_assets.partitions`.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
+from flood_assets.defs import dagster_storage
 from flood_assets.errors import FloodAssetsError
-from flood_assets.partitions import is_expired, partition_key, retained_windows, window_of, window_of_key
+from flood_assets.partitions import (
+    RETENTION,
+    WINDOW,
+    cutoff,
+    is_expired,
+    partition_key,
+    retained_windows,
+    window_of,
+    window_of_key,
+    windows_between,
+)
+from flood_assets.schemas import TABLES
 
-# Constant on purpose: a start that rolls with the clock gives the definition a new identity each time it
-# loads, and queued runs and backfills then fail on keys that no longer exist.
-FIRST_WINDOW = datetime(2026, 10, 1, tzinfo=UTC)
+# The name of the partitions in Dagster's instance.
+WINDOWS = "flood_windows"
 
-# end_offset=1 adds the current hour, which is still filling.
-hourly_windows = dg.HourlyPartitionsDefinition(start_date=partition_key(FIRST_WINDOW), timezone="UTC", end_offset=1)
+
+class WindowsDefinition(dg.DynamicPartitionsDefinition):
+    """Dynamic partitions whose keys say by themselves which they are and what lies between two of them.
+
+    Dagster would ask its instance: a run that waited in the queue would fail for the first window of its range when
+    that has expired meanwhile, and no asset could be loaded without an instance.
+    """
+
+    def has_partition_key(self, partition_key: str, *_: Any, **__: Any) -> bool:
+        """Return True for the key of any window."""
+        with suppress(ValueError):
+            return bool(window_of_key(partition_key))
+        return False
+
+    def get_partition_keys_in_range(self, partition_key_range: dg.PartitionKeyRange) -> Sequence[str]:
+        """Return the keys of the windows from the first to the last of a range."""
+        first, last = (window_of_key(key) for key in (partition_key_range.start, partition_key_range.end))
+        return [partition_key(window) for window in windows_between(first, last)]
+
+
+hourly_windows = WindowsDefinition(name=WINDOWS)
+
+_TABLES = frozenset(dg.AssetKey(name) for name in TABLES)
+
+# Tags of a run over several windows.
+FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 # A run may wait this long in the queue, or for its retry, without failing for the windows that expire meanwhile.
 GRACE = timedelta(hours=1)
@@ -24,6 +64,31 @@ GRACE = timedelta(hours=1)
 
 class WindowError(FloodAssetsError):
     """A run asks for a window that neither the API nor the lake keeps."""
+
+
+def sync_windows(instance: dg.DagsterInstance, now: datetime) -> None:
+    """Make Dagster's partitions the retained windows, oldest first.
+
+    Expired windows stay, a day at most, until a backfill of our tables has finished: Dagster fails a backfill whose
+    partitions are removed.
+    """
+    known = instance.get_dynamic_partitions(WINDOWS)
+    retained = [partition_key(window) for window in retained_windows(now)]
+    # A tick that is evaluated late must not remove the window that has begun meanwhile.
+    allowed = {*retained, partition_key(window_of(now) + WINDOW)}
+    outside = {key for key in known if key not in allowed and key >= partition_key(cutoff(now) - RETENTION)}
+    if outside and dagster_storage.backfills_under_way(instance, _TABLES):
+        allowed |= outside
+    kept = [key for key in known if key in allowed]
+    added = [key for key in retained if key not in known]
+    if kept + added != sorted(kept + added):
+        # The clock was set back. Dagster's ranges follow the order in which keys were added.
+        kept, added = [], sorted(kept + added)
+    for key in known:
+        if key not in kept:
+            instance.delete_dynamic_partition(WINDOWS, key)
+    if added:
+        dagster_storage.add_partitions(instance, WINDOWS, added)
 
 
 def asked_windows(context: dg.AssetExecutionContext) -> list[datetime]:

@@ -333,3 +333,17 @@ def test_the_table_of_a_whole_country_fits_into_80_columns():
     assert fits(text)
     assert "600,000" in text
     assert "3,750,000" in text
+
+
+def test_a_run_that_replaced_damaged_windows_says_so_in_its_last_lines(run, filled):
+    lake = filled.lake
+    for table in (READINGS, STATIONS):
+        found = lake.windows(table)[-1 if table is READINGS else 4]
+        lake.store.put(found.key, b"no parquet", replaces=lake.store.head(found.key))
+    filled.at(NOW + HOUR)
+    words = " ".join(run("refresh").output.split())
+    last = words[words.index("station lists ") :]
+    for table in ("readings", "stations"):
+        assert f"replaced 1 damaged window of {table}; what was there is kept as _quarantine/{table}/date=" in last
+    filled.at(NOW + HOUR + QUARTER)
+    assert "damaged" not in run("refresh").output

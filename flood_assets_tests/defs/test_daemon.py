@@ -13,6 +13,7 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 from dagster._utils.error import SerializableErrorInfo
 
 from flood_assets.definitions import defs
+from flood_assets.defs.windows import sync_windows
 from flood_assets.partitions import partition_key, retained_windows
 from flood_assets.schemas import MEASURES, READINGS
 from flood_assets_tests.conftest import HOUR, NOW
@@ -65,8 +66,10 @@ def test_the_sensor_launches_a_cleanup_when_there_is_something_to_clean_up(daemo
     assert len(daemon.runs()) == before + 2
 
 
-def test_a_backfill_of_the_whole_day_is_one_run_and_two_requests(daemon):
+@pytest.mark.parametrize("waits", [timedelta(0), HOUR], ids=["at once", "after its first window has expired"])
+def test_a_backfill_of_the_whole_day_is_one_run_and_two_requests(daemon, waits):
     with daemon.at(NOW):
+        sync_windows(daemon.instance, NOW)
         backfill = PartitionBackfill.from_asset_partitions(
             backfill_id="day",
             asset_graph=defs().resolve_asset_graph(),
@@ -81,8 +84,9 @@ def test_a_backfill_of_the_whole_day_is_one_run_and_two_requests(daemon):
             run_config=None,
         )
         daemon.instance.add_backfill(backfill)
+    sync_windows(daemon.instance, NOW + waits)
     for number in range(4):
-        daemon.backfills(NOW + timedelta(seconds=number))
+        daemon.backfills(NOW + waits + timedelta(seconds=number))
     (run,) = daemon.runs()
     assert run.status == dg.DagsterRunStatus.SUCCESS
     assert daemon.instance.get_backfill("day").status == BulkActionStatus.COMPLETED_SUCCESS

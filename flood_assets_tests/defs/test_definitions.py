@@ -37,9 +37,7 @@ def described() -> dict:
             "group": node.group_name,
             "kinds": sorted(node.kinds),
             "owners": list(node.owners),
-            "partitions": partitions
-            and f"{partitions.cron_schedule} from {partitions.start:%Y-%m-%d %H:%M %Z}"
-            f", {partitions.end_offset} to come",
+            "partitions": partitions and f"{type(partitions).__name__} {partitions.name}",
             "pool": op and op.pool,
             "retries": op
             and op.retry_policy

@@ -1,5 +1,6 @@
 """Pruning of Dagster's own records."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def check_results(instance: dg.DagsterInstance) -> list:
 
 def shown_as_materialized(place: Place, asset: str) -> set[str]:
     """What the UI shows, which comes from Dagster's cache."""
-    value = get_and_update_asset_status_cache_value(place.instance, dg.AssetKey(asset), hourly_windows)
+    value = get_and_update_asset_status_cache_value(
+        place.instance, dg.AssetKey(asset), hourly_windows, dynamic_partitions_loader=place.instance
+    )
     return set(value.deserialize_materialized_partition_subsets(hourly_windows).get_partition_keys())
 
 
@@ -141,16 +144,84 @@ def test_a_backfill_goes_when_it_is_old_and_its_runs_are_gone():
         }
         for name, (status, days) in ended.items():
             backfill = PartitionBackfill(
-                name, status, from_failure=False, tags={"a": "b"}, backfill_timestamp=(TODAY.timestamp() - days * 86400)
+                name,
+                status,
+                from_failure=False,
+                tags={"a": "b"},
+                backfill_timestamp=TODAY.timestamp() - days * 86400,
+                asset_selection=[dg.AssetKey("readings")],
             )
             instance.add_backfill(backfill)
         with freeze_time(TODAY - timedelta(days=1)):
-            create_run_for_test(instance, status=dg.DagsterRunStatus.SUCCESS, tags={"dagster/backfill": "with a run"})
+            create_run_for_test(
+                instance,
+                job_name="refresh_job",
+                status=dg.DagsterRunStatus.SUCCESS,
+                tags={"dagster/backfill": "with a run"},
+            )
         prune(instance, TODAY, HousekeepingConfig())
         kept_backfills = {"young", "failed, young", "under way", "with a run"}
         assert {backfill.backfill_id for backfill in instance.get_backfills()} == kept_backfills
         prune(instance, TODAY + timedelta(days=2.5), HousekeepingConfig())
         assert {backfill.backfill_id for backfill in instance.get_backfills()} == {"failed, young", "under way"}
+
+
+LABEL, OTHER = "__repository__@flood_assets", "__repository__@another"
+
+
+def foreign(instance: dg.DagsterInstance, statuses: Sequence[dg.DagsterRunStatus]) -> set[str]:
+    """Make old runs of another project: of its own job, of one named as ours, and of its assets in a notebook."""
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("theirs", asset="theirs")])
+    def theirs() -> dg.MaterializeResult:
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+    runs = set()
+    for status in statuses:
+        with freeze_time(TODAY - timedelta(days=50)):
+            for job, label in (("their_job", OTHER), ("refresh_job", OTHER), ("housekeeping_job", OTHER)):
+                tags = {".dagster/repository": label}
+                runs.add(create_run_for_test(instance, job_name=job, tags=tags, status=status).run_id)
+            runs.add(create_run_for_test(instance, job_name="their_job", status=status).run_id)
+    with freeze_time(TODAY - timedelta(days=50)):
+        runs.add(dg.materialize([theirs], instance=instance).run_id)
+    return runs
+
+
+def test_what_another_code_location_made_stays(instance):
+    others = foreign(instance, [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE])
+    with freeze_time(TODAY - timedelta(days=50)):
+        for job, label in (("refresh_job", LABEL), ("__ASSET_JOB", LABEL)):
+            tags = {".dagster/repository": label}
+            create_run_for_test(instance, job_name=job, tags=tags, status=dg.DagsterRunStatus.SUCCESS)
+    run_of(instance, 50, dg.DagsterRunStatus.SUCCESS)
+    theirs, ours = (dg.AssetKey(name) for name in ("theirs", "readings"))
+    for name, assets in (("theirs", [theirs]), ("of both", [theirs, ours]), ("ours", [ours])):
+        old = PartitionBackfill(
+            name,
+            BulkActionStatus.COMPLETED_SUCCESS,
+            from_failure=False,
+            tags={},
+            backfill_timestamp=(TODAY - timedelta(days=50)).timestamp(),
+            asset_selection=assets,
+        )
+        instance.add_backfill(old)
+    assert prune(instance, TODAY, HousekeepingConfig(), LABEL) == 3
+    assert kept(instance) == others
+    assert {backfill.backfill_id for backfill in instance.get_backfills()} == {"theirs", "of both"}
+    check = dg.AssetCheckKey(theirs, "theirs")
+    assert len(instance.event_log_storage.get_asset_check_execution_history(check, limit=10)) == 1
+    assert instance.get_latest_materialization_event(theirs) is not None
+
+
+def test_the_runs_of_others_do_not_fill_the_limit(instance):
+    with freeze_time(TODAY - timedelta(days=60)):
+        for _ in range(3):
+            tags = {".dagster/repository": OTHER}
+            create_run_for_test(instance, job_name="refresh_job", tags=tags, status=dg.DagsterRunStatus.SUCCESS)
+    ours = run_of(instance, 50, dg.DagsterRunStatus.SUCCESS)
+    assert prune(instance, TODAY, HousekeepingConfig(most=1), LABEL) == 1
+    assert ours not in kept(instance)
 
 
 def test_what_was_left_when_it_was_killed_half_way_goes_the_next_time(instance, monkeypatch):

@@ -105,7 +105,7 @@ def test_dagster_loads_all_that_is_retained_without_a_partition(defs):
 
 
 def test_dagster_loads_a_window_that_is_not_there_as_an_empty_table(defs):
-    long_ago = partition_key(NOW - timedelta(days=3))
+    long_ago = partition_key(window_of(NOW - timedelta(days=3)))
     frame = defs.load_asset_value("readings", partition_key=long_ago, python_type=pd.DataFrame)
     assert frame.empty
     assert frame.dtypes.equals(load_readings().dtypes)

@@ -104,7 +104,7 @@ def test_a_cleanup_makes_no_further_snapshot_due(on_disk):
     moment = window_of(NOW) + 25 * HOUR
     on_disk.at(moment + timedelta(seconds=20))
     snapshot(on_disk, moment)
-    # Leaves tombstones of yesterday's snapshots, which are newer than today's snapshot.
+    # An event of the cleanup, newer than that of today's snapshot.
     assert on_disk.expire().success
     assert gauges(tick(refresh_every_15_minutes, moment + QUARTER, on_disk)) == []
 

@@ -1,6 +1,6 @@
 """Test that Dagster's records are as large after thirty days as after ten.
 
-A day is one real run (a snapshot on one, a cleanup with its tombstones on the next), one that failed, one that was
+A day is one real run (a snapshot on one, a cleanup on the next), one that failed, one that was
 cancelled, and a backfill of each end; then housekeeping, at the simulated time. How many of them a day has changes how
 much is kept, not whether it grows: days with all their ticks are lived in `soak`.
 """

@@ -21,12 +21,9 @@ from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.defs.windows import asked_windows, retained_of
 from flood_assets.ingest import Batch, fetch
 from flood_assets.lake.lake import Lake
-from flood_assets.partitions import partition_key
-from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS
+from flood_assets.partitions import cutoff, partition_key
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME
 from flood_assets.words import counted
-
-# Not inputs: only the newest snapshot of the day before is used, whichever window holds it.
-_A_DAY_BEFORE = dg.TimeWindowPartitionMapping(start_offset=-24)
 
 
 class ReadingsConfig(dg.Config):
@@ -39,7 +36,8 @@ class ReadingsConfig(dg.Config):
     )
 
 
-@ingested(READINGS, deps=[dg.AssetDep(name, partition_mapping=_A_DAY_BEFORE) for name in ("stations", "measures")])
+# Not inputs: only the newest snapshot is used, whichever window holds it.
+@ingested(READINGS, deps=["stations", "measures"])
 def readings(
     context: dg.AssetExecutionContext, config: ReadingsConfig, source: Source, lake: LakeResource, clock: Clock
 ) -> Batch:
@@ -81,7 +79,7 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
         "rows_read": len(rows),
         "rejected_rows": len(batch.rejects),
         "unknown_measures": _count_unknown(rows, batch.stations),
-        "preview": preview(rows),
+        "preview": preview(rows, batch.now),
         "chart": _chart(batch, lake),
     }
     if batch.unanswered:
@@ -109,8 +107,10 @@ def _describe(context: dg.AssetExecutionContext, windows: Sequence[datetime], ba
     context.log.info("%s from %s: %s", counted(len(rows), "row"), requests, batch.reason)
 
 
-def preview(rows: pa.Table, most: int = 8) -> dg.MarkdownMetadataValue:
-    """Return the newest readings of the run as a table."""
+def preview(rows: pa.Table, now: datetime, most: int = 8) -> dg.MarkdownMetadataValue:
+    """Return the newest readings that the run stored as a table: not those that are expired or dated later than now."""
+    time = pc.field("date_time")
+    rows = rows.filter((time > pa.scalar(cutoff(now), TIME)) & (time <= pa.scalar(now, TIME)))
     newest = rows.take(pc.select_k_unstable(rows, k=most, sort_keys=[("date_time", "descending")]))
     names = ("measure_id", "date_time", "value", "raw_value")
     shown = [

@@ -1,4 +1,4 @@
-"""The cleanup: rows older than 24 hours leave the lake, and Dagster's records follow.
+"""The cleanup: rows older than 24 hours leave the lake, and Dagster's partitions follow.
 
 The lake decides by the times of the rows what has expired (`flood_assets.lake`); `flood_assets.defs.sensors` decides
 when to clean up.
@@ -15,15 +15,12 @@ from pydantic import Field
 from flood_assets import schemas
 from flood_assets.defs.assets.tables import GROUP, OWNERS
 from flood_assets.defs.charts import table
-from flood_assets.defs.dagster_storage import newest_events
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
+from flood_assets.defs.windows import sync_windows
 from flood_assets.lake.retention import Expiry
-from flood_assets.partitions import cutoff, is_expired, partition_key, window_of_key
+from flood_assets.partitions import cutoff, partition_key
 from flood_assets.words import counted
-
-# The assets with a Dagster partition for each window; the other tables expire likewise.
-PARTITIONED = [dg.AssetKey(table.name) for table in (schemas.STATIONS, schemas.MEASURES, schemas.READINGS)]
 
 
 class RetentionConfig(dg.Config):
@@ -45,14 +42,13 @@ def retention(
 ) -> dg.MaterializeResult[None]:
     """Delete expired windows of every table and trim the one that contains the cutoff.
 
-    Nothing inside the last 24 hours is ever touched. An expired window for which Dagster still shows rows is recorded
-    as empty.
+    Nothing inside the last 24 hours is ever touched. Expired windows leave Dagster's partitions too.
     """
     now = clock.now()
     with explained():
         expiries = lake.open().expire(now, dry_run=config.dry_run)
     if not config.dry_run:
-        _record_empty(context, now)
+        sync_windows(context.instance, now)
     mode = " to clean up; nothing was changed" if config.dry_run else " cleaned up"
     context.log.info("%s%s", counted(len(expiries), "window"), mode)
     return dg.MaterializeResult(metadata=summary(expiries, now, dry_run=config.dry_run))
@@ -74,34 +70,6 @@ def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict
         "bytes_freed": freed,
         "details": table(["table", "action", "windows", "rows", "bytes freed"], details),
     }
-
-
-def _record_empty(context: dg.AssetExecutionContext, now: datetime) -> None:
-    """Record each expired window that Dagster shows with rows as a materialization without any.
-
-    Also windows that this run did not delete: a cleanup may be killed between deleting and recording, a lifecycle rule
-    of the bucket may delete, and housekeeping may prune this record while an older one of a failed run stays.
-    Open-source Dagster cannot wipe single partitions ("Partitioned asset wipe is not supported yet for this event log
-    storage").
-    """
-    for asset_key in PARTITIONED:
-        newest = newest_events(context.instance, asset_key)
-        expired = [event for key, event in newest.items() if is_expired(window_of_key(key), now)]
-        if not expired:
-            continue
-        records = context.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=expired), limit=len(expired), ascending=True
-        ).records
-        for record in records:
-            if record.asset_materialization and "expired" not in record.asset_materialization.metadata:
-                context.log_event(
-                    dg.AssetMaterialization(
-                        asset_key=asset_key,
-                        partition=record.partition_key,
-                        description="Expired: older than 24 hours and deleted.",
-                        metadata={"dagster/partition_row_count": 0, "expired": True},
-                    )
-                )
 
 
 def _totals(expiries: Sequence[Expiry]) -> tuple[int, int]:

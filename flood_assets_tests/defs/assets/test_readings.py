@@ -6,14 +6,15 @@ from datetime import timedelta
 from xml.etree import ElementTree as ET
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 from dagster._core.events import DagsterEventType
 
-from flood_assets.defs.assets.readings import fetch
+from flood_assets.defs.assets.readings import fetch, preview
 from flood_assets.defs.assets.tables import RETRIES
 from flood_assets.lake import watermarks
 from flood_assets.partitions import partition_key, retained_windows, window_of
-from flood_assets.schemas import READINGS, REJECTS, STATIONS
+from flood_assets.schemas import READINGS, REJECTS, STATIONS, TIME
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
 from flood_assets_tests.support.lake_rows import rejects
 
@@ -135,7 +136,8 @@ def test_readings_know_their_station_once_a_snapshot_knows_the_measure(filled):
     ],
 )
 def test_windows_outside_the_day_are_refused_before_anything_is_asked(place, first, last, named):
-    result = place.materialize("readings", window_of(NOW) + first * HOUR, window_of(NOW) + last * HOUR)
+    start, end = window_of(NOW) + first * HOUR, window_of(NOW) + last * HOUR
+    result = place.materialize("readings", start, end)
     assert not result.success
     assert failure_of(result) == (
         f"window {named} is not available: only the last 24 hours are kept. "
@@ -236,6 +238,21 @@ def test_a_damaged_window_is_set_aside_and_told_of(filled):
     assert stored(filled).keys() == truth(filled).keys()
 
 
+def test_the_preview_shows_no_reading_that_was_not_stored(filled):
+    """Of seven readings, three are of the retained day."""
+    hours = (-25, -24, -23, -1, 0, 1, 400)
+    rows = pa.table(
+        {
+            "measure_id": [f"of-{hour}" for hour in hours],
+            "date_time": pa.array([NOW + hour * HOUR for hour in hours], TIME),
+            "value": [1.0] * len(hours),
+            "raw_value": pa.array([None] * len(hours), pa.string()),
+        }
+    )
+    lines = preview(rows, NOW).value.splitlines()[2:]
+    assert [line.split()[1] for line in lines] == ["of-0", "of--1", "of--23"]
+
+
 @pytest.mark.parametrize("hours_ago", [0, 12, 24])
 def test_a_damaged_window_is_filled_again_by_the_tick_that_finds_it(filled, hours_ago):
     window = window_of(NOW) - hours_ago * HOUR
@@ -245,6 +262,9 @@ def test_a_damaged_window_is_filled_again_by_the_tick_that_finds_it(filled, hour
     assert filled.tick().success
     told = filled.materializations("readings", window)[0].metadata
     assert told["quarantined_as"].value.startswith("_quarantine/readings/")
+    # The asset's page shows the newest window.
+    newest = filled.materializations("readings", window_of(filled.now))[0].metadata
+    assert newest["replaced_damaged_windows"].value == told["quarantined_as"].value
     assert stored(filled).keys() == truth(filled).keys()
 
 

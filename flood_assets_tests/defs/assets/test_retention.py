@@ -1,14 +1,14 @@
-"""The cleanup: what goes, what stays, and what Dagster is told of it."""
+"""The cleanup: what goes, what stays, and what Dagster shows of it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
 
-from flood_assets.lake.lake import Lake
+from flood_assets.defs.windows import FIRST, LAST, WINDOWS
 from flood_assets.partitions import cutoff, partition_key, retained_windows, window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
-from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
+from flood_assets_tests.conftest import HOUR, NOW, Place
 
 TABLES = (STATIONS, MEASURES, READINGS)
 LATER = NOW + 3 * HOUR
@@ -20,8 +20,13 @@ def told(result: dg.ExecuteInProcessResult) -> dict:
     return {name: value.value for name, value in event.metadata.items()}
 
 
-def is_tombstone(event: dg.AssetMaterialization) -> bool:
-    return "expired" in event.metadata and event.metadata["dagster/partition_row_count"].value == 0
+def shown(place: Place) -> list[str]:
+    """Return the windows that Dagster shows as partitions."""
+    return place.instance.get_dynamic_partitions(WINDOWS)
+
+
+def keys_of(windows: list[datetime]) -> list[str]:
+    return [partition_key(window) for window in windows]
 
 
 def objects(place: Place) -> dict:
@@ -55,7 +60,6 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(old):
     before = objects(old)
     dry = told(old.expire(dry_run=True))
     assert objects(old) == before
-    assert not is_tombstone(old.materializations("readings", window_of(NOW) - 24 * HOUR)[0])
     wet = told(old.expire())
     assert dry["dry_run"]
     assert {name: dry[name] for name in ("windows_deleted", "windows_trimmed", "rows")} == {
@@ -63,76 +67,34 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(old):
     }
 
 
-def test_dagster_is_told_once_that_an_expired_window_holds_nothing(old):
+def test_the_windows_that_dagster_shows_are_those_that_are_retained(old):
     assert old.expire().success
-    for number in range(1, 4):
-        old.at(LATER + number * QUARTER)
-        assert old.tick().success
-        assert old.expire().success
-    gone = [window_of(NOW) - n * HOUR for n in (24, 23, 22)]
-    for window in gone:
-        events = old.materializations("readings", window)
-        assert [is_tombstone(event) for event in events] == [True, False]
-    for window in retained_windows(old.now):
-        assert not any(is_tombstone(event) for event in old.materializations("readings", window))
+    assert shown(old) == keys_of(retained_windows(LATER))
+    assert {found.window for found in old.lake.windows(READINGS)} <= set(retained_windows(LATER))
+    # Nothing is recorded of windows that are gone: each has the one event of its run.
+    assert len(old.materializations("readings", window_of(NOW) - 24 * HOUR)) == 1
 
 
-def test_every_table_gets_its_tombstones(filled):
-    filled.at(NOW + 26 * HOUR)
-    assert filled.expire().success
-    for table in TABLES:
-        events = filled.materializations(table.name, window_of(NOW))
-        assert [is_tombstone(event) for event in events] == [True, False]
-    assert not objects(filled)
-
-
-def test_a_window_that_dagster_never_saw_gets_no_tombstone(place):
-    assert place.tick().success
-    place.at(LATER)
-    assert place.expire().success
-    assert is_tombstone(place.materializations("readings", window_of(NOW) - 24 * HOUR)[0])
-    assert not place.materializations("stations", window_of(NOW) - 24 * HOUR)
-
-
-def test_a_cleanup_that_died_before_it_told_dagster_is_caught_up_with(old):
-    Lake.open(old.lake_url).expire(LATER)
-    assert not is_tombstone(old.materializations("readings", window_of(NOW) - 24 * HOUR)[0])
-    assert old.expire().success
-    for hours in (24, 23, 22):
-        assert is_tombstone(old.materializations("readings", window_of(NOW) - hours * HOUR)[0])
-
-
-def test_a_cleanup_after_days_without_one_leaves_nothing_and_tells_of_all(filled):
+def test_a_cleanup_after_days_without_one_leaves_nothing(filled):
     filled.at(NOW + timedelta(days=3))
     assert filled.expire().success
     assert not objects(filled)
-    for window in retained_windows(NOW):
-        assert is_tombstone(filled.materializations("readings", window)[0])
-
-
-def test_a_tombstone_that_housekeeping_pruned_is_set_again_where_a_failed_run_shows_rows(old):
-    assert old.expire().success
-    (cleanup,) = old.instance.get_runs(dg.RunsFilter(job_name="retention_job"))
-    old.instance.delete_run(cleanup.run_id)
-    window = window_of(NOW) - 24 * HOUR
-    assert not is_tombstone(old.materializations("readings", window)[0])
-    assert old.at(LATER + timedelta(days=10)).expire().success
-    assert [is_tombstone(event) for event in old.materializations("readings", window)] == [True, False]
+    assert shown(filled) == keys_of(retained_windows(filled.now))
 
 
 def test_a_tick_that_was_queued_over_a_cleanup_does_not_bring_a_window_back_for_long(old):
+    first = retained_windows(NOW)[0]
     assert old.expire().success
-    key = partition_key(window_of(NOW) - 24 * HOUR)
     late = old.run(
         "refresh_job",
         asset_selection=[dg.AssetKey("readings")],
-        tags={"dagster/asset_partition_range_start": key, "dagster/asset_partition_range_end": partition_key(LATER)},
+        tags=dict(zip((FIRST, LAST), keys_of(retained_windows(NOW)[::24]), strict=True)),
         run_config={"ops": {"readings": {"config": {"incremental": True}}}},
     )
     assert late.success
     assert old.expire().success
-    assert is_tombstone(old.materializations("readings", window_of(NOW) - 24 * HOUR)[0])
-    assert [found.window for found in old.lake.windows(READINGS)] == retained_windows(LATER)
+    assert first not in [found.window for found in old.lake.windows(READINGS)]
+    assert shown(old) == keys_of(retained_windows(LATER))
 
 
 def test_an_empty_lake_is_no_fault(place):
