@@ -19,10 +19,10 @@ QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-s3 test-long ceph soak bench bench-large lint ui ui-demo lock clean
+.PHONY: help setup demo test test-fast test-s3 test-readers test-long ceph soak bench bench-large lint ui ui-demo lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.done ## Make .venv with the packages that requirements.lock pins
 
@@ -53,6 +53,10 @@ ceph:
 	@as=; [ "$$(id -u)" = 0 ] || as=sudo; \
 		[ -z "$$as" ] || command -v sudo > /dev/null || { echo "Needs root: apt-get install $(CEPH)" >&2; exit 1; }; \
 		$$as apt-get update -q && $$as apt-get install -y -q --no-install-recommends $(CEPH)
+
+test-readers: setup ## Read every table with DuckDB, Polars, pandas, DataFusion, Spark and ClickHouse, in an environment of their own
+	@$(BIN)/python -m benchmarks.envs readers
+	$(BIN)/python -m pytest --numprocesses 0 flood_assets_tests/lake/test_other_readers.py
 
 soak: setup ## Simulate seven days and compare the lake with the truth (about half an hour; SOAK="--days 30 --faults")
 	@$(BIN)/python -m flood_assets_tests.support.soak $(SOAK)

@@ -61,3 +61,10 @@ def versions(python: str, packages: list[str]) -> dict[str, str]:
     told = subprocess.run([python, "-c", code, *packages], capture_output=True, text=True, check=False)
     found: dict[str, str] = json.loads(told.stdout or "{}")
     return found
+
+
+if __name__ == "__main__":
+    try:
+        python_of(sys.argv[1], Path(".bench/envs"), print)
+    except MissingError as missing:
+        sys.exit(f"the environment {sys.argv[1]} could not be made: {missing}")

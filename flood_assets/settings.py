@@ -8,6 +8,8 @@ from flood_assets import places
 from flood_assets.errors import SettingsError
 
 LIVE_API = "https://environment.data.gov.uk/flood-monitoring"
+# Years of FLOOD_NOW: any that a source may have readings of.
+YEARS = range(1971, 3000)
 
 
 def api_url(environ: Mapping[str, str] | None = None) -> str:
@@ -43,4 +45,6 @@ def now(environ: Mapping[str, str] | None = None) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise SettingsError(f"FLOOD_NOW is '{override}': expected a time with a zone, such as 2026-11-21T09:00:00Z")
+    if moment.year not in YEARS:
+        raise SettingsError(f"FLOOD_NOW is '{override}': expected a year from {YEARS[0]} to {YEARS[-1]}")
     return moment.astimezone(UTC)

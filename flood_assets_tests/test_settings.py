@@ -44,6 +44,17 @@ def test_a_time_that_is_none_or_has_no_zone_is_refused_with_the_remedy(text):
         settings.now({"FLOOD_NOW": text})
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "0999-05-01T00:00:00Z", "9999-12-31T23:59:59-14:00"])
+def test_a_year_without_readings_is_refused_with_those_that_may_have_some(text):
+    with pytest.raises(SettingsError, match="expected a year from 1971 to 2999"):
+        settings.now({"FLOOD_NOW": text})
+
+
+@pytest.mark.parametrize("year", [1971, 2999])
+def test_any_other_year_can_be_pretended(year):
+    assert settings.now({"FLOOD_NOW": f"{year}-12-31T23:59:59Z"}).year == year
+
+
 def test_the_environment_is_read_when_it_is_needed(monkeypatch):
     monkeypatch.setenv("FLOOD_API_URL", "http://one")
     monkeypatch.setenv("FLOOD_LAKE_URL", "file:///one")
