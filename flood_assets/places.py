@@ -44,7 +44,12 @@ def lake_url(place: str | os.PathLike[str], *, flavour: type[PurePath] = Path) -
             raise SettingsError(f"FLOOD_LAKE_URL is '{text}': expected {parts.scheme}:// followed by {example}")
         return url
     path = path_of(text, flavour)
-    if parts.netloc not in {"", "localhost"} or not path.is_absolute() or not path.name:
+    if parts.netloc not in {"", "localhost"}:
+        # As URLs mean it, the first name is that of another machine.
+        named = text.removeprefix("file://").removeprefix("./")
+        remedy = f"write file:///{named}, or the path alone, such as ./{named}"
+        raise SettingsError(f"FLOOD_LAKE_URL is '{text}': expected an absolute path after three slashes: {remedy}")
+    if not path.is_absolute() or not path.name:
         raise SettingsError(f"FLOOD_LAKE_URL is '{text}': expected an absolute path, such as file:///var/lib/flood")
     return url
 

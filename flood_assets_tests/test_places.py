@@ -45,7 +45,7 @@ def test_every_door_takes_a_path_or_a_url(place, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("file://tmp/x", "expected an absolute path"),
+        ("file://tmp/x", "expected an absolute path after three slashes: write file:///tmp/x, or the path alone"),
         ("file:/tmp/x", "expected file://"),
         ("file:///", "expected an absolute path"),
         ("x3://b", "expected file://, s3://, az:// or gs://, or a folder such as ./lake"),

@@ -167,7 +167,7 @@ def test_no_reader_of_the_folder_sees_what_was_set_aside(folder):
     with duckdb.connect() as connection:
         assert connection.execute(sql).fetchone() == (9, 8)
         (everything,) = connection.execute(f"SELECT count(*) FROM glob('{root}/**/*.parquet')").fetchone()
-    assert everything == 8 + 1  # the windows, the emptied one among them, and the watermarks
+    assert everything == 8 + 1 + 2  # the windows, the emptied one among them, the watermarks, and the present of two
     assert ds.dataset(root / "readings", partitioning="hive").count_rows() == 9
     # As Spark does, pyarrow passes over all whose name begins with `_` or `.`, wherever it starts.
     assert not [file for file in ds.dataset(root, format="parquet").files if "_quarantine" in file]
