@@ -48,7 +48,7 @@ def noise_of(day: list[tuple[datetime, float]]) -> float:
 
 @pytest.mark.parametrize("kind", ["Tidal Level", "Downstream Stage", "flow"])
 def test_the_trend_agrees_with_a_fitted_line_at_each_moment(kind):
-    listed = parse_measures(envelope(recorded("sample/measures.json")), NOW)
+    listed = parse_measures(envelope(recorded("sample/measures.json")), NOW).rows
     described = {row["measure_id"]: row for row in listed.to_pylist()}
     moments, rows, jumps = {}, [], 0
     for measure, day in series().items():
