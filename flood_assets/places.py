@@ -1,13 +1,14 @@
 """Spell the place of a lake, a URL or the path of a folder, as one URL, and find the folder of a URL.
 
 Every door takes a place by this rule: FLOOD_LAKE_URL, the commands, the Dagster resource, notebooks and `Lake.open`.
+The addresses of APIs are here too: without their password, and compared.
 """
 
 import os
 import re
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from flood_assets.errors import SettingsError
 
@@ -65,3 +66,27 @@ def path_of(url: str, flavour: type[P]) -> P:
     if issubclass(flavour, PureWindowsPath) and re.match(r"/[A-Za-z]:", path):
         path = path[1:]
     return flavour(path)
+
+
+def split_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
+    """Return a URL without the name and password in it, and these, decoded; None where it has none.
+
+    Only what this returns may be stored, compared or shown.
+    """
+    parts = urlsplit(url)
+    userinfo, found, host = parts.netloc.rpartition("@")
+    if not found:
+        return url, None
+    name, _, password = userinfo.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), (unquote(name), unquote(password))
+
+
+def is_same_api(one: str, other: str) -> bool:
+    """Return True if two URLs name the same API: by http or https, by any user, with the default port or without."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(url: str) -> tuple[str, int | None, str]:
+    parts = urlsplit(url)
+    port = None if parts.port == {"http": 80, "https": 443}.get(parts.scheme) else parts.port
+    return parts.hostname or "", port, parts.path.rstrip("/")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from flood_assets import places
 from flood_assets.errors import SettingsError
@@ -13,10 +14,25 @@ YEARS = range(1971, 3000)
 
 
 def api_url(environ: Mapping[str, str] | None = None) -> str:
-    """Return `FLOOD_API_URL` without a trailing slash; the live API by default."""
+    """Return `FLOOD_API_URL` without a trailing slash; the live API by default.
+
+    It may hold a name and a password, which `places.split_userinfo` takes out of what is shown or stored.
+    """
     url = ((environ if environ is not None else os.environ).get("FLOOD_API_URL") or LIVE_API).rstrip("/")
+    # Whatever stands before the last @ may be a password, also in a URL that is none.
+    shown = f"...@{url.rpartition('@')[2]}" if "@" in url else url
+    expected = f"expected http:// or https://, such as {LIVE_API}"
     if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"FLOOD_API_URL is '{url}': expected http:// or https://, such as {LIVE_API}")
+        raise SettingsError(f"FLOOD_API_URL is '{shown}': {expected}")
+    try:
+        host, _ = urlsplit(url).hostname, urlsplit(url).port
+    except ValueError:
+        host = None
+    if not host:
+        raise SettingsError(
+            f"FLOOD_API_URL is '{shown}', without a host that can be asked: {expected}; write / as %2F and @ as %40 in "
+            "a name or a password"
+        )
     return url
 
 

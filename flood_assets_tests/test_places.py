@@ -11,7 +11,7 @@ from flood_assets.defs.resources import LakeResource
 from flood_assets.errors import SettingsError
 from flood_assets.lake.lake import Lake
 from flood_assets.notebook import load_readings
-from flood_assets.places import folder_of, lake_url, path_of
+from flood_assets.places import folder_of, is_same_api, lake_url, path_of, split_userinfo
 from flood_assets.query.place import Place
 from flood_assets_tests.conftest import NOW
 
@@ -88,3 +88,42 @@ def test_a_drive_of_windows_is_a_place_too(place):
 def test_a_bucket_has_no_folder():
     assert folder_of("s3://bucket/lake") is None
     assert isinstance(folder_of("file:///x"), Path)
+
+
+# -- addresses of APIs
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "credentials"),
+    [
+        ("https://api.example/root", "https://api.example/root", None),
+        ("https://me:secret@api.example:8443/root", "https://api.example:8443/root", ("me", "secret")),
+        ("http://me:p%40ss%2Fw@api.example", "http://api.example", ("me", "p@ss/w")),
+        ("http://token@api.example/a@b", "http://api.example/a@b", ("token", "")),
+    ],
+)
+def test_a_name_and_a_password_are_taken_out_of_an_address(url, shown, credentials):
+    assert split_userinfo(url) == (shown, credentials)
+
+
+SPELT = "http://environment.data.gov.uk/flood-monitoring"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://environment.data.gov.uk/flood-monitoring",
+        "http://environment.data.gov.uk:80/flood-monitoring/",
+        "https://Environment.data.gov.uk:443/flood-monitoring",
+        "https://user:new@environment.data.gov.uk/flood-monitoring",
+    ],
+)
+def test_one_api_has_many_spellings(other):
+    assert is_same_api(SPELT, other)
+
+
+@pytest.mark.parametrize(
+    "other", [f"{SPELT}2", SPELT.replace("uk/", "uk:8080/"), "http://other.example/flood-monitoring"]
+)
+def test_another_host_port_or_path_is_another_api(other):
+    assert not is_same_api(SPELT, other)

@@ -18,6 +18,16 @@ def test_an_api_that_is_no_web_address_is_refused_with_the_remedy():
         settings.api_url({"FLOOD_API_URL": "localhost:8000"})
 
 
+@pytest.mark.parametrize(
+    "url", ["ftp://me:secret@host/api", "me:secret@host", "https://me:sec/ret@host", "https://@:x"]
+)
+def test_an_address_that_is_refused_shows_no_password(url):
+    with pytest.raises(SettingsError) as error:
+        settings.api_url({"FLOOD_API_URL": url})
+    assert "sec" not in str(error.value)
+    assert "FLOOD_API_URL is '" in str(error.value)
+
+
 def test_the_lake_is_a_folder_here_unless_told_otherwise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert settings.lake_url({}) == settings.lake_url({"FLOOD_LAKE_URL": ""}) == (tmp_path / "lake").as_uri()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from flood_assets import __version__
 from flood_assets.errors import SourceError
+from flood_assets.places import split_userinfo
 from flood_assets.words import counted
 
 if TYPE_CHECKING:  # importing `requests` takes a tenth of a second: only a process that asks the API pays it
@@ -142,7 +143,7 @@ class Http:
     a small pool of threads: they share nothing else.
 
     Args:
-        base_url: root, such as `settings.api_url()`.
+        base_url: root, such as `settings.api_url()`. A name and a password in it are sent, and shown nowhere.
         now: the time in UTC; put back by the server's clock where it is fast.
         retry: when to try again; None for the defaults.
         largest: most bytes of an answer, decompressed: a faulty server may never end.
@@ -156,12 +157,13 @@ class Http:
         retry: RetryPolicy | None = None,
         largest: int = LARGEST_ANSWER,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
+        self.base_url, credentials = split_userinfo(base_url.rstrip("/"))
         self.retry = retry or RetryPolicy()
         self._now = now
         self._largest = largest
         self._timeout = (self.retry.connect_timeout, self.retry.read_timeout)
         self._session = _session()
+        self._session.auth = credentials
 
     def close(self) -> None:
         """Close the connections; the instance can still be used."""

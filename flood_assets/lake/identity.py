@@ -5,8 +5,9 @@ from contextlib import suppress
 
 from flood_assets.errors import LakeError, WrongLakeError
 from flood_assets.lake.layout import IDENTITY
-from flood_assets.lake.objects import ConflictError
+from flood_assets.lake.objects import Blob, ConflictError
 from flood_assets.lake.store import Store
+from flood_assets.places import is_same_api, split_userinfo
 
 # In layout 1 `_watermarks.parquet` was `_marks.parquet`, `_quarantine/` was `_damaged/`, and `interval_s` was `step_s`.
 LAYOUT = 2
@@ -15,15 +16,20 @@ LAYOUT = 2
 def claim(store: Store, api_url: str) -> None:
     """Make sure that this lake holds this API's readings; the first claim decides, and is remembered.
 
+    A name and a password in the URL are neither stored nor compared; `places.is_same_api` says what is the same.
     WrongLakeError if it was filled from another API; other errors are those of `source`.
     """
-    api_url = api_url.rstrip("/")
-    found = source(store)
-    if found is None:
+    api_url = split_userinfo(api_url.rstrip("/"))[0]
+    blob = store.read(IDENTITY)
+    stored = None if blob is None else _api(store, blob)
+    found: str | None = split_userinfo(stored or api_url)[0]
+    # Earlier versions stored the password with the URL.
+    if found != stored:
         with suppress(ConflictError):
-            store.put(IDENTITY, json.dumps({"api": api_url, "layout": LAYOUT}).encode(), replaces=None)
+            identity = json.dumps({"api": found, "layout": LAYOUT}).encode()
+            store.put(IDENTITY, identity, replaces=None if blob is None else blob.meta)
         found = source(store)
-    if found != api_url:
+    if found is None or not is_same_api(found, api_url):
         raise WrongLakeError(
             f"the lake {store.url} holds readings of {found} and not of {api_url}: "
             "set FLOOD_LAKE_URL to another place, or delete the lake"
@@ -37,8 +43,11 @@ def source(store: Store) -> str | None:
         LakeError: it has another layout, or its `_lake.json` cannot be read.
     """
     blob = store.read(IDENTITY)
-    if blob is None:
-        return None
+    return None if blob is None else split_userinfo(_api(store, blob))[0]
+
+
+def _api(store: Store, blob: Blob) -> str:
+    """Return the URL that `_lake.json` holds; errors as for `source`."""
     place = f"{store.url}/{IDENTITY}"
     try:
         identity = json.loads(blob.data.to_pybytes())

@@ -1,3 +1,4 @@
+import base64
 import gzip
 import itertools
 import json
@@ -98,6 +99,23 @@ def test_stations_and_measures_are_tables(api, server):
     assert api.stations().rows.schema == STATIONS.schema
     server.answer(whole(items({"@id": f"{ROOT}/measures/a"}), kind="application/json"))
     assert api.measures().rows.schema == MEASURES.schema
+
+
+def test_a_password_is_sent_and_shown_nowhere(server, caplog):
+    caplog.set_level(logging.DEBUG)
+    url = server.url.replace("://", "://me:p%40ssword@")
+    with closing(FloodMonitoringApi(url, now=lambda: SEEN, retry=RetryPolicy(tries=1))) as api:
+        assert api.base_url == server.url
+        server.answer(whole(THREE))
+        assert values(api.latest()) == [1, 2.5, None]
+        assert server.headers[0]["Authorization"] == "Basic " + base64.b64encode(b"me:p@ssword").decode()
+        told = []
+        for status in (401, 404, 503):
+            server.answer(whole(b"no", status=status))
+            with pytest.raises(SourceError) as error:
+                api.latest()
+            told.append(str(error.value))
+    assert not any("ssword" in text for text in (*told, caplog.text))
 
 
 def test_who_asks_is_said_and_gzip_is_wanted(api, server):

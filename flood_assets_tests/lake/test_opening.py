@@ -1,5 +1,6 @@
 """How a lake is opened, to whom it belongs, and what is said when it cannot be reached."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -90,6 +91,25 @@ def test_the_first_claim_decides(lake, twin):
         twin.claim("http://two/api")
     for part in (lake.url, "http://one/api", "http://two/api", "FLOOD_LAKE_URL", "delete the lake"):
         assert part in str(error.value)
+
+
+def test_a_password_is_neither_stored_nor_compared(lake, twin):
+    lake.claim("https://me:old@gateway.example/api")
+    stored = lake.store.read("_lake.json").data.to_pybytes()
+    assert json.loads(stored)["api"] == "https://gateway.example/api"
+    for same in ("https://me:new@gateway.example/api", "http://gateway.example:80/api", "https://GATEWAY.example/api/"):
+        twin.claim(same)
+    assert lake.store.read("_lake.json").data.to_pybytes() == stored
+    with pytest.raises(WrongLakeError) as error:
+        twin.claim("https://me:secret@other.example/api")
+    assert "secret" not in str(error.value)
+
+
+def test_a_password_that_an_earlier_version_stored_is_removed(lake):
+    put_raw(lake, "_lake.json", json.dumps({"api": "https://me:old@gateway.example/api", "layout": 2}).encode())
+    assert lake.source() == "https://gateway.example/api"
+    lake.claim("https://gateway.example/api")
+    assert b"old" not in lake.store.read("_lake.json").data.to_pybytes()
 
 
 def test_of_two_claims_at_once_one_wins(lake, twin, monkeypatch):

@@ -13,7 +13,7 @@ from flood_assets import settings
 from flood_assets.cli.doctor.findings import Findings, Level, brief, failed, look, note, ok, warning
 from flood_assets.cli.doctor.windows import check_windows
 from flood_assets.errors import SettingsError
-from flood_assets.places import folder_of
+from flood_assets.places import folder_of, is_same_api, split_userinfo
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
@@ -105,11 +105,11 @@ def _check_claim(lake: "Lake") -> Findings:
     """Compare the API that the lake belongs to with FLOOD_API_URL, without claiming the lake."""
     api = None
     with suppress(SettingsError):
-        api = settings.api_url()
+        api = split_userinfo(settings.api_url())[0]
     source = lake.source()
     if source is None:
         yield note("the lake belongs to no API yet", "run `flood-assets refresh`: it claims and fills the lake")
-    elif api in {None, source}:
+    elif api is None or is_same_api(api, source):
         yield ok(f"the lake holds readings of {source}")
     else:
         yield failed(

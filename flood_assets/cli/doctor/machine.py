@@ -13,6 +13,7 @@ from pathlib import Path
 from flood_assets import settings
 from flood_assets.cli.doctor.findings import Findings, brief, failed, note, ok, warning
 from flood_assets.errors import SettingsError
+from flood_assets.places import split_userinfo
 from flood_assets.words import counted
 
 SHOWN = ("dagster", "dagster-aws", "dagster-webserver", "pyarrow", "obstore", "pandas")
@@ -22,7 +23,7 @@ def check_settings() -> Findings:
     """Check the environment variables of `flood_assets.settings`."""
     read: Callable[[], object]
     for name, default, read in (
-        ("FLOOD_API_URL", "the live API", settings.api_url),
+        ("FLOOD_API_URL", "the live API", lambda: split_userinfo(settings.api_url())[0]),
         ("FLOOD_LAKE_URL", "a folder in the working directory", settings.lake_url),
         ("FLOOD_NOW", "this machine's clock", lambda: f"{settings.now():%Y-%m-%d %H:%M}Z"),
     ):
