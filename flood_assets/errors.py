@@ -27,3 +27,7 @@ class WrongLakeError(SettingsError):
 
 class LakeError(FloodAssetsError):
     """Lake that could not be read or written."""
+
+
+class RefusedError(LakeError):
+    """Store that refuses, and will until a person does something: another try would only take time."""

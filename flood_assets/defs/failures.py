@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 import dagster as dg
 
-from flood_assets.errors import FloodAssetsError, LakeError, SettingsError, SourceError
+from flood_assets.errors import FloodAssetsError, LakeError, RefusedError, SettingsError, SourceError
 
 
 @contextmanager
@@ -21,7 +21,8 @@ def explained() -> Iterator[None]:
         message = "the run was stopped: the windows it stored are complete, and the next run continues from there"
         raise dg.Failure(description=message, allow_retries=False) from stop
     except FloodAssetsError as error:
-        raise dg.Failure(description=str(error), allow_retries=isinstance(error, SourceError | LakeError)) from error
+        passing = isinstance(error, SourceError | LakeError) and not isinstance(error, RefusedError)
+        raise dg.Failure(description=str(error), allow_retries=passing) from error
 
 
 @dg.failure_hook(required_resource_keys={"lake", "clock"})

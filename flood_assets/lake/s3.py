@@ -49,18 +49,22 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
         )
         found = session.get_credentials()
         endpoint = (s3.endpoint_url if s3 else None) or _configured_endpoint(session)
+        bundle = session._session.get_config_variable("ca_bundle")
+        options = session._session.get_scoped_config().get("s3")
     except BotoCoreError as error:
         raise LakeError(f"{url}: {error}. Check AWS_PROFILE and ~/.aws/config") from error
 
     config: S3Config = {}
     if region := (s3.region_name if s3 else None) or session.region_name or os.environ.get("AWS_REGION"):
         config["region"] = region
+    # Servers other than AWS rarely have a name for each bucket.
+    by_host = isinstance(options, dict) and options.get("addressing_style") == "virtual"
+    config["virtual_hosted_style_request"] = by_host
     if endpoint:
-        config["endpoint"] = endpoint
-        # Servers other than AWS rarely have a name for each bucket.
-        config["virtual_hosted_style_request"] = False
+        # obstore leaves it to its caller to put the bucket's name in front of the host.
+        config["endpoint"] = endpoint.replace("://", f"://{bucket}.", 1) if by_host else endpoint
         client["allow_http"] = endpoint.startswith("http://")
-    _trust(client, s3.verify if s3 else None)
+    _trust(client, s3.verify if s3 else None, bundle)
 
     if s3 and s3.use_unsigned_session:
         config["skip_signature"] = True
@@ -92,9 +96,9 @@ def _configured_endpoint(session: Any) -> str | None:
     ).provide()
 
 
-def _trust(client: "ClientConfig", verify: bool | str | None) -> None:
-    """Apply boto3's `verify`: False, or the path of a bundle of certificates."""
-    bundle = verify if isinstance(verify, str) else os.environ.get("AWS_CA_BUNDLE")
+def _trust(client: "ClientConfig", verify: bool | str | None, configured: str | None) -> None:
+    """Apply boto3's `verify`: False, or the path of a bundle of certificates; else AWS_CA_BUNDLE or `ca_bundle`."""
+    bundle = verify if isinstance(verify, str) else configured
     if verify is False:
         client["allow_invalid_certificates"] = True
     elif bundle:

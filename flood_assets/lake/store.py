@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import LakeError, RefusedError
 from flood_assets.lake.objects import Blob, ConflictError, Meta
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 12
 
 _NO_BUCKET = r"NoSuchBucket|ContainerNotFound|bucket does not exist"
-# A store's message contains the pattern; the remedy goes to the person. The first that fits is used.
-_REMEDIES = (
+# The store's own words contain the pattern; the remedy goes to the person. The first that fits is used. Most refusals
+# stay what they are until a person does something; the last ones may pass, and are worth another try.
+_REFUSALS = (
     (_NO_BUCKET, "there is no such bucket: create it, or correct FLOOD_LAKE_URL"),
     (
         r"PermanentRedirect|301 Moved|AuthorizationHeaderMalformed|IllegalLocationConstraint",
@@ -33,15 +34,43 @@ _REMEDIES = (
     ),
     (r"RequestTimeTooSkewed", "this machine's clock is wrong: set it"),
     (
+        r"SecondLevelDomainForbidden|VirtualHost|virtual.hosted",
+        "the store wants the bucket in the host name: set `addressing_style = virtual` below `s3` in the profile",
+    ),
+    (r"KeyTooLong", "the name of the object is too long: set FLOOD_LAKE_URL to a shorter path"),
+    (
+        r"hecksum|Content-MD5|bject.?[Ll]ock",
+        "the bucket wants a checksum with each object, as one with Object Lock does: set AWS_CHECKSUM_ALGORITHM=SHA256",
+    ),
+    (
+        r"NotImplemented|MethodNotAllowed|status code: 501|\b501 |If-(None-)?Match|this header",
+        (
+            "the store does not take an object on a condition (If-Match, If-None-Match), and without one two writers "
+            "lose each other's readings: use a store that does, such as AWS S3, MinIO or Ceph"
+        ),
+    ),
+    (
         r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|40[13] |credential",
-        "access denied: check the credentials, and that they may list, read, write and delete here",
+        (
+            "access denied: check the credentials, and that they may list, read, write and delete here; if the policy "
+            "of the bucket wants encryption, set AWS_SERVER_SIDE_ENCRYPTION"
+        ),
     ),
     (r"os error (28|122)\b", "the disk is full: free some space, or set FLOOD_LAKE_URL to another folder"),
     (r"os error 27\b", "the file would be larger than this process may write: raise `ulimit -f`"),
     (r"os error 30\b", "the folder is read-only: set FLOOD_LAKE_URL to one that can be written"),
     (r"os error (1|13)\b", "this user may not read or write there: change the folder's owner or FLOOD_LAKE_URL"),
     (
-        r"SlowDown|ServiceUnavailable|InternalError|status code: (429|5\d\d)",
+        r"ertificate|UnknownIssuer",
+        (
+            "the server's certificate is not trusted: set AWS_CA_BUNDLE, or `ca_bundle` in the profile, to the file with "
+            "the certificate of its authority"
+        ),
+    ),
+)
+_TROUBLES = (
+    (
+        r"SlowDown|ServiceUnavailable|InternalError|status code: (429|5\d\d)|\b(429|5\d\d) [A-Z]",
         "the store is overloaded or in trouble: nothing is wrong here, and the next run tries again",
     ),
     (
@@ -246,9 +275,16 @@ class Store(ABC):
 
     def _error(self, key: str, done: str, text: str) -> LakeError:
         place = f"{self.url}/{key}".rstrip("/")
-        remedy = next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, text)), None)
-        said = f"{remedy} ({brief(text)})" if remedy else brief(text)
-        return LakeError(f"{place} could not be {done}: {said}")
+        # An address says nothing of the reason, nor does the debugging part but for certificates: it holds
+        # `retry_timeout` and `Connect` whatever happened.
+        told, _, debug = text.partition("\n\nDebug source")
+        words = re.sub(r"\w+://\S+", "", told) + "".join(re.findall("InvalidCertificate", debug))
+        kinds = [(RefusedError, _REFUSALS), (LakeError, _TROUBLES)]
+        for kind, remedies in kinds:
+            for pattern, remedy in remedies:
+                if re.search(pattern, words):
+                    return kind(f"{place} could not be {done}: {remedy} ({brief(text)})")
+        return LakeError(f"{place} could not be {done}: {brief(text)}")
 
 
 def meta_of(entry: Any) -> Meta:
