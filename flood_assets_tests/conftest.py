@@ -24,6 +24,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.simulator import Server, Simulator, serve
 from flood_assets_tests.support.daemon import Daemon, open_daemon
+from flood_assets_tests.support.quick_dagster import copy_folder, copy_records, shared_engines
 
 if TYPE_CHECKING:
     from flood_assets_tests.support.s3 import S3Server
@@ -205,6 +206,12 @@ def country() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_engines() -> Iterator[None]:
+    with shared_engines():
+        yield
+
+
 @pytest.fixture(scope="session")
 def _sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
@@ -218,12 +225,39 @@ def instance(_sqlite: dg.DagsterInstance) -> dg.DagsterInstance:
     return _sqlite
 
 
-@pytest.fixture
-def place(country: Server, tmp_path: Path, no_waiting: list[float]) -> Iterator[Place]:
-    """An empty lake and an instance in memory."""
+@pytest.fixture(scope="session")
+def _in_memory() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as made:
-        yield Place(country, (tmp_path / "lake").as_uri(), made)
-        country.set_faults([])
+        yield made
+
+
+@pytest.fixture(scope="session")
+def _never_run() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def place(
+    country: Server,
+    tmp_path: Path,
+    no_waiting: list[float],
+    _in_memory: dg.DagsterInstance,
+    _never_run: dg.DagsterInstance,
+) -> Iterator[Place]:
+    """An empty lake and an instance in memory, without any run."""
+    copy_records(_never_run, _in_memory)
+    yield Place(country, (tmp_path / "lake").as_uri(), _in_memory)
+    country.set_faults([])
+
+
+@pytest.fixture(scope="session")
+def _first_tick(country: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dg.DagsterInstance]]:
+    """A lake and an instance after the first tick, to be copied."""
+    folder = tmp_path_factory.mktemp("first tick") / "lake"
+    with dg.DagsterInstance.ephemeral() as made:
+        assert Place(country, folder.as_uri(), made).tick(snapshot=True).success
+        yield folder, made
 
 
 @pytest.fixture
@@ -242,10 +276,11 @@ def daemon(place: Place, tmp_path: Path) -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def filled(place: Place) -> Place:
+def filled(_first_tick: tuple[Path, dg.DagsterInstance], place: Place, tmp_path: Path) -> Place:
     """The same after the first tick."""
-    result = place.tick(snapshot=True)
-    assert result.success
+    folder, instance = _first_tick
+    copy_folder(folder, tmp_path / "lake")
+    copy_records(instance, place.instance)
     return place
 
 
