@@ -3,6 +3,7 @@
 `Place` holds the three together at a moment that the test sets.
 """
 
+import functools
 import itertools
 import os
 import time
@@ -24,7 +25,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.simulator import Server, Simulator, serve
 from flood_assets_tests.support.daemon import Daemon, open_daemon
-from flood_assets_tests.support.quick_dagster import copy_folder, copy_records, shared_engines
+from flood_assets_tests.support.quick_dagster import answers_kept, copy_folder, copy_records
 
 if TYPE_CHECKING:
     from flood_assets_tests.support.s3 import S3Server
@@ -101,6 +102,18 @@ class StoppedClock(Clock):
         return datetime.fromisoformat(self.moment)
 
 
+@functools.lru_cache(maxsize=4)
+def _definitions(
+    api_url: str, source: tuple[tuple[str, float], ...], lake_url: str, lake: tuple[tuple[str, str], ...], now: datetime
+) -> dg.Definitions:
+    """The definitions of a place, once for all its runs at one moment: a job's snapshot costs as much as its run."""
+    return build_defs(
+        source=Source(url=api_url, **dict(source)),
+        lake=LakeResource(url=lake_url, **dict(lake)),
+        clock=StoppedClock(moment=now.isoformat()),
+    )
+
+
 class Place:
     """A country, a lake and a Dagster instance at one moment; `at` moves all three."""
 
@@ -134,8 +147,12 @@ class Place:
 
     @property
     def defs(self) -> dg.Definitions:
-        return build_defs(
-            source=Source(url=self.api_url, **self.source_settings), lake=self.lake_resource, clock=self.clock
+        return _definitions(
+            self.api_url,
+            tuple(self.source_settings.items()),
+            self.lake_url,
+            tuple(self.lake_settings.items()),
+            self.now,
         )
 
     def run(self, job: str, request: dg.RunRequest | None = None, **more) -> dg.ExecuteInProcessResult:
@@ -207,8 +224,8 @@ def country() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _shared_engines() -> Iterator[None]:
-    with shared_engines():
+def _answers_kept() -> Iterator[None]:
+    with answers_kept():
         yield
 
 

@@ -1,7 +1,8 @@
-"""Spare Dagster's SQLite storages what they do anew for each connection, and copy what a run has recorded.
+"""Spare Dagster what it does anew each time although the answer never changes, and copy what a run has recorded.
 
-Dagster makes an engine for each connection to a file, whose statements SQLAlchemy then compiles anew, and each new
-database reads all of Alembic's revisions. Neither depends on what a test does: connections and databases stay as many.
+Dagster makes an engine for each connection to a file, whose statements SQLAlchemy then compiles anew; each new database
+reads all of Alembic's revisions; each resource derives the schema of its class. None of it depends on what a test does:
+connections, databases and resources stay as many.
 """
 
 import functools
@@ -16,6 +17,7 @@ import dagster as dg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from dagster._config.pythonic_config import resource
 from dagster._core.storage.event_log import InMemoryEventLogStorage
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs import InMemoryRunStorage
@@ -27,8 +29,8 @@ _MODULES = (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage)
 
 
 @contextmanager
-def shared_engines() -> Iterator[None]:
-    """Keep the engines of the last databases, with their compiled statements, and Alembic's revisions."""
+def answers_kept() -> Iterator[None]:
+    """Keep the last databases' engines with their compiled statements, Alembic's revisions and resources' schemas."""
     create = sqlite_event_log.create_engine
     read = ScriptDirectory.from_config
 
@@ -47,7 +49,17 @@ def shared_engines() -> Iterator[None]:
             revisions[place] = read(config)
         return revisions[place]
 
+    infer = resource.infer_schema_from_config_class
+
+    @functools.lru_cache(maxsize=64)
+    def schema(kind: type, omitted: frozenset[str]) -> dg.Field:
+        return infer(kind, fields_to_omit=set(omitted))
+
+    def schema_of(kind: type, *, fields_to_omit: set[str]) -> dg.Field:
+        return schema(kind, frozenset(fields_to_omit))
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resource, "infer_schema_from_config_class", schema_of)
         for module in _MODULES:
             patch.setattr(module, "create_engine", create_engine)
         patch.setattr(ScriptDirectory, "from_config", from_config)
