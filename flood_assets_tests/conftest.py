@@ -45,6 +45,14 @@ hypothesis.settings.register_profile("any_speed", deadline=None)
 hypothesis.settings.load_profile("any_speed")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat the tests of several writers as often as FLOOD_REPEAT says: what is lost in a race is lost seldom."""
+    times = int(os.environ.get("FLOOD_REPEAT") or 1)
+    if times > 1 and metafunc.definition.get_closest_marker("races"):
+        metafunc.fixturenames.append("repetition")
+        metafunc.parametrize("repetition", range(times))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs a real S3 or much time, unless `-m` speaks of it: the suite is the same on every machine."""
     left_out = {
