@@ -61,7 +61,8 @@ test-readers: setup ## Read every table with DuckDB, Polars, pandas, DataFusion,
 soak: setup ## Simulate seven days and compare the lake with the truth (about half an hour; SOAK="--days 30 --faults")
 	@$(BIN)/python -m flood_assets_tests.support.soak $(SOAK)
 
-test-long: setup ## Run the long proofs: a hundred kills, hundreds of stories, days of ticks
+test-long: setup ## Run the long proofs: a hundred kills and races, hundreds of stories, days of ticks
+	FLOOD_REPEAT=100 $(BIN)/python -m pytest -q --timeout 7200 -m races
 	FLOOD_MODEL_EXAMPLES=500 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 FLOOD_ROUNDS=4 $(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
 		flood_assets_tests/proofs/test_model.py flood_assets_tests/proofs/test_source_faults.py \
 		flood_assets_tests/proofs/test_source_outages.py flood_assets_tests/proofs/test_crashes.py \

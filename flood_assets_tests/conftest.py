@@ -3,6 +3,7 @@
 `Place` holds the three together at a moment that the test sets.
 """
 
+import functools
 import itertools
 import os
 import time
@@ -24,6 +25,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.simulator import Server, Simulator, serve
 from flood_assets_tests.support.daemon import Daemon, open_daemon
+from flood_assets_tests.support.quick_dagster import answers_kept, copy_folder, copy_records
 
 if TYPE_CHECKING:
     from flood_assets_tests.support.s3 import S3Server
@@ -41,6 +43,14 @@ _numbers = itertools.count()
 # Hypothesis fails an example that takes over 200 ms, which depends on the machine and on what else it does.
 hypothesis.settings.register_profile("any_speed", deadline=None)
 hypothesis.settings.load_profile("any_speed")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat the tests of several writers as often as FLOOD_REPEAT says: what is lost in a race is lost seldom."""
+    times = int(os.environ.get("FLOOD_REPEAT") or 1)
+    if times > 1 and metafunc.definition.get_closest_marker("races"):
+        metafunc.fixturenames.append("repetition")
+        metafunc.parametrize("repetition", range(times))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -100,6 +110,18 @@ class StoppedClock(Clock):
         return datetime.fromisoformat(self.moment)
 
 
+@functools.lru_cache(maxsize=4)
+def _definitions(
+    api_url: str, source: tuple[tuple[str, float], ...], lake_url: str, lake: tuple[tuple[str, str], ...], now: datetime
+) -> dg.Definitions:
+    """The definitions of a place, once for all its runs at one moment: a job's snapshot costs as much as its run."""
+    return build_defs(
+        source=Source(url=api_url, **dict(source)),
+        lake=LakeResource(url=lake_url, **dict(lake)),
+        clock=StoppedClock(moment=now.isoformat()),
+    )
+
+
 class Place:
     """A country, a lake and a Dagster instance at one moment; `at` moves all three."""
 
@@ -133,8 +155,12 @@ class Place:
 
     @property
     def defs(self) -> dg.Definitions:
-        return build_defs(
-            source=Source(url=self.api_url, **self.source_settings), lake=self.lake_resource, clock=self.clock
+        return _definitions(
+            self.api_url,
+            tuple(self.source_settings.items()),
+            self.lake_url,
+            tuple(self.lake_settings.items()),
+            self.now,
         )
 
     def run(self, job: str, request: dg.RunRequest | None = None, **more) -> dg.ExecuteInProcessResult:
@@ -205,6 +231,12 @@ def country() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _answers_kept() -> Iterator[None]:
+    with answers_kept():
+        yield
+
+
 @pytest.fixture(scope="session")
 def _sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
@@ -218,12 +250,39 @@ def instance(_sqlite: dg.DagsterInstance) -> dg.DagsterInstance:
     return _sqlite
 
 
-@pytest.fixture
-def place(country: Server, tmp_path: Path, no_waiting: list[float]) -> Iterator[Place]:
-    """An empty lake and an instance in memory."""
+@pytest.fixture(scope="session")
+def _in_memory() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as made:
-        yield Place(country, (tmp_path / "lake").as_uri(), made)
-        country.set_faults([])
+        yield made
+
+
+@pytest.fixture(scope="session")
+def _never_run() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def place(
+    country: Server,
+    tmp_path: Path,
+    no_waiting: list[float],
+    _in_memory: dg.DagsterInstance,
+    _never_run: dg.DagsterInstance,
+) -> Iterator[Place]:
+    """An empty lake and an instance in memory, without any run."""
+    copy_records(_never_run, _in_memory)
+    yield Place(country, (tmp_path / "lake").as_uri(), _in_memory)
+    country.set_faults([])
+
+
+@pytest.fixture(scope="session")
+def _first_tick(country: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dg.DagsterInstance]]:
+    """A lake and an instance after the first tick, to be copied."""
+    folder = tmp_path_factory.mktemp("first tick") / "lake"
+    with dg.DagsterInstance.ephemeral() as made:
+        assert Place(country, folder.as_uri(), made).tick(snapshot=True).success
+        yield folder, made
 
 
 @pytest.fixture
@@ -242,10 +301,11 @@ def daemon(place: Place, tmp_path: Path) -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def filled(place: Place) -> Place:
+def filled(_first_tick: tuple[Path, dg.DagsterInstance], place: Place, tmp_path: Path) -> Place:
     """The same after the first tick."""
-    result = place.tick(snapshot=True)
-    assert result.success
+    folder, instance = _first_tick
+    copy_folder(folder, tmp_path / "lake")
+    copy_records(instance, place.instance)
     return place
 
 

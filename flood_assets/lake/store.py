@@ -63,8 +63,8 @@ _REFUSALS = (
     (
         r"ertificate|UnknownIssuer",
         (
-            "the server's certificate is not trusted: set AWS_CA_BUNDLE, or `ca_bundle` in the profile, to the file with "
-            "the certificate of its authority"
+            "the server's certificate is not trusted: set AWS_CA_BUNDLE, or `ca_bundle` in the profile, to the file "
+            "with the certificate of its authority"
         ),
     ),
 )

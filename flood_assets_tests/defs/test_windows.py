@@ -99,6 +99,7 @@ def test_an_expired_window_stays_for_a_backfill_of_ours_a_day_at_most(known, ass
     assert KEYS[0] not in shown(known)
 
 
+@pytest.mark.races
 def test_processes_that_add_the_windows_at_once_all_succeed(instance):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: sync_windows(instance, NOW), range(24)))

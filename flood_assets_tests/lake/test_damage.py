@@ -193,6 +193,7 @@ def test_no_reader_of_the_bucket_sees_what_was_set_aside(server, request, opened
 # -- several at once
 
 
+@pytest.mark.races
 def test_of_many_that_find_it_at_once_one_sets_it_aside(lake, twin_of):
     fill(lake)
     put_raw(lake, key_of(READINGS, at(9)), b"no window")

@@ -1,5 +1,6 @@
 """How a lake is opened, to whom it belongs, and what is said when it cannot be reached."""
 
+import itertools
 import json
 import socket
 import subprocess
@@ -239,11 +240,12 @@ def test_an_endpoint_that_is_not_there_is_said_soon(s3_server):
     started = time.monotonic()
     with pytest.raises(LakeError, match=r"s3://bucket/lake/_lake.json could not be read: the store does not answer"):
         lake.source()
-    assert time.monotonic() - started < 15
+    # No longer than one that says nothing, on any machine.
+    assert time.monotonic() - started < Patience().retry_s + Patience().answer_s
 
 
 def test_an_endpoint_that_says_nothing_is_given_up_within_half_a_minute(s3_server):
-    """Measured at a ninth of the patience; 18.1 s in full."""
+    """Counted at a ninth of the patience: no request begins after 18 s, and none waits longer than 9 s."""
     full = Patience()
     assert full.retry_s + full.answer_s < 30
     less = replace(full, retry_s=full.retry_s / 9, answer_s=full.answer_s / 9)
@@ -253,4 +255,16 @@ def test_an_endpoint_that_says_nothing_is_given_up_within_half_a_minute(s3_serve
         started = time.monotonic()
         with pytest.raises(LakeError, match="the store does not answer"):
             lake.source()
-        assert 0.9 < time.monotonic() - started < 3.5
+        assert time.monotonic() - started > 0.9
+        assert 1 <= _connections(silent) <= 3
+
+
+def _connections(server: socket.socket) -> int:
+    """Count those that nobody has accepted."""
+    server.setblocking(False)
+    for number in itertools.count():
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            return number
+    raise AssertionError

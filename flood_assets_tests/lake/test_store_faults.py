@@ -4,7 +4,6 @@ The faults come from a proxy in front of a real S3 server (`faulty_s3`), one by 
 `test_damage`, and what all this means for runs in `test_store_faults_in_runs`.
 """
 
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -178,12 +177,10 @@ def test_a_store_that_never_answers_is_given_up(lake, proxy, request_):
     hasty = Lake.open(lake.url, s3=proxy.server, patience=replace(SHORT, retry_s=1))
     before = values(lake, NOW)
     fault = proxy.on(*REQUESTS[request_]).stalls()
-    started = time.monotonic()
     with pytest.raises(LakeError, match=f"could not be {DONE[request_]}: the store does not answer"):
         work(hasty)
+    # The proxy keeps it waiting until the test's end: without a limit of its own it would not come back.
     assert fault.seen == 1
-    # Of the machine's speed nothing is asked; without a limit the proxy would keep it waiting until the test's end.
-    assert time.monotonic() - started < 30
     assert values(beside(lake, proxy), NOW).keys() >= {key for key in before if key[1] > LATER - 24 * HOUR}
 
 

@@ -93,6 +93,7 @@ def test_a_table_that_is_none_of_watermarks_counts_as_damaged(lake):
     assert watermarks.load(lake.store) is None
 
 
+@pytest.mark.races
 def test_writers_at_once_lose_nothing(lake, twin):
     """Each takes its turn at the same measures and at one of its own."""
 

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
+from moto.s3.models import S3Backend
 
 from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
@@ -75,6 +78,37 @@ def test_a_put_on_an_old_version_writes_nothing(lake):
     assert lake.store.get(key) is None
 
 
+@pytest.mark.races
+@pytest.mark.parametrize("over", [False, True], ids=["create", "replace"])
+def test_of_eight_that_write_at_once_one_wins(lake, twin_of, over, monkeypatch):
+    """The store's own word, on which all tests of several writers stand: moto by itself lets all eight win."""
+    key = key_of(READINGS, at(9))
+    if over:
+        lake.store.put(key, b"old", replaces=None)
+    old = lake.store.head(key)
+    put, together = S3Backend.put_object, threading.Barrier(8)
+
+    def put_later(*arguments, **more):
+        time.sleep(0.02)
+        return put(*arguments, **more)
+
+    monkeypatch.setattr(S3Backend, "put_object", put_later)
+
+    def write(number: int) -> bool:
+        mine = twin_of(lake).store
+        together.wait(60)
+        with suppress(ConflictError):
+            mine.put(key, b"%d" % number, replaces=old)
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(write, range(8)))
+    assert won.count(True) == 1
+    assert lake.store.read(key).data == b"%d" % won.index(True)
+
+
+@pytest.mark.races
 def test_threads_that_merge_into_the_same_windows_lose_nothing(lake, twin_of):
     def write(number):
         mine = twin_of(lake)
@@ -97,12 +131,14 @@ def test_a_write_waits_until_the_window_is_free(folder, twin_of):
         assert merging.result(timeout=5).windows[0].added == 1
 
 
+@pytest.mark.races
 def test_processes_that_merge_into_the_same_windows_lose_nothing(folder):
     done = _process("together", folder.url, 3, 20)
     assert done.returncode == 0, done.stderr
     assert values(folder) == {(f"w{n}", at(h, i)): float(i) for n in range(3) for h in range(3) for i in range(20)}
 
 
+@pytest.mark.races
 def test_readers_see_the_old_window_or_the_new_one(lake, twin_of):
     ids = [f"m{i}" for i in range(300)]
     lake.upsert_readings(fetched(*[(m, at(9), 0.0) for m in ids]), NOW, NOW)
