@@ -71,9 +71,12 @@ def path_of(url: str, flavour: type[P]) -> P:
 def split_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
     """Return a URL without the name and password in it, and these, decoded; None where it has none.
 
-    Only what this returns may be stored, compared or shown.
+    Only what this returns may be stored, compared or shown. Of a URL that is none, nothing before an @ is left.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2], None
     userinfo, found, host = parts.netloc.rpartition("@")
     if not found:
         return url, None
@@ -87,6 +90,10 @@ def is_same_api(one: str, other: str) -> bool:
 
 
 def _canonical(url: str) -> tuple[str, int | None, str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - a ValueError if it is no number
+    except ValueError:
+        return "", None, url
     port = None if parts.port == {"http": 80, "https": 443}.get(parts.scheme) else parts.port
     return parts.hostname or "", port, parts.path.rstrip("/")

@@ -100,6 +100,8 @@ def test_a_bucket_has_no_folder():
         ("https://me:secret@api.example:8443/root", "https://api.example:8443/root", ("me", "secret")),
         ("http://me:p%40ss%2Fw@api.example", "http://api.example", ("me", "p@ss/w")),
         ("http://token@api.example/a@b", "http://api.example/a@b", ("token", "")),
+        ("http://[", "http://[", None),
+        ("http://me:secret@[", "[", None),
     ],
 )
 def test_a_name_and_a_password_are_taken_out_of_an_address(url, shown, credentials):
@@ -127,3 +129,9 @@ def test_one_api_has_many_spellings(other):
 )
 def test_another_host_port_or_path_is_another_api(other):
     assert not is_same_api(SPELT, other)
+
+
+def test_an_address_that_is_none_is_only_itself():
+    assert is_same_api("http://[", "http://[")
+    assert not is_same_api("http://[", SPELT)
+    assert not is_same_api("http://api.example:x", "http://api.example")
