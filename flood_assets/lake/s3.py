@@ -34,19 +34,13 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
     Raises:
         LakeError: the profile does not exist, or there are no credentials.
     """
-    import boto3
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
     url = f"s3://{bucket}/{prefix}".rstrip("/")
     try:
-        session = boto3.Session(
-            profile_name=s3.profile_name if s3 else None,
-            aws_access_key_id=s3.aws_access_key_id if s3 else None,
-            aws_secret_access_key=s3.aws_secret_access_key if s3 else None,
-            aws_session_token=s3.aws_session_token if s3 else None,
-        )
+        session = session_of(s3)
         found = session.get_credentials()
         endpoint = (s3.endpoint_url if s3 else None) or _configured_endpoint(session)
         bundle = session._session.get_config_variable("ca_bundle")
@@ -55,7 +49,7 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
         raise LakeError(f"{url}: {error}. Check AWS_PROFILE and ~/.aws/config") from error
 
     config: S3Config = {}
-    if region := (s3.region_name if s3 else None) or session.region_name or os.environ.get("AWS_REGION"):
+    if region := region_of(session, s3):
         config["region"] = region
     # Servers other than AWS rarely have a name for each bucket.
     by_host = isinstance(options, dict) and options.get("addressing_style") == "virtual"
@@ -82,6 +76,23 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
         retry_config=retry,
         credential_provider=Boto3CredentialProvider(session),
     )
+
+
+def session_of(s3: S3Settings | None) -> Any:
+    """Return boto3's session with the profile or the keys of the settings, else with what boto3 finds."""
+    import boto3
+
+    return boto3.Session(
+        profile_name=s3.profile_name if s3 else None,
+        aws_access_key_id=s3.aws_access_key_id if s3 else None,
+        aws_secret_access_key=s3.aws_secret_access_key if s3 else None,
+        aws_session_token=s3.aws_session_token if s3 else None,
+    )
+
+
+def region_of(session: Any, s3: S3Settings | None) -> str | None:
+    """Return the region in use; boto3 itself passes over AWS_REGION."""
+    return (s3.region_name if s3 else None) or session.region_name or os.environ.get("AWS_REGION")
 
 
 def _configured_endpoint(session: Any) -> str | None:

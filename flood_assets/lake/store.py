@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from flood_assets.errors import LakeError, RefusedError
-from flood_assets.lake.objects import Blob, ConflictError, Meta
+from flood_assets.lake.objects import Blob, ConflictError, Meta, Versions
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -196,6 +196,10 @@ class Store(ABC):
     def sweep(self) -> int:
         """Delete files that killed writers left behind; return their number."""
         return 0
+
+    def versions(self) -> Versions:
+        """Find out if what is replaced or deleted stays readable; never raises LakeError."""
+        return Versions(False, "a folder keeps no old versions")
 
     def prepare(self, key: str, revise: Callable[[Blob | None], Revision[T]]) -> Prepared[T]:
         """Read an object and revise it, without writing: the first half of `update`."""
