@@ -310,6 +310,13 @@ def filled(_first_tick: tuple[Path, dg.DagsterInstance], place: Place, tmp_path:
 
 
 @pytest.fixture
+def ticked(place: Place) -> Place:
+    """The same after a first tick of its own, for what the tick itself asks and tells."""
+    assert place.tick(snapshot=True).success
+    return place
+
+
+@pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses before retries of a step pass at once; the list tells how long they were."""
     waits: list[float] = []

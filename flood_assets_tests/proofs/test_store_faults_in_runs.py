@@ -7,8 +7,10 @@ Through the Dagster jobs as the schedules ask for them. The store's own behaviou
 import logging
 import subprocess
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -20,11 +22,13 @@ from flood_assets.lake import watermarks
 from flood_assets.lake.layout import IDENTITY, WATERMARKS_KEY, key_of
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, Table
+from flood_assets.simulator import Server
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
 from flood_assets_tests.defs.assets.test_readings import stored, truth
 from flood_assets_tests.defs.test_checks import failed, judged, said
 from flood_assets_tests.support.faulty_s3 import Proxy, in_front_of
 from flood_assets_tests.support.lake_rows import put_raw, read_window, rejects
+from flood_assets_tests.support.quick_dagster import copy_records
 from flood_assets_tests.support.s3 import BUCKET, s3_server
 
 __all__ = ["s3_server"]
@@ -39,14 +43,30 @@ def proxy(request):
         yield proxy
 
 
+@pytest.fixture(scope="module")
+def readings_only(country: Server, tmp_path_factory) -> Iterator[tuple[Path, dg.DagsterInstance]]:
+    """A lake and an instance after a tick without a snapshot, to be copied."""
+    folder = tmp_path_factory.mktemp("readings only") / "lake"
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert Place(country, folder.as_uri(), instance).tick().success
+        yield folder, instance
+
+
 @pytest.fixture
-def bucket(place: Place, proxy: Proxy, monkeypatch) -> Place:
+def bucket(readings_only, place: Place, proxy: Proxy, monkeypatch) -> Place:
     """Return a place whose lake is in a bucket behind the proxy, after the first tick."""
     for name, value in proxy.server.environ.items():
         monkeypatch.setenv(name, value)
     place.lake_url = f"s3://{BUCKET}/{uuid.uuid4().hex}"
     place.lake_settings = {"endpoint_url": proxy.server.endpoint_url, "answer_timeout_s": 2, "tries": TRIES}
-    assert place.tick().success
+    folder, instance = readings_only
+    client, prefix = proxy.behind.client(), place.lake_url.removeprefix(f"s3://{BUCKET}/")
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            key = f"{prefix}/{path.relative_to(folder).as_posix()}"
+            client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
+    client.close()
+    copy_records(instance, place.instance)
     return place
 
 

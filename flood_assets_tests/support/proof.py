@@ -18,7 +18,7 @@ import pytest
 
 from flood_assets.lake import upsert, watermarks
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import key_of
+from flood_assets.lake.layout import current_key, key_of
 from flood_assets.lake.read import StoredWindow, load
 from flood_assets.partitions import cutoff
 from flood_assets.schemas import READINGS, TABLES
@@ -215,11 +215,12 @@ def past(lake: Lake, now: datetime) -> str:
 
 
 def litter(lake: Lake) -> list[str]:
-    """Return files of a folder that are neither windows nor the lake's own."""
+    """Return files of a folder that are neither windows, nor the present of a table, nor the lake's own."""
     if not lake.store.local:
         return []
     folder = Path(lake.url.removeprefix("file://"))
     ours = {key for table in TABLES.values() for key in (w.key for w in lake.windows(table))}
+    ours |= {current_key(table) for table in TABLES.values() if table.current}
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     return [name for name in names if name not in ours and not name.startswith((".locks/", "_"))]
 

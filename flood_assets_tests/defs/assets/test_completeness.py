@@ -129,14 +129,15 @@ def test_loaded_through_dagster_it_is_the_retained_day(filled):
     assert {(row["measure_id"], row["window_start"]) for row in rows.to_pylist()} < set(ledger(filled))
 
 
-def test_timeliness_is_recorded_with_its_rows_by_the_same_step(filled):
-    (told,) = recorded(filled, "timeliness")
-    (stored,) = filled.lake.windows(TIMELINESS)
+def test_timeliness_is_recorded_with_its_rows_by_the_same_step(place):
+    assert place.tick(snapshot=True).success
+    (told,) = recorded(place, "timeliness")
+    (stored,) = place.lake.windows(TIMELINESS)
     metadata = {name: value.value for name, value in told.metadata.items()}
     assert told.partition is None
-    assert metadata["dagster/row_count"] == len({measure for measure, _ in ledger(filled)})
+    assert metadata["dagster/row_count"] == len({measure for measure, _ in ledger(place)})
     assert (metadata["windows"], metadata["written"], metadata["bytes"]) == (1, 1, stored.size)
-    assert metadata["dagster/uri"] == f"{filled.lake.url}/timeliness"
+    assert metadata["dagster/uri"] == f"{place.lake.url}/timeliness"
 
 
 def test_timeliness_is_loaded_through_dagster_as_the_newest_snapshot(filled):

@@ -35,24 +35,24 @@ def steps(result: dg.ExecuteInProcessResult, kind: DagsterEventType) -> list[dg.
     return [event for event in result.all_events if event.event_type == kind]
 
 
-def test_the_first_tick_fills_the_day_with_all_that_the_api_shows(filled):
-    assert stored(filled).keys() == truth(filled).keys()
+def test_the_first_tick_fills_the_day_with_all_that_the_api_shows(ticked):
+    assert stored(ticked).keys() == truth(ticked).keys()
     # The stations, the measures, and two days.
-    assert filled.requests() == 4
+    assert ticked.requests() == 4
 
 
-def test_a_tick_is_one_run_that_tells_of_each_retained_window(filled):
+def test_a_tick_is_one_run_that_tells_of_each_retained_window(ticked):
     for window in retained_windows(NOW):
-        (told,) = filled.materializations("readings", window)
+        (told,) = ticked.materializations("readings", window)
         metadata = {name: value.value for name, value in told.metadata.items()}
-        rows = filled.lake.contents(READINGS, [window])[window]
+        rows = ticked.lake.contents(READINGS, [window])[window]
         assert metadata["dagster/partition_row_count"] == rows.rows > 0
         assert metadata["bytes"] == rows.size > 0
         assert metadata["oldest"] == rows.oldest.timestamp()
         assert metadata["newest"] == rows.newest.timestamp()
         assert (metadata["added"], metadata["revised"], metadata["unchanged"]) == (rows.rows, 0, 0)
         assert metadata["written"] is True
-        assert metadata["dagster/uri"] == f"{filled.lake.url}/readings"
+        assert metadata["dagster/uri"] == f"{ticked.lake.url}/readings"
 
 
 def test_metadata_shows_a_picture_a_preview_and_the_reason_in_less_than_30_kilobytes(filled):
