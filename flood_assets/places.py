@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from flood_assets.errors import SettingsError
 
@@ -73,12 +73,11 @@ def split_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
 
     Only what this returns may be stored, compared or shown.
     """
-    parts = urlsplit(url)
-    userinfo, found, host = parts.netloc.rpartition("@")
-    if not found:
+    # Not by `urlsplit`, which raises on what is no URL: that is said where it is asked.
+    if not (found := re.match(r"(?P<scheme>\w+://)(?P<userinfo>[^/?#]*)@(?P<rest>.*)", url, re.DOTALL)):
         return url, None
-    name, _, password = userinfo.partition(":")
-    return urlunsplit(parts._replace(netloc=host)), (unquote(name), unquote(password))
+    name, _, password = found["userinfo"].partition(":")
+    return found["scheme"] + found["rest"], (unquote(name), unquote(password))
 
 
 def is_same_api(one: str, other: str) -> bool:
@@ -87,6 +86,9 @@ def is_same_api(one: str, other: str) -> bool:
 
 
 def _canonical(url: str) -> tuple[str, int | None, str]:
-    parts = urlsplit(url)
-    port = None if parts.port == {"http": 80, "https": 443}.get(parts.scheme) else parts.port
+    try:
+        parts = urlsplit(url)
+        port = None if parts.port == {"http": 80, "https": 443}.get(parts.scheme) else parts.port
+    except ValueError:  # no URL: it is the same as itself
+        return url, None, ""
     return parts.hostname or "", port, parts.path.rstrip("/")

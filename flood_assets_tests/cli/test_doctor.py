@@ -222,6 +222,7 @@ def test_no_secret_is_ever_shown(place, s3_server, api, home, monkeypatch, capsy
         ('{"account_key": ["hunter-22"]}', '{"account_key": ***"]}'),
         ("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role", None),
         ("AWS_SECRET_ACCESS_KEY=hunter-22", "AWS_SECRET_ACCESS_KEY=***"),
+        ("proxy http://me:p@ss@host:80 and http://x/a@b", "proxy http://***@host:80 and http://x/a@b"),
         ("the variable's value is hunter-22.", "the variable's value is ***."),
     ],
 )
