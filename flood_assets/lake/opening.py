@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import RefusedError
 from flood_assets.lake.bucket import Bucket
 from flood_assets.lake.folder import Folder
 from flood_assets.lake.objects import Versions
@@ -63,7 +63,7 @@ def _open_bucket(url: str, scheme: str, bucket: str, prefix: str, s3: S3Settings
             kind = AzureStore if scheme == "az" else GCSStore
             store = kind(bucket, prefix=prefix or None, client_options=client, retry_config=retry)
     except (BaseError, ValueError) as error:
-        raise LakeError(f"{url} cannot be opened: {brief(str(error))}") from error
+        raise RefusedError(f"{url} cannot be opened: {brief(str(error))}") from error
     return Bucket(url, store, patience, versions)
 
 
@@ -72,5 +72,5 @@ def _open_folder(url: str, folder: Path) -> Folder:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remedy = "Make the folder, or correct FLOOD_LAKE_URL"
-        raise LakeError(f"{url} cannot be made: {error.strerror}. {remedy}") from error
+        raise RefusedError(f"{url} cannot be made: {error.strerror}. {remedy}") from error
     return Folder(url, folder)

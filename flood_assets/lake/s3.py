@@ -5,7 +5,7 @@
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import LakeError, RefusedError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
@@ -34,7 +34,7 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
     Raises:
         LakeError: the profile does not exist, or there are no credentials.
     """
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ConfigParseError, ProfileNotFound
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
@@ -46,7 +46,9 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
         bundle = session._session.get_config_variable("ca_bundle")
         options = session._session.get_scoped_config().get("s3")
     except BotoCoreError as error:
-        raise LakeError(f"{url}: {error}. Check AWS_PROFILE and ~/.aws/config") from error
+        # A role's credentials may be there in a moment.
+        kind = RefusedError if isinstance(error, ConfigParseError | ProfileNotFound) else LakeError
+        raise kind(f"{url}: {error}. Check AWS_PROFILE and ~/.aws/config") from error
 
     config: S3Config = {}
     if region := region_of(session, s3):
@@ -113,8 +115,12 @@ def _trust(client: "ClientConfig", verify: bool | str | None, configured: str | 
     if verify is False:
         client["allow_invalid_certificates"] = True
     elif bundle:
+        remedy = "Correct AWS_CA_BUNDLE, or `ca_bundle` in the profile"
         try:
             with open(bundle, "rb") as file:  # noqa: PTH123 - one read, and Path adds nothing
-                client["root_certificate"] = file.read()
+                found = file.read()
         except OSError as error:
-            raise LakeError(f"the certificates in '{bundle}' cannot be read: {error.strerror}") from error
+            raise RefusedError(f"the certificates in '{bundle}' cannot be read: {error.strerror}. {remedy}") from error
+        if b"-----BEGIN CERTIFICATE-----" not in found:
+            raise RefusedError(f"'{bundle}' holds no certificate in PEM form. {remedy}")
+        client["root_certificate"] = found

@@ -79,6 +79,9 @@ _TROUBLES = (
     ),
 )
 
+# An address, a path in quotes, a path.
+_PLACES = re.compile(r"""\w+://\S+|(['"])/.*?\1|(?<![\w<])/[^\s<]+""")
+
 T = TypeVar("T")
 
 
@@ -279,10 +282,11 @@ class Store(ABC):
 
     def _error(self, key: str, done: str, text: str) -> LakeError:
         place = f"{self.url}/{key}".rstrip("/")
-        # An address says nothing of the reason, nor does the debugging part but for certificates: it holds
-        # `retry_timeout` and `Connect` whatever happened.
+        # Addresses, paths and names in an XML answer say nothing of the reason; nor does the debugging part but for
+        # certificates: it holds `retry_timeout` and `Connect` whatever happened.
         told, _, debug = text.partition("\n\nDebug source")
-        words = re.sub(r"\w+://\S+", "", told) + "".join(re.findall("InvalidCertificate", debug))
+        told = f"{told.partition('<')[0]} {brief(told)}" if "<Code>" in told else told
+        words = _PLACES.sub("", told) + "".join(re.findall("InvalidCertificate", debug))
         kinds = [(RefusedError, _REFUSALS), (LakeError, _TROUBLES)]
         for kind, remedies in kinds:
             for pattern, remedy in remedies:
