@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from flood_assets.errors import SettingsError
 
@@ -71,13 +71,17 @@ def path_of(url: str, flavour: type[P]) -> P:
 def split_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
     """Return a URL without the name and password in it, and these, decoded; None where it has none.
 
-    Only what this returns may be stored, compared or shown.
+    Only what this returns may be stored, compared or shown. Of a URL that is none, nothing before an @ is left.
     """
-    # Not by `urlsplit`, which raises on what is no URL: that is said where it is asked.
-    if not (found := re.match(r"(?P<scheme>\w+://)(?P<userinfo>[^/?#]*)@(?P<rest>.*)", url, re.DOTALL)):
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2], None
+    userinfo, found, host = parts.netloc.rpartition("@")
+    if not found:
         return url, None
-    name, _, password = found["userinfo"].partition(":")
-    return found["scheme"] + found["rest"], (unquote(name), unquote(password))
+    name, _, password = userinfo.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), (unquote(name), unquote(password))
 
 
 def is_same_api(one: str, other: str) -> bool:
@@ -88,7 +92,8 @@ def is_same_api(one: str, other: str) -> bool:
 def _canonical(url: str) -> tuple[str, int | None, str]:
     try:
         parts = urlsplit(url)
-        port = None if parts.port == {"http": 80, "https": 443}.get(parts.scheme) else parts.port
-    except ValueError:  # no URL: it is the same as itself
-        return url, None, ""
+        parts.port  # noqa: B018 - a ValueError if it is no number
+    except ValueError:
+        return "", None, url
+    port = None if parts.port == {"http": 80, "https": 443}.get(parts.scheme) else parts.port
     return parts.hostname or "", port, parts.path.rstrip("/")
