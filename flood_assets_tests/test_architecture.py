@@ -39,7 +39,7 @@ LAKE = (
     ("read", "write", "current", "quarantine", "retention", "identity", "failure"),
     ("watermarks", "upsert", "parquet"),
     ("opening",),
-    ("store", "bucket", "folder", "s3"),
+    ("store", "bucket", "folder", "s3", "versions"),
     ("layout", "objects", "pipeline"),
 )
 

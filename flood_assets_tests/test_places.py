@@ -99,6 +99,7 @@ def test_a_bucket_has_no_folder():
         ("https://api.example/root", "https://api.example/root", None),
         ("https://me:secret@api.example:8443/root", "https://api.example:8443/root", ("me", "secret")),
         ("http://me:p%40ss%2Fw@api.example", "http://api.example", ("me", "p@ss/w")),
+        ("https://me:p@ss@[::1]:80?x=a@b", "https://[::1]:80?x=a@b", ("me", "p@ss")),
         ("http://token@api.example/a@b", "http://api.example/a@b", ("token", "")),
         ("http://[", "http://[", None),
         ("http://me:secret@[", "[", None),

@@ -163,7 +163,8 @@ class Http:
         self._largest = largest
         self._timeout = (self.retry.connect_timeout, self.retry.read_timeout)
         self._session = _session()
-        self._session.auth = credentials
+        # As bytes: `requests` encodes text as Latin-1, which not every password is.
+        self._session.auth = tuple(part.encode() for part in credentials) if credentials else None  # type: ignore[assignment]
 
     def close(self) -> None:
         """Close the connections; the instance can still be used."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import pyarrow as pa
 
-from flood_assets.lake.objects import Blob, Meta
+from flood_assets.lake.objects import Blob, Meta, Versions
 from flood_assets.lake.store import Patience, Store, meta_of
 
 if TYPE_CHECKING:
@@ -26,11 +26,31 @@ T = TypeVar("T")
 
 
 class Bucket(Store):
-    """A prefix of a bucket, where the server compares the version at each PUT."""
+    """A prefix of a bucket, where the server compares the version at each PUT.
 
-    def __init__(self, url: str, objects: "ObjectStore", patience: Patience) -> None:
+    Args:
+        url: as of `Store`.
+        objects: as of `Store`.
+        patience: limits how long it is waited for.
+        versions: asks what the bucket keeps of old objects.
+    """
+
+    def __init__(
+        self, url: str, objects: "ObjectStore", patience: Patience, versions: Callable[[], Versions] | None = None
+    ) -> None:
         super().__init__(url, objects)
         self._patience = patience
+        self._versions = versions
+
+    def versions(self) -> Versions:  # noqa: D102
+        if self._versions:
+            return self._versions()
+        scheme = self.url.partition("://")[0]
+        return Versions(
+            None,
+            f"it is not known if the bucket keeps old versions of expired windows: {scheme}:// is not asked",
+            "turn off versioning and soft delete there, or let a lifecycle rule delete old versions after a day",
+        )
 
     def get(self, key: str, *, whole_up_to: int | None = None) -> Blob | Meta | None:  # noqa: D102
         with self._explained(key, "read"):

@@ -1,4 +1,4 @@
-"""Describe stored objects: their bytes, their version, and the conflict of two writers."""
+"""Describe stored objects: their bytes, their version, the fate of old ones, and the conflict of two writers."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,3 +27,18 @@ class Blob:
 
     meta: Meta
     data: pa.Buffer
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Fate of what the lake replaces and deletes.
+
+    Attributes:
+        kept: True if it stays readable for more than a day after; None if that is not known.
+        found: the same in words.
+        remedy: what to do about it; empty if nothing is wrong.
+    """
+
+    kept: bool | None
+    found: str
+    remedy: str = ""

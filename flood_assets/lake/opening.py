@@ -3,17 +3,21 @@
 # ruff: noqa: PLC0415 - definitions are loaded far more often than the lake is opened: obstore is imported with the latter
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import RefusedError
 from flood_assets.lake.bucket import Bucket
 from flood_assets.lake.folder import Folder
+from flood_assets.lake.objects import Versions
 from flood_assets.lake.s3 import S3Settings, open_s3
 from flood_assets.lake.store import Patience, Store, brief
+from flood_assets.lake.versions import versions_in
 from flood_assets.places import folder_of, lake_url
 
 if TYPE_CHECKING:
@@ -50,15 +54,17 @@ def _open_bucket(url: str, scheme: str, bucket: str, prefix: str, s3: S3Settings
         "retry_timeout": timedelta(seconds=patience.retry_s),
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2},
     }
+    versions: Callable[[], Versions] | None = None
     try:
         if scheme == "s3":
+            versions = partial(versions_in, bucket, prefix, s3, (patience.connect_s, patience.answer_s))
             store: ObjectStore = open_s3(bucket, prefix, s3, client, retry)
         else:
             kind = AzureStore if scheme == "az" else GCSStore
             store = kind(bucket, prefix=prefix or None, client_options=client, retry_config=retry)
     except (BaseError, ValueError) as error:
-        raise LakeError(f"{url} cannot be opened: {brief(str(error))}") from error
-    return Bucket(url, store, patience)
+        raise RefusedError(f"{url} cannot be opened: {brief(str(error))}") from error
+    return Bucket(url, store, patience, versions)
 
 
 def _open_folder(url: str, folder: Path) -> Folder:
@@ -66,5 +72,5 @@ def _open_folder(url: str, folder: Path) -> Folder:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remedy = "Make the folder, or correct FLOOD_LAKE_URL"
-        raise LakeError(f"{url} cannot be made: {error.strerror}. {remedy}") from error
+        raise RefusedError(f"{url} cannot be made: {error.strerror}. {remedy}") from error
     return Folder(url, folder)

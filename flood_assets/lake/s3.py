@@ -5,7 +5,7 @@
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import LakeError, RefusedError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
@@ -34,28 +34,24 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
     Raises:
         LakeError: the profile does not exist, or there are no credentials.
     """
-    import boto3
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ConfigParseError, ProfileNotFound
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
     url = f"s3://{bucket}/{prefix}".rstrip("/")
     try:
-        session = boto3.Session(
-            profile_name=s3.profile_name if s3 else None,
-            aws_access_key_id=s3.aws_access_key_id if s3 else None,
-            aws_secret_access_key=s3.aws_secret_access_key if s3 else None,
-            aws_session_token=s3.aws_session_token if s3 else None,
-        )
+        session = session_of(s3)
         found = session.get_credentials()
         endpoint = (s3.endpoint_url if s3 else None) or _configured_endpoint(session)
         bundle = session._session.get_config_variable("ca_bundle")
         options = session._session.get_scoped_config().get("s3")
     except BotoCoreError as error:
-        raise LakeError(f"{url}: {error}. Check AWS_PROFILE and ~/.aws/config") from error
+        # A role's credentials may be there in a moment.
+        kind = RefusedError if isinstance(error, ConfigParseError | ProfileNotFound) else LakeError
+        raise kind(f"{url}: {error}. Check AWS_PROFILE and ~/.aws/config") from error
 
     config: S3Config = {}
-    if region := (s3.region_name if s3 else None) or session.region_name or os.environ.get("AWS_REGION"):
+    if region := region_of(session, s3):
         config["region"] = region
     # Servers other than AWS rarely have a name for each bucket.
     by_host = isinstance(options, dict) and options.get("addressing_style") == "virtual"
@@ -84,6 +80,23 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
     )
 
 
+def session_of(s3: S3Settings | None) -> Any:
+    """Return boto3's session with the profile or the keys of the settings, else with what boto3 finds."""
+    import boto3
+
+    return boto3.Session(
+        profile_name=s3.profile_name if s3 else None,
+        aws_access_key_id=s3.aws_access_key_id if s3 else None,
+        aws_secret_access_key=s3.aws_secret_access_key if s3 else None,
+        aws_session_token=s3.aws_session_token if s3 else None,
+    )
+
+
+def region_of(session: Any, s3: S3Settings | None) -> str | None:
+    """Return the region in use; boto3 itself passes over AWS_REGION."""
+    return (s3.region_name if s3 else None) or session.region_name or os.environ.get("AWS_REGION")
+
+
 def _configured_endpoint(session: Any) -> str | None:
     """Return AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's endpoint, in boto3's own order."""
     from botocore.configprovider import ConfiguredEndpointProvider
@@ -102,8 +115,12 @@ def _trust(client: "ClientConfig", verify: bool | str | None, configured: str | 
     if verify is False:
         client["allow_invalid_certificates"] = True
     elif bundle:
+        remedy = "Correct AWS_CA_BUNDLE, or `ca_bundle` in the profile"
         try:
             with open(bundle, "rb") as file:  # noqa: PTH123 - one read, and Path adds nothing
-                client["root_certificate"] = file.read()
+                found = file.read()
         except OSError as error:
-            raise LakeError(f"the certificates in '{bundle}' cannot be read: {error.strerror}") from error
+            raise RefusedError(f"the certificates in '{bundle}' cannot be read: {error.strerror}. {remedy}") from error
+        if b"-----BEGIN CERTIFICATE-----" not in found:
+            raise RefusedError(f"'{bundle}' holds no certificate in PEM form. {remedy}")
+        client["root_certificate"] = found

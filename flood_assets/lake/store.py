@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from flood_assets.errors import LakeError, RefusedError
-from flood_assets.lake.objects import Blob, ConflictError, Meta
+from flood_assets.lake.objects import Blob, ConflictError, Meta, Versions
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -78,6 +78,9 @@ _TROUBLES = (
         "the store does not answer: check the network and the endpoint (AWS_ENDPOINT_URL)",
     ),
 )
+
+# An address, a path in quotes, a path.
+_PLACES = re.compile(r"""\w+://\S+|(['"])/.*?\1|(?<![\w<])/[^\s<]+""")
 
 T = TypeVar("T")
 
@@ -197,6 +200,10 @@ class Store(ABC):
         """Delete files that killed writers left behind; return their number."""
         return 0
 
+    def versions(self) -> Versions:
+        """Find out if what is replaced or deleted stays readable; never raises LakeError."""
+        return Versions(False, "a folder keeps no old versions")
+
     def prepare(self, key: str, revise: Callable[[Blob | None], Revision[T]]) -> Prepared[T]:
         """Read an object and revise it, without writing: the first half of `update`."""
         blob = self.read(key)
@@ -275,10 +282,11 @@ class Store(ABC):
 
     def _error(self, key: str, done: str, text: str) -> LakeError:
         place = f"{self.url}/{key}".rstrip("/")
-        # An address says nothing of the reason, nor does the debugging part but for certificates: it holds
-        # `retry_timeout` and `Connect` whatever happened.
+        # Addresses, paths and names in an XML answer say nothing of the reason; nor does the debugging part but for
+        # certificates: it holds `retry_timeout` and `Connect` whatever happened.
         told, _, debug = text.partition("\n\nDebug source")
-        words = re.sub(r"\w+://\S+", "", told) + "".join(re.findall("InvalidCertificate", debug))
+        told = f"{told.partition('<')[0]} {brief(told)}" if "<Code>" in told else told
+        words = _PLACES.sub("", told) + "".join(re.findall("InvalidCertificate", debug))
         kinds = [(RefusedError, _REFUSALS), (LakeError, _TROUBLES)]
         for kind, remedies in kinds:
             for pattern, remedy in remedies:

@@ -109,9 +109,9 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     place.at(NOW + QUARTER)
     result = run("refresh")
     assert "measures " not in result.output.split("readings")[0]
-    assert "9 of 9 checks passed" in result.output
+    assert "10 of 10 checks passed" in result.output
     place.at(NOW + HOUR)
-    assert "11 of 11 checks passed" in run("refresh").output
+    assert "12 of 12 checks passed" in run("refresh").output
     # The first one stands for the whole day, the second for its hour; what has expired meanwhile is gone.
     assert [found.window for found in place.lake.windows(MEASURES)] == retained_windows(place.now)
 
@@ -131,9 +131,9 @@ def test_expire_deletes_and_a_dry_run_only_reports(place, run):
     place.at(NOW + 3 * HOUR)
     dry, wet, again = run("expire", "--dry-run"), run("expire"), run("expire")
     assert [result.exit_code for result in (dry, wet, again)] == [0, 0, 0]
-    assert re.fullmatch(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n", wet.output)
+    assert re.fullmatch(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n1 of 1 check passed\n", wet.output)
     assert dry.output == wet.output.replace("deleted", "would be deleted").replace("trimmed", "would be trimmed")
-    assert again.output == "0 windows deleted, 0 trimmed: 0 rows, 0 bytes\n"
+    assert again.output == "0 windows deleted, 0 trimmed: 0 rows, 0 bytes\n1 of 1 check passed\n"
     assert [found.window for found in place.lake.windows(READINGS)] == retained_windows(place.now)[:-3]
 
 
@@ -297,7 +297,7 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     result = run("refresh")
     assert result.exit_code == 1
     assert "check unique_keys of readings failed: rows " in result.output
-    assert "8 of 9 checks passed" in result.output
+    assert "9 of 10 checks passed" in result.output
     last = result.stderr.replace("\n  ", " ")
     assert last.startswith(
         "flood-assets: refresh failed: the check unique_keys of readings found an error, see above. "

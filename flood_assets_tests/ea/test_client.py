@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import format_datetime
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -116,6 +116,15 @@ def test_a_password_is_sent_and_shown_nowhere(server, caplog):
                 api.latest()
             told.append(str(error.value))
     assert not any("ssword" in text for text in (*told, caplog.text))
+
+
+@pytest.mark.parametrize("password", ["p\u00e4ss", "\u20acuro", "100%"])
+def test_any_password_is_sent_as_it_is_written(server, password):
+    server.answer(whole(THREE))
+    url = server.url.replace("://", f"://me:{quote(password)}@")
+    with closing(FloodMonitoringApi(url, now=lambda: SEEN, retry=RetryPolicy(tries=1))) as api:
+        api.latest()
+    assert server.headers[0]["Authorization"] == "Basic " + base64.b64encode(f"me:{password}".encode()).decode()
 
 
 def test_who_asks_is_said_and_gzip_is_wanted(api, server):

@@ -116,6 +116,35 @@ def test_a_folder_that_cannot_be_written_is_a_refusal(tmp_path, monkeypatch):
         store.put("key", b"x", replaces=None)
 
 
+@pytest.mark.parametrize("name", ["credential", "timeout", "checksum", "If-Match", "certificate", "my credentials"])
+def test_the_name_of_a_place_chooses_no_remedy(tmp_path, monkeypatch, refusing, profile, name):
+    def fill(*_):
+        raise OSError(28, "No space left on device", f"/data/{name}/key")
+
+    monkeypatch.setattr("flood_assets.lake.folder._write", fill)
+    with pytest.raises(RefusedError, match="the disk is full"):
+        open_store(tmp_path / name).put("key", b"x", replaces=None)
+    profile(endpoint_url=f"http://127.0.0.1:{refusing.server_port}")
+    refusing.reply = (400, "InvalidRequest", f"no</Message><Resource>/b/{name}</Resource><Key>{name}</Key><Message>")
+    with pytest.raises(LakeError) as error:
+        open_store("s3://bucket/lake", patience=ONCE).put(name, b"x", replaces=None)
+    assert str(error.value) == f"s3://bucket/lake/{name} could not be written: InvalidRequest: no"
+
+
+def test_a_place_that_cannot_be_opened_is_a_refusal(tmp_path, profile, monkeypatch):
+    (tmp_path / "file").write_text("no certificate")
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    with pytest.raises(RefusedError, match=r"cannot be made: .* Make the folder, or correct FLOOD_LAKE_URL"):
+        open_store(tmp_path / "file" / "lake")
+    for bundle, said in ((tmp_path / "missing", "cannot be read: No such file"), (tmp_path / "file", "no certificate")):
+        profile(ca_bundle=bundle)
+        with pytest.raises(RefusedError, match=f"{said}.*Correct AWS_CA_BUNDLE, or `ca_bundle` in the profile"):
+            open_store("s3://bucket/lake")
+    monkeypatch.setenv("AWS_PROFILE", "missing")
+    with pytest.raises(RefusedError, match=r"profile \(missing\) could not be found\. Check AWS_PROFILE"):
+        open_store("s3://bucket/lake")
+
+
 @pytest.mark.parametrize("style", ["virtual", "path", "auto"])
 def test_the_addressing_style_of_the_profile_is_followed(profile, style):
     profile(endpoint_url="http://localhost:1", s3=f"\n  addressing_style = {style}")

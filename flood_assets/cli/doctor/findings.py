@@ -11,7 +11,7 @@ from flood_assets.errors import FloodAssetsError
 
 _SECRET_NAME = re.compile(r"(?i)secret|token|passw|credential|account_key|sas|private")
 _SECRET_SAID = re.compile(r"(?i)((?:secret|token|passw|_key)[\w-]*['\"]?\s*[:=]\s*)[\['\"]*[^\s'\",}\]]+")
-_USER_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
+_USER_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
 
 
 class Level(Enum):

@@ -10,13 +10,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flood_assets import settings
-from flood_assets.cli.doctor.findings import Findings, Level, brief, failed, look, note, ok, warning
+from flood_assets.cli.doctor.findings import Finding, Findings, Level, brief, failed, look, note, ok, warning
 from flood_assets.cli.doctor.windows import check_windows
 from flood_assets.errors import SettingsError
 from flood_assets.places import folder_of, is_same_api, split_userinfo
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
+    from flood_assets.lake.objects import Versions
     from flood_assets.lake.store import Store
 
 LEAST_FREE_BYTES = 1_000_000_000
@@ -42,6 +43,8 @@ def check_lake() -> Findings:
         return
     seconds = time.perf_counter() - started
     yield ok(f"the lake can be read, written, listed and deleted from, and refuses stale writes: {seconds:.2f} s")
+    if not folder:
+        yield _judge_versions(lake.store.versions())
     if folder:
         free = shutil.disk_usage(folder).free
         found = f"{free / 1e9:,.1f} GB free on the disk of {folder}"
@@ -99,6 +102,12 @@ def _fault(store: "Store", key: str) -> str | None:
             return fault
     second = store.get(key)
     return None if isinstance(second, Blob) and second.data == b"second" else "the store changed what it refused to"
+
+
+def _judge_versions(versions: "Versions") -> Finding:
+    """Warn of a bucket in which expired windows stay readable."""
+    level = {True: Level.WARNING, False: Level.OK, None: Level.NOTE}[versions.kept]
+    return Finding(level, versions.found, versions.remedy)
 
 
 def _check_claim(lake: "Lake") -> Findings:

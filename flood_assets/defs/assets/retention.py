@@ -5,7 +5,7 @@ when to clean up.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +18,12 @@ from flood_assets.defs.charts import table
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.defs.windows import sync_windows
+from flood_assets.lake.objects import Versions
 from flood_assets.lake.retention import Expiry
 from flood_assets.partitions import cutoff, partition_key
 from flood_assets.words import counted
+
+NOTHING_KEPT = "no_old_versions"
 
 
 class RetentionConfig(dg.Config):
@@ -35,23 +38,41 @@ class RetentionConfig(dg.Config):
     kinds={"python"},
     code_version="1",
     deps=list(schemas.TABLES),
+    check_specs=[
+        dg.AssetCheckSpec(
+            NOTHING_KEPT, asset="retention", description="The bucket keeps no old versions of what has expired."
+        )
+    ],
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS),
 )
 def retention(
     context: dg.AssetExecutionContext, config: RetentionConfig, lake: LakeResource, clock: Clock
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Delete expired windows of every table and trim the one that contains the cutoff.
 
     Nothing inside the last 24 hours is ever touched. Expired windows leave Dagster's partitions too.
     """
     now = clock.now()
     with explained():
-        expiries = lake.open().expire(now, dry_run=config.dry_run)
+        opened = lake.open()
+        expiries = opened.expire(now, dry_run=config.dry_run)
     if not config.dry_run:
         sync_windows(context.instance, now)
     mode = " to clean up; nothing was changed" if config.dry_run else " cleaned up"
     context.log.info("%s%s", counted(len(expiries), "window"), mode)
-    return dg.MaterializeResult(metadata=summary(expiries, now, dry_run=config.dry_run))
+    yield dg.MaterializeResult(
+        metadata=summary(expiries, now, dry_run=config.dry_run), check_results=[judge(opened.store.versions())]
+    )
+
+
+def judge(versions: Versions) -> dg.AssetCheckResult:
+    """Return a warning if the bucket keeps what has expired; what is not known is told and passes."""
+    return dg.AssetCheckResult(
+        check_name=NOTHING_KEPT,
+        passed=versions.kept is not True,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"found": versions.found} | ({"remedy": versions.remedy} if versions.remedy else {}),
+    )
 
 
 def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict[str, Any]:
