@@ -4,17 +4,15 @@ import json
 import re
 from datetime import timedelta
 
-import pyarrow as pa
 import pytest
 
 from flood_assets.cli import status
-from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import WATERMARKS_KEY, key_of
 from flood_assets.partitions import window_of
 from flood_assets.query.status import look
-from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, WATERMARKS
-from flood_assets_tests.support.filled_lakes import filled, known, marked, of_many_ages
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS
+from flood_assets_tests.support.filled_lakes import filled, known, marked, of_many_ages, with_gaps
 from flood_assets_tests.support.lake_rows import (
     HOUR,
     NOW,
@@ -112,13 +110,7 @@ def test_a_whole_day_is_complete(lake, capsys):
 
 
 def test_readings_that_were_not_fetched_are_told_with_what_asks_for_them(lake, capsys):
-    hours = [NOW - i * HOUR for i in range(24)]
-    lake.upsert_readings(fetched(*[("gap", t) for t in hours if t != hours[5]]), NOW, NOW)
-    lake.upsert_readings(fetched(*[("late", t) for t in hours[8:]]), NOW, NOW)
-    known(lake, gap=3600, late=3600, dead=3600)
-    newest = [{"measure_id": "gap", "newest": NOW, "interval_s": 3600}, {"measure_id": "late", "newest": hours[8]}]
-    asked = watermarks.Asked.once(NOW, polled=True)
-    watermarks.advance(lake.store, pa.Table.from_pylist(newest, schema=WATERMARKS), NOW, asked)
+    with_gaps(lake)
     printed = shown(lake, capsys, NOW + 14 * HOUR)
     assert "23 not fetched\nnot fetched: the next `flood-assets refresh` asks for them\n" in printed
     assert "nothing is lost" not in printed
@@ -218,13 +210,7 @@ def test_counts_of_measures_add_up(lake, capsys):
 
 def test_the_missing_readings_are_counted_once_each(lake, capsys):
     """24 of a gauge that sent nothing, 1 that a gauge left out, 8 of one that is late."""
-    hours = [NOW - i * HOUR for i in range(24)]
-    lake.upsert_readings(fetched(*[("gap", t) for t in hours if t != hours[5]]), NOW, NOW)
-    lake.upsert_readings(fetched(*[("late", t) for t in hours[8:]]), NOW, NOW)
-    known(lake, gap=3600, late=3600, dead=3600)
-    newest = [{"measure_id": "gap", "newest": NOW, "interval_s": 3600}, {"measure_id": "late", "newest": hours[8]}]
-    asked = watermarks.Asked.once(NOW, polled=True)
-    watermarks.advance(lake.store, pa.Table.from_pylist(newest, schema=WATERMARKS), NOW, asked)
+    with_gaps(lake)
     counts = look(lake, NOW).completeness.counts
     printed = shown(lake, capsys)
     told = re.search(

@@ -7,14 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import WATERMARKS_KEY, key_of
 from flood_assets.lake.parquet import WindowFile
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.query.status import look
-from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, WATERMARKS
-from flood_assets_tests.support.filled_lakes import API, filled, known, marked, of_many_ages
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS
+from flood_assets_tests.support.filled_lakes import API, filled, known, marked, of_many_ages, with_gaps
 from flood_assets_tests.support.lake_rows import (
     HOUR,
     NOW,
@@ -82,13 +81,7 @@ def test_a_whole_day_is_complete(lake):
 
 
 def test_what_the_gauge_has_still_to_send_and_what_nobody_asked_for_are_told_apart(lake):
-    hours = [NOW - i * HOUR for i in range(24)]
-    lake.upsert_readings(fetched(*[("gap", t) for t in hours if t != hours[5]]), NOW, NOW)
-    lake.upsert_readings(fetched(*[("late", t) for t in hours[8:]]), NOW, NOW)
-    known(lake, gap=3600, late=3600, dead=3600)
-    newest = [{"measure_id": "gap", "newest": NOW, "interval_s": 3600}, {"measure_id": "late", "newest": hours[8]}]
-    asked = watermarks.Asked.once(NOW, polled=True)
-    watermarks.advance(lake.store, pa.Table.from_pylist(newest, schema=WATERMARKS), NOW, asked)
+    with_gaps(lake)
     whole = look(lake, NOW).completeness
     counts = whole.counts
     assert (whole.measures, whole.idle, whole.idle_silent) == (3, 1, 24)

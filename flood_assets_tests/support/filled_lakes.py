@@ -30,6 +30,17 @@ def filled(lake, *measures):
     marked(lake, **dict.fromkeys(measures, 900))
 
 
+def with_gaps(lake):
+    """A day of hourly measures: one that left out a reading, one that is eight hours late, one that sent none."""
+    hours = [NOW - i * HOUR for i in range(24)]
+    lake.upsert_readings(fetched(*[("gap", t) for t in hours if t != hours[5]]), NOW, NOW)
+    lake.upsert_readings(fetched(*[("late", t) for t in hours[8:]]), NOW, NOW)
+    known(lake, gap=3600, late=3600, dead=3600)
+    newest = [{"measure_id": "gap", "newest": NOW, "interval_s": 3600}, {"measure_id": "late", "newest": hours[8]}]
+    asked = watermarks.Asked.once(NOW, polled=True)
+    watermarks.advance(lake.store, pa.Table.from_pylist(newest, schema=WATERMARKS), NOW, asked)
+
+
 def of_many_ages(lake):
     """Five measures whose newest readings are from now to 23 hours old, and two without any."""
     lake.upsert_readings(
