@@ -13,6 +13,7 @@ from rich.console import Console
 from flood_assets import quality, query
 from flood_assets.errors import FloodAssetsError
 from flood_assets.lake.lake import Lake
+from flood_assets.query.conditions import RAIN_HOURS
 from flood_assets.query.filters import GaugeFilters
 from flood_assets.query.place import Place
 
@@ -124,7 +125,7 @@ def _measure(
         rate = f", {condition['rate_per_hour']:+.3f} {unit} an hour" if condition["trend"] != "steady" else ""
         yield f"  {_ARROWS[condition['trend']]} {condition['trend']}{rate}"
     if condition["rain_24h_coverage"] is not None:
-        for hours in (1, 6, 24):
+        for hours in RAIN_HOURS:
             yield f"  rain of {hours:>2} h: {_rain(condition, hours)}"
     if len(day) > 1:
         yield f"  {_spark(day, now)}  {_number(condition['min_24h'])} to {_number(condition['max_24h'])} in 24 hours"

@@ -24,7 +24,6 @@ logger = logging.getLogger("flood_assets.ea")
 T = TypeVar("T")
 
 ITEMS_AT_ONCE = 10_000
-_LONDON = ZoneInfo("Europe/London")
 
 
 def parse_stations(body: bytes, observed_at: datetime) -> Parsed:
@@ -198,7 +197,7 @@ def _london(text: str) -> datetime | None:
     """
     try:
         moment = datetime.fromisoformat(text)
-        return (moment.replace(tzinfo=_LONDON) if moment.tzinfo is None else moment).astimezone(UTC)
+        return (moment.replace(tzinfo=ZoneInfo("Europe/London")) if moment.tzinfo is None else moment).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -116,8 +116,7 @@ def flag(measure: Ints, time: Ints, value: Floats, gauges: Gauges) -> QcFlags:
 
 def _gross_range(measure: Ints, value: Floats, limits: Limits, medians: Floats) -> QcFlags:
     """Return the flags of test 4, by the limits of `quality.limits`."""
-    shown = (medians >= limits.scale[0]) & (medians <= limits.scale[1])
-    scaled = np.isfinite(limits.scale[0]) & (limits.scale_is_sure | shown)
+    scaled = limits.on_scale(medians)
     flagged = np.full(value.size, PASS, np.int8)
     for (low, high), outside in ((np.where(scaled, limits.scale, limits.suspect), SUSPECT), (limits.fail, FAIL)):
         flagged[(value < low[measure]) | (value > high[measure])] = outside

@@ -114,6 +114,11 @@ class Limits:
     scale: Floats
     scale_is_sure: Flags
 
+    def on_scale(self, medians: Floats) -> Flags:
+        """Return True for each measure that the stage scale belongs to, surely or by the median of its readings."""
+        shown = (medians >= self.scale[0]) & (medians <= self.scale[1])
+        return np.isfinite(self.scale[0]) & (self.scale_is_sure | shown)
+
     def some(self, rows: Ints) -> "Limits":
         """Return the limits of the measures in some rows."""
         return Limits(**{field.name: getattr(self, field.name)[..., rows] for field in fields(self)})

@@ -88,8 +88,8 @@ def conditions_of(
     if known.null_count:
         ids = _distinct([ids, readings["measure_id"]])
         known = pc.index_in(readings["measure_id"], value_set=ids)
-    listed = measures.take(pc.index_in(ids, value_set=_plain(measures["measure_id"])))
-    reporting = timeliness.take(pc.index_in(ids, value_set=_plain(timeliness["measure_id"])))
+    listed = measures.take(pc.index_in(ids, value_set=measures["measure_id"].combine_chunks()))
+    reporting = timeliness.take(pc.index_in(ids, value_set=timeliness["measure_id"].combine_chunks()))
     gauges = quality.Gauges.of(listed, stations)
     day = _Day.of(readings, known.cast(pa.int64()).to_numpy(), gauges, now)
     rate, trend = day.trend(gauges)
@@ -100,7 +100,7 @@ def conditions_of(
         "measure_id": ids,
         "station_id": pc.coalesce(listed["station_id"], reporting["station_id"]),
         "date_time": _times(day.series.time, newest),
-        "value": _values(day.value, newest),
+        "value": _values(day.series.value, newest),
         "flag": pa.array(np.append(day.flag, np.int8(0))[newest], mask=newest < 0),
         "passed_over": pa.array(day.passed_over().astype(np.int32)),
         "band": _words(BANDS, band),
@@ -120,15 +120,13 @@ class _Day:
     """Usable readings of a day, and how many others there are.
 
     Attributes:
-        series: the usable ones, each measure's in order of time; values in the base unit of the measure's kind.
-        value: the same in the unit in which they were given.
+        series: the usable ones, each measure's in order of time, in the unit in which they were given.
         flag: the worst flag of each.
         last: place of each measure's newest usable reading, -1 without one.
         unused: measure and time of all others.
     """
 
     series: Series
-    value: Floats
     flag: npt.NDArray[np.int8]
     last: Ints
     unused: tuple[Ints, Ints]
@@ -149,7 +147,7 @@ class _Day:
             np.maximum.at(shown, place, flag[kept])
         last = np.full(len(gauges.kinds), -1, np.int64)
         last[series.measure] = np.arange(len(series.measure))
-        return cls(series, series.value, shown, last, (measure[unused], time[unused]))
+        return cls(series, shown, last, (measure[unused], time[unused]))
 
     def passed_over(self) -> Ints:
         """Count the readings of each measure that are newer than the one that is used, each time once."""
@@ -166,7 +164,7 @@ class _Day:
         place = self.last[:, None] - np.arange(TREND_READINGS)[::-1]
         inside = (place >= np.append(self._run_starts(), 0)[self.last][:, None]) & (self.last >= 0)[:, None]
         place = np.where(inside, place, -1)
-        value = np.append(self.value, np.nan)[place]
+        value = np.append(self.series.value, np.nan)[place]
         hours = np.append(self.series.time / HOUR_MS, np.nan)[place]
         enough = (inside.sum(axis=1) >= FEWEST_FOR_TREND) & np.isin(gauges.kinds, _WITH_TREND)
         value, hours = value[enough], hours[enough]
@@ -191,7 +189,7 @@ class _Day:
 
     def _least_change(self) -> Floats:
         """Return the change of each measure up to which it is steady: by its resolution and its noise of the day."""
-        step = np.diff(self.value, prepend=np.nan)
+        step = np.diff(self.series.value, prepend=np.nan)
         step[np.isnan(self.series.gap)] = np.nan
         size = np.abs(step)
         resolution = self._of_each(np.where(size > _SAME, size, np.inf), np.minimum)
@@ -215,11 +213,11 @@ class _Day:
         found = {}
         measure = self.series.measure
         for name, best in (("min_24h", np.minimum), ("max_24h", np.maximum)):
-            extreme = self._of_each(self.value, best)
-            reached = np.flatnonzero(self.value == extreme[measure])
+            extreme = self._of_each(self.series.value, best)
+            reached = np.flatnonzero(self.series.value == extreme[measure])
             first = np.full(len(self.last), -1, np.int64)
             first[measure[reached][::-1]] = reached[::-1]
-            found[name] = _values(self.value, first)
+            found[name] = _values(self.series.value, first)
             found[f"{name}_at"] = _times(self.series.time, first)
         return found
 
@@ -229,15 +227,14 @@ def _bands(day: _Day, gauges: quality.Gauges, listed: pa.Table, stations: pa.Tab
     limits = gauges.limits
     # Where the scale may be another measure's, the values of the day must lie on it.
     unsure = np.isfinite(limits.scale[0]) & ~limits.scale_is_sure
-    medians = day.series.medians(np.where(unsure[day.series.measure], day.value, np.nan))
-    shown = (medians >= limits.scale[0]) & (medians <= limits.scale[1])
-    scaled = np.isfinite(limits.scale[0]) & (limits.scale_is_sure | shown)
-    at = pc.index_in(listed["station_id"], value_set=_plain(stations["station_id"]), skip_nulls=True)
+    medians = day.series.medians(np.where(unsure[day.series.measure], day.series.value, np.nan))
+    scaled = limits.on_scale(medians)
+    at = pc.index_in(listed["station_id"], value_set=stations["station_id"].combine_chunks(), skip_nulls=True)
     low, high, record, recent = (
         _numbers(stations[name].take(at)) for name in ("typical_low", "typical_high", "max_on_record", "highest_recent")
     )
     highest = np.fmax(record, recent)
-    value = np.append(day.value, np.nan)[day.last]
+    value = np.append(day.series.value, np.nan)[day.last]
     band = np.where(value < low, 0, np.where(value > high, 2, 1))
     band[(value > high) & (value > highest)] = 3
     return np.where(scaled & (low <= high) & np.isfinite(value), band, -1)
@@ -256,7 +253,7 @@ def _rain(
     due = np.where(raining & (day.last >= 0), newest + np.maximum(owed, 0) * interval, np.nan)
     found: dict[str, pa.Array | pa.ChunkedArray] = {}
     wet = np.flatnonzero(np.isfinite(due)[series.measure])
-    measure, value = series.measure[wet], day.value[wet]
+    measure, value = series.measure[wet], day.series.value[wet]
     # 0 for the reading that is due last, 1 for the one before, ...
     slot = np.round((due[measure] - series.time[wet]) / interval[measure]).astype(np.int64)
     before = (due[measure] - series.time[wet]) / HOUR_MS
@@ -288,19 +285,9 @@ def _freshness(newest: Ints, interval: Floats, delay: Floats, reporting: pa.Tabl
 
 
 def _distinct(columns: Iterable[pa.Array | pa.ChunkedArray]) -> pa.Array:
-    """Return the distinct ids of some columns, sorted."""
-    ids = pa.concat_arrays(
-        [_plain(pa.chunked_array([column]) if isinstance(column, pa.Array) else column) for column in columns]
-    ).unique()
+    """Return the distinct ids of some columns, which may be dictionaries, sorted."""
+    ids = pa.concat_arrays([pc.unique(column).cast(pa.string()) for column in columns]).unique()
     return ids.take(pc.sort_indices(ids))
-
-
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """Return the distinct texts of a column, which may be a dictionary, as one array."""
-    if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries().combine_chunks().dictionary
-        return column.cast(pa.string())
-    return pa.concat_arrays([pa.array([], pa.string()), *column.cast(pa.string()).chunks])
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
