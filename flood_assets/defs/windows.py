@@ -70,7 +70,8 @@ def sync_windows(instance: dg.DagsterInstance, now: datetime) -> None:
     """Make Dagster's partitions the retained windows, oldest first.
 
     Expired windows stay, a day at most, until a backfill of our tables has finished: Dagster fails a backfill whose
-    partitions are removed.
+    partitions are removed. The one that has just expired stays as long as a run over it is under way or failed, for
+    Dagster's daemon cannot launch a run again whose range begins with a partition that is gone.
     """
     known = instance.get_dynamic_partitions(WINDOWS)
     retained = [partition_key(window) for window in retained_windows(now)]
@@ -79,6 +80,9 @@ def sync_windows(instance: dg.DagsterInstance, now: datetime) -> None:
     outside = {key for key in known if key not in allowed and key >= partition_key(cutoff(now) - RETENTION)}
     if outside and dagster_storage.backfills_under_way(instance, _TABLES):
         allowed |= outside
+    last_expired = partition_key(window_of(cutoff(now - GRACE)))
+    if last_expired in outside and instance.get_runs(_unfinished_from(last_expired), limit=1):
+        allowed.add(last_expired)
     kept = [key for key in known if key in allowed]
     added = [key for key in retained if key not in known]
     if kept + added != sorted(kept + added):
@@ -89,6 +93,11 @@ def sync_windows(instance: dg.DagsterInstance, now: datetime) -> None:
             instance.delete_dynamic_partition(WINDOWS, key)
     if added:
         dagster_storage.add_partitions(instance, WINDOWS, added)
+
+
+def _unfinished_from(key: str) -> dg.RunsFilter:
+    done = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED)
+    return dg.RunsFilter(statuses=[each for each in dg.DagsterRunStatus if each not in done], tags={FIRST: key})
 
 
 def asked_windows(context: dg.AssetExecutionContext) -> list[datetime]:

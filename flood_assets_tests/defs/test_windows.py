@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.test_utils import create_run_for_test
 
 from flood_assets.defs.windows import FIRST, LAST, WINDOWS, hourly_windows, sync_windows
 from flood_assets.partitions import partition_key, retained_windows
@@ -96,6 +97,16 @@ def test_an_expired_window_stays_for_a_backfill_of_ours_a_day_at_most(known, ass
     sync_windows(known, NOW + HOUR)
     assert shown(known) == [*kept, *NEXT]
     sync_windows(known, NOW + 26 * HOUR)
+    assert KEYS[0] not in shown(known)
+
+
+@pytest.mark.parametrize(("status", "stays"), [("STARTED", True), ("FAILURE", True), ("SUCCESS", False)])
+def test_the_last_expired_window_stays_for_an_hour_for_a_run_that_may_be_launched_again(known, status, stays):
+    tags = {FIRST: KEYS[0], LAST: KEYS[-1]}
+    create_run_for_test(known, job_name="refresh_job", status=dg.DagsterRunStatus(status), tags=tags)
+    sync_windows(known, NOW + HOUR)
+    assert shown(known) == ([KEYS[0], *NEXT] if stays else NEXT)
+    sync_windows(known, NOW + 2 * HOUR)
     assert KEYS[0] not in shown(known)
 
 

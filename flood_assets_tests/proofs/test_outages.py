@@ -79,7 +79,8 @@ def test_a_deploy_in_the_middle_of_a_run_holds_the_api_up_until_the_next_tick_at
 ):
     # The run that dies is a process of its own and writes with the machine's clock.
     now = datetime.now(UTC)
-    killed_at = now - timedelta(seconds=now.timestamp() % 900) + timedelta(seconds=3)
+    # In the last quarter of an hour: the first window of its range expires before it is launched again.
+    killed_at = now - timedelta(seconds=(now.timestamp() - 2700) % 3600) + timedelta(seconds=3)
     daemon.schedules(killed_at - QUARTER - timedelta(minutes=1))
     daemon.schedules(killed_at - QUARTER)
     daemon.retries(killed_at - QUARTER)
