@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 QUARANTINED_AS = "quarantined_as"
 # Metadata of the newest window: the names of all damaged objects that the run replaced.
 REPLACED = "replaced_damaged_windows"
+# Tables whose windows each hold the whole list.
+_SNAPSHOTS = (schemas.STATIONS, schemas.MEASURES, schemas.TIMELINESS, schemas.WARNINGS, schemas.WARNING_AREAS)
 # Metadata: counts of rows, as `WindowChange` names them.
 _COUNTS = ("added", "revised", "unchanged")
 
@@ -72,9 +74,9 @@ class LakeIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> "pa.Table | pd.DataFrame":
         """Load the windows of the input: as the annotation says, a `pyarrow.Table` or a `pandas.DataFrame`.
 
-        The input's metadata `columns` limits the columns that are read. For a snapshot (stations, measures, timeliness)
-        only the newest in the range is loaded. Rows older than 24 hours are never returned. Without a partition, all
-        retained windows are loaded.
+        The input's metadata `columns` limits the columns that are read. For a snapshot (stations, measures, timeliness,
+        warnings, warning_areas) only the newest in the range is loaded. Rows older than 24 hours are never returned.
+        Without a partition, all retained windows are loaded.
         """
         table = TABLES[context.asset_key.path[-1]]
         columns = (context.definition_metadata or {}).get("columns")
@@ -84,7 +86,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
             else:
                 windows = retained_windows(now)
-            if table in (schemas.STATIONS, schemas.MEASURES, schemas.TIMELINESS):
+            if table in _SNAPSHOTS:
                 asked = set(windows)
                 windows = [max((s.window for s in lake.windows(table) if s.window in asked), default=windows[-1])]
             rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)

@@ -20,7 +20,8 @@ def present(lake, key=KEY):
 
 
 def test_the_tables_that_have_a_present():
-    assert [table.name for table in TABLES.values() if table.current] == ["stations", "measures"]
+    present = [table.name for table in TABLES.values() if table.current]
+    assert present == ["stations", "measures", "warnings", "warning_areas"]
     assert all("observed_at" in table.schema.names for table in TABLES.values() if table.current)
 
 
