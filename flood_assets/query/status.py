@@ -22,7 +22,7 @@ from flood_assets.ledger.day import READ, milliseconds
 from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc, window_of
 from flood_assets.query import flood_warnings
 from flood_assets.query.filters import shown
-from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TABLES, TIME, Table
+from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TABLES, TIME, WARNING_AREAS, Table
 from flood_assets.warnings import in_force
 from flood_assets.words import counted
 
@@ -242,7 +242,7 @@ def _unhealed(
     """Return the last failure, if what failed has not been done since."""
     if failure is None:
         return None
-    if failure.step in {STATIONS.name, MEASURES.name}:
+    if failure.step in {STATIONS.name, MEASURES.name, WARNING_AREAS.name}:
         healed = any(window >= window_of(failure.at) for window in tables[failure.step].windows)
     else:
         healed = as_of is not None and as_of >= failure.at
