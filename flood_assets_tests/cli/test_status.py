@@ -267,7 +267,8 @@ def test_an_old_list_of_warnings_is_a_fault_of_a_lake_that_is_refreshed(lake, ca
     warned(lake, NOW - timedelta(minutes=61), 3)
     code, printed = looked(lake, capsys)
     assert (code, printed.count("fault: ")) == (1, 1)
-    assert "fault: the last list of flood warnings is of 2026-11-21 08:06Z, over an hour ago" in printed.replace("\n  ", " ")
+    told = printed.replace("\n  ", " ")
+    assert "fault: the last list of flood warnings is of 2026-11-21 08:06Z, over an hour ago" in told
     lake.store.delete([current_key(WARNINGS), key_of(WARNINGS, window_of(NOW - HOUR))])
     lake.put_snapshots(COMPLETENESS, [window_of(NOW)], COMPLETENESS.schema.empty_table())
     assert "fault: no list of flood warnings of the last 24 hours is stored: " in shown(lake, capsys)
