@@ -286,6 +286,15 @@ def _first_tick(country: Server, tmp_path_factory: pytest.TempPathFactory) -> It
         yield folder, made
 
 
+@pytest.fixture(scope="session")
+def demo_lake(_answers_kept: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lake that `make demo` fills, of the country's first stations, for what only reads it."""
+    folder = tmp_path_factory.mktemp("demo") / "lake"
+    with serve(Simulator(stations=300, now=lambda: NOW)) as server, dg.DagsterInstance.ephemeral() as made:
+        assert Place(server, folder.as_uri(), made).tick(snapshot=True).success
+    return folder
+
+
 @pytest.fixture
 def on_disk(place: Place, instance: dg.DagsterInstance) -> Place:
     """An empty lake and an instance on disk."""

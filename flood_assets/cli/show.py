@@ -63,13 +63,17 @@ def show(lake_url: str, name: str, now: datetime) -> None:
     if lake is None:
         raise NotFoundError(f"there is no lake at {lake_url}: `flood-assets refresh` makes and fills it")
     stations = query.stations(lake, now, station=name)
-    rivers = query.stations(lake, now, river=name) if not len(stations.rows) else None
+    rivers = query.stations(lake, now, river=name) if stations.notes else None
+    # Notes say that the name matches by its words only, or not at all: a river's whole name comes before that.
+    if rivers is not None and rivers.notes and len(stations.rows):
+        rivers = None
     rows = stations.rows if rivers is None else rivers.rows
     if not len(rows):
         raise NotFoundError("; ".join(dict.fromkeys([*stations.notes, *(rivers.notes if rivers else [])])))
     found = rows.to_pylist()
+    # A script that reads it finds each line whole.
     for note in (rivers or stations).notes:
-        console.print(note)
+        console.print(note, soft_wrap=not console.is_terminal)
     if rivers is not None:
         lines = _river(name, _found(lake, found, now, river=name), now)
     elif len(found) > 1:
@@ -77,7 +81,6 @@ def show(lake_url: str, name: str, now: datetime) -> None:
     else:
         lines = _station(_found(lake, found, now, station=found[0]["station_id"]), now)
     for line in lines:
-        # A script that reads it finds each line whole.
         console.print(line.rstrip(), soft_wrap=not console.is_terminal)
 
 

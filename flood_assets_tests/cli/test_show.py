@@ -26,6 +26,7 @@ def lake(tmp_path_factory) -> str:
     """The seven gauges: Kingston is in flood, its flow stands still, one rain gauge has a gap, Manor Farm is silent."""
     lake = Lake.open(tmp_path_factory.mktemp("shown").as_uri())
     stations = [row | (RANGE if row["station_id"] == "K1" else {}) for row in STATION_ROWS]
+    stations.append({"station_id": "M1", "label": "River Thames at Molesey"})
     lake.put_snapshots(STATIONS, [window_of(NOW)], snapshot(STATIONS, NOW, *stations))
     gauges = snapshot(MEASURES, NOW, *({**row, "value_type": "total"} for row in measure_rows()))
     lake.put_snapshots(MEASURES, [window_of(NOW)], gauges)
@@ -87,6 +88,14 @@ def test_a_river_has_a_line_for_each_measure_within_80_columns(lake, capsys):
     assert re.search(r"2\.5 mASD above ↑ 10:00  ▁▁▂", level)
     assert "Teddington" in printed
     assert printed.endswith("times are those of BST (2026-10-05 09:07Z is now)\n")
+
+
+def test_a_river_s_whole_name_comes_before_stations_that_have_its_words(lake, capsys):
+    """Many stations are labelled "River Thames at ..."."""
+    assert shown(lake, capsys, "River Thames").startswith("River Thames: 2 stations\n")
+    printed = shown(lake, capsys, "thames")
+    assert "by its words it matches 'River Thames at Molesey'" in printed
+    assert "River Thames at Molesey (M1)" in printed
 
 
 def test_of_several_stations_only_the_names_are_shown(lake, capsys):
