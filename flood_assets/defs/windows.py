@@ -6,7 +6,8 @@ a partition; docs/architecture.md says what the others break. The windows themse
 `flood_assets.partitions`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +33,24 @@ from flood_assets.schemas import TABLES
 WINDOWS = "flood_windows"
 
 
+class _OldestFirst(frozenset[str]):
+    """Keys that are iterated from the oldest window to the newest.
+
+    Dagster records the materializations of a run in this order and shows the last one as the asset's latest, which
+    from a plain set is any of the day.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(super().__iter__()))
+
+    def __bool__(self) -> bool:
+        # Dagster replaces an empty set that is false by one of its own.
+        return True
+
+    def __or__(self, other: AbstractSet[Any]) -> "_OldestFirst":
+        return _OldestFirst(super().__or__(other))
+
+
 class WindowsDefinition(dg.DynamicPartitionsDefinition):
     """Dynamic partitions whose keys say by themselves which they are and what lies between two of them.
 
@@ -49,6 +68,11 @@ class WindowsDefinition(dg.DynamicPartitionsDefinition):
         """Return the keys of the windows from the first to the last of a range."""
         first, last = (window_of_key(key) for key in (partition_key_range.start, partition_key_range.end))
         return [partition_key(window) for window in windows_between(first, last)]
+
+    def empty_subset(self) -> Any:
+        """Return the subset without keys, to which Dagster adds those of a run."""
+        empty: Any = super().empty_subset()
+        return type(empty)(_OldestFirst())
 
 
 hourly_windows = WindowsDefinition(name=WINDOWS)

@@ -99,6 +99,15 @@ def test_a_snapshot_that_was_missed_or_failed_is_made_up_for_by_the_next_tick(on
         assert due == [partition_key(hour)]
 
 
+@pytest.mark.parametrize("hours", [1, 5, 24, 25, 72])
+def test_a_due_snapshot_fills_every_retained_window_after_the_last_one(on_disk, hours):
+    snapshot(on_disk, window_of(NOW))
+    moment = window_of(NOW) + hours * HOUR
+    request, _ = tick(refresh_every_15_minutes, moment, on_disk)
+    first = max(window_of(NOW) + HOUR, retained_windows(moment)[0])
+    assert [request.tags[name] for name in RANGE] == [partition_key(first), partition_key(moment)]
+
+
 def test_a_cleanup_makes_no_further_snapshot_due(on_disk):
     snapshot(on_disk, window_of(NOW))
     moment = window_of(NOW) + 25 * HOUR

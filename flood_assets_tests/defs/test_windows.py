@@ -124,4 +124,7 @@ def test_all_in_the_materialize_dialog_is_the_retained_day(place: Place):
     assert len(keys) == 25
     result = place.run("refresh_job", asset_selection=[dg.AssetKey("readings")], tags={FIRST: keys[0], LAST: keys[-1]})
     assert result.success
+    # The newest window is recorded last, for the asset's page shows its metadata and its picture as the latest.
+    records = place.instance.fetch_materializations(dg.AssetKey("readings"), limit=25, ascending=True).records
+    assert [record.partition_key for record in records] == keys
     assert place.instance.get_materialized_partitions(dg.AssetKey("readings")) == set(keys)

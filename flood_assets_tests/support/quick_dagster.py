@@ -2,7 +2,7 @@
 
 Dagster makes an engine for each connection to a file, whose statements SQLAlchemy then compiles anew; each new database
 reads all of Alembic's revisions; each resource derives the schema of its class. None of it depends on what a test does:
-connections, databases and resources stay as many.
+connections, databases and resources stay as many. Nor does a test need records that outlive the machine.
 """
 
 import functools
@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy.event
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from dagster._config.pythonic_config import resource
@@ -36,7 +37,9 @@ def answers_kept() -> Iterator[None]:
 
     @functools.lru_cache(maxsize=32)
     def kept(url: str, options: tuple[tuple[str, Any], ...], arguments: tuple[tuple[str, Any], ...]) -> Engine:
-        return create(url, **dict(options), connect_args=dict(arguments))
+        engine = create(url, **dict(options), connect_args=dict(arguments))
+        sqlalchemy.event.listen(engine, "connect", _without_fsync)
+        return engine
 
     def create_engine(url: str, *, connect_args: dict[str, Any] | None = None, **options: Any) -> Engine:
         return kept(url, tuple(options.items()), tuple((connect_args or {}).items()))
@@ -75,6 +78,11 @@ def copy_records(source: dg.DagsterInstance, target: dg.DagsterInstance) -> None
 def copy_folder(source: Path, target: Path) -> None:
     """Copy a lake that was filled once for many tests."""
     shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def _without_fsync(connection: sqlite3.Connection, _: object) -> None:
+    """Leave it to the operating system when records reach the disk: tests kill processes, and never the machine."""
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def _database(storage: Any) -> sqlite3.Connection:

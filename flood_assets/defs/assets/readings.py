@@ -111,11 +111,15 @@ def preview(rows: pa.Table, now: datetime, most: int = 8) -> dg.MarkdownMetadata
     """Return the newest readings that the run stored as a table: not those that are expired or dated later than now."""
     time = pc.field("date_time")
     rows = rows.filter((time > pa.scalar(cutoff(now), TIME)) & (time <= pa.scalar(now, TIME)))
-    newest = rows.take(pc.select_k_unstable(rows, k=most, sort_keys=[("date_time", "descending")]))
+    # The answers of a tick overlap and may give a reading three times: as in the lake, the last one counts.
+    newest = pc.select_k_unstable(rows, k=3 * most, sort_keys=[("date_time", "descending")]).sort()
     names = ("measure_id", "date_time", "value", "raw_value")
+    texts = {
+        (at, measure): raw if value is None else f"{value:g}"
+        for measure, at, value, raw in zip(*(rows[name].take(newest).to_pylist() for name in names), strict=True)
+    }
     shown = [
-        (measure, f"{at:%Y-%m-%d %H:%M}", raw if value is None else f"{value:g}")
-        for measure, at, value, raw in zip(*(newest[name].to_pylist() for name in names), strict=True)
+        (measure, f"{at:%Y-%m-%d %H:%M}", texts[at, measure]) for at, measure in sorted(texts, reverse=True)[:most]
     ]
     return table(["measure", "time (UTC)", "value"], shown)
 

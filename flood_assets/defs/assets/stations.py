@@ -21,6 +21,7 @@ from flood_assets.errors import SourceError
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key
 from flood_assets.schemas import MEASURES, STATIONS, Table
+from flood_assets.words import counted
 
 # A country does not lose a tenth of its gauges in a day.
 SHRINKS_TO = 0.9
@@ -64,8 +65,9 @@ def _fetch(
         _require_no_shorter(table, rows, store, now)
     if len(rejects):
         line, reason = (rejects[name][0].as_py() for name in ("line", "reason"))
-        told = f"{len(rejects)} cells or items could not be understood, the first: '{line[:120]}': {reason}"
-        context.log.warning("%s. They are kept in the table `rejects`", told)
+        number = counted(len(rejects), "cell or item", "cells or items")
+        told = f"{number} could not be understood, the first: '{line[:120]}': {reason}"
+        context.log.warning("%s. See the table `rejects`", told)
     context.add_asset_metadata({"rejected": len(rejects)}, partition_key=partition_key(windows[-1]))
     return Snapshot(table, rows, windows, now, rejects)
 

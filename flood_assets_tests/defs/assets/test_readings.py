@@ -253,6 +253,19 @@ def test_the_preview_shows_no_reading_that_was_not_stored(filled):
     assert [line.split()[1] for line in lines] == ["of-0", "of--1", "of--23"]
 
 
+def test_the_preview_shows_a_reading_that_several_answers_gave_once_with_its_last_value():
+    rows = pa.table(
+        {
+            "measure_id": ["a", "b", "a", "a"],
+            "date_time": pa.array([NOW, NOW, NOW, NOW - HOUR], TIME),
+            "value": [1.0, 2.0, 3.0, 4.0],
+            "raw_value": pa.array([None] * 4, pa.string()),
+        }
+    )
+    lines = preview(rows, NOW).value.splitlines()[2:]
+    assert [(line.split()[1], line.split()[-2]) for line in lines] == [("b", "2"), ("a", "3"), ("a", "4")]
+
+
 @pytest.mark.parametrize("hours_ago", [0, 12, 24])
 def test_a_damaged_window_is_filled_again_by_the_tick_that_finds_it(filled, hours_ago):
     window = window_of(NOW) - hours_ago * HOUR

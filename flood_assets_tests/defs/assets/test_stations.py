@@ -88,7 +88,7 @@ def test_an_odd_cell_is_kept_in_rejects_counted_and_told(place, asset, column, o
     (reject,) = place.lake.read(REJECTS, now=NOW).to_pylist()
     assert reject["line"] == f"/id/{asset}/a,{column},{odd}"
     log = "\n".join(entry.user_message for entry in place.instance.all_logs(result.run_id))
-    assert f"the first: '/id/{asset}/a,{column},{odd}'" in log
+    assert f"1 cell or item could not be understood, the first: '/id/{asset}/a,{column},{odd}'" in log
     (recorded,) = place.instance.fetch_materializations(dg.AssetKey("rejects"), limit=10).records
     assert recorded.asset_materialization.metadata["dagster/row_count"].value == 1
 
