@@ -7,6 +7,7 @@ of their own. There are no Components and no AutomationCondition: one source and
 import dagster as dg
 
 from flood_assets.defs.assets.completeness import completeness, timeliness
+from flood_assets.defs.assets.conditions import conditions
 from flood_assets.defs.assets.readings import readings, rejects
 from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.assets.stations import measures, stations
@@ -27,7 +28,7 @@ def build_defs(
     lake = lake or LakeResource()
     clock = clock or Clock()
     return dg.Definitions(
-        assets=[stations, measures, readings, rejects, completeness, timeliness, retention],
+        assets=[stations, measures, readings, rejects, completeness, timeliness, conditions, retention],
         asset_checks=[stations_valid, measures_valid, readings_checks],
         jobs=[refresh_job, reconcile_job, retention_job, housekeeping_job],
         schedules=[refresh_every_15_minutes, reconcile_every_6_hours, housekeeping_every_hour],

@@ -215,8 +215,8 @@ def _table(by_asset: dict[str, list[dg.AssetMaterialization]]) -> Table:
 def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, seconds: float) -> str:
     """Return the seconds that each part took.
 
-    `store` is upserting and writing readings; `station lists`, `ledger`, `checks` and `cleanup` are whole steps,
-    `reporting` is the metadata of readings with its chart, and the rest is Dagster's own.
+    `store` is upserting and writing readings; `station lists`, `ledger`, `conditions`, `checks` and `cleanup` are whole
+    steps, `reporting` is the metadata of readings with its chart, and the rest is Dagster's own.
     """
     steps: dict[str | None, float] = defaultdict(float)
     for event in events:
@@ -227,6 +227,7 @@ def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, s
         "station lists": steps["stations"] + steps["measures"],
         **parts,
         "ledger": steps["completeness"],
+        "conditions": steps["conditions"],
         "checks": sum(taken for step, taken in steps.items() if step not in {*TABLES, "retention"}),
         "cleanup": steps["retention"],
         "reporting": max(0.0, steps["readings"] - sum(parts.values())),

@@ -15,13 +15,14 @@ from flood_assets.schemas import MEASURES, STATIONS
 # Selected by key and not by text, for which Dagster would load a parser.
 refresh_job = dg.define_asset_job(
     "refresh_job",
-    selection=dg.AssetSelection.assets("stations", "measures", "readings", "completeness"),
-    description="Fetch the newest readings, and more for gauges that skipped some; then count completeness.",
+    selection=dg.AssetSelection.assets("stations", "measures", "readings", "completeness", "conditions"),
+    description="Fetch the newest readings, and more for gauges that skipped some; then count completeness and judge "
+    "the state of each gauge.",
     hooks={remember_failure},
 )
 reconcile_job = dg.define_asset_job(
     "reconcile_job",
-    selection=dg.AssetSelection.assets("readings", "completeness"),
+    selection=dg.AssetSelection.assets("readings", "completeness", "conditions"),
     description="Read the last 24 hours again, to find corrections and readings that arrived out of order.",
     hooks={remember_failure},
 )
@@ -65,7 +66,7 @@ def refresh_requests(now: datetime, snapshots: Collection[datetime]) -> list[dg.
     requests.append(
         dg.RunRequest(
             run_key=f"readings {now.isoformat()}",
-            asset_selection=[dg.AssetKey("readings"), dg.AssetKey("completeness")],
+            asset_selection=[dg.AssetKey(name) for name in ("readings", "completeness", "conditions")],
             tags=_over(retained),
             run_config={"ops": {"readings": {"config": {"incremental": True}}}},
         )

@@ -20,7 +20,7 @@ def present(lake, key=KEY):
 
 
 def test_the_tables_that_have_a_present():
-    assert [table.name for table in TABLES.values() if table.current] == ["stations", "measures"]
+    assert [table.name for table in TABLES.values() if table.current] == ["stations", "measures", "conditions"]
     assert all("observed_at" in table.schema.names for table in TABLES.values() if table.current)
 
 

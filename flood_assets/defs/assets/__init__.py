@@ -1,1 +1,1 @@
-"""The assets: stations with measures, readings with rejects, completeness with timeliness, and retention."""
+"""The assets: stations with measures, readings with rejects, completeness with timeliness, conditions, retention."""
