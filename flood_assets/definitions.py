@@ -7,6 +7,7 @@ of their own. There are no Components and no AutomationCondition: one source and
 import dagster as dg
 
 from flood_assets.defs.assets.completeness import completeness, timeliness
+from flood_assets.defs.assets.conditions import conditions
 from flood_assets.defs.assets.readings import readings, rejects
 from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.assets.stations import measures, stations
@@ -35,6 +36,7 @@ def build_defs(
             rejects,
             completeness,
             timeliness,
+            conditions,
             warning_areas,
             warnings,
             retention,

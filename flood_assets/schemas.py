@@ -178,6 +178,7 @@ REJECTS = Table(
 CONDITIONS = Table(
     name="conditions",
     key=("measure_id",),
+    current=True,
     columns=(
         Column("measure_id", pa.string(), "Measure", nullable=False),
         Column("station_id", pa.string(), "Station of the measure; null where no snapshot lists the measure"),
@@ -197,7 +198,7 @@ CONDITIONS = Table(
             for hours in (1, 6, 24)
             for column in (
                 Column(f"rain_{hours}h", pa.float64(), f"Rain of the {hours} h up to the newest reading that is due; null without any reading", "mm"),
-                Column(f"rain_{hours}h_coverage", pa.float64(), "Share of the expected readings that the total is made of: received / expected"),
+                Column(f"rain_{hours}h_coverage", pa.float64(), "Share of the expected readings that the total is made of: received / expected", "share, 0 to 1"),
             )
         ),
         Column("rain_left_out", pa.int32(), "Readings of rain of the last 24 hours that are in no total: no value or several, or flagged as fail"),
@@ -260,5 +261,15 @@ WARNING_AREAS = Table(
 # All are Dagster assets; rejects are stored beside the lists and the readings, and timeliness beside completeness.
 TABLES = {
     table.name: table
-    for table in (STATIONS, MEASURES, READINGS, COMPLETENESS, TIMELINESS, REJECTS, WARNINGS, WARNING_AREAS)
+    for table in (
+        STATIONS,
+        MEASURES,
+        READINGS,
+        COMPLETENESS,
+        TIMELINESS,
+        CONDITIONS,
+        REJECTS,
+        WARNINGS,
+        WARNING_AREAS,
+    )
 }

@@ -231,7 +231,8 @@ def _table(by_asset: dict[str, list[dg.AssetMaterialization]]) -> Table:
 def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, seconds: float) -> str:
     """Return the seconds that each part took.
 
-    `store` is upserting and writing readings; `station lists`, `warnings`, `ledger`, `checks` and `cleanup` are whole
+    `store` is upserting and writing readings; `station lists`, `warnings`, `ledger`, `conditions`, `checks` and
+    `cleanup` are whole
     steps, `reporting` is the metadata of readings with its chart, and the rest is Dagster's own.
     """
     steps: dict[str | None, float] = defaultdict(float)
@@ -244,6 +245,7 @@ def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, s
         "warnings": steps["warning_areas"] + steps["warnings"],
         **parts,
         "ledger": steps["completeness"],
+        "conditions": steps["conditions"],
         "checks": sum(taken for step, taken in steps.items() if step not in {*TABLES, "retention"}),
         "cleanup": steps["retention"],
         "reporting": max(0.0, steps["readings"] - sum(parts.values())),

@@ -18,13 +18,16 @@ AREAS_LAST = timedelta(hours=22)
 # Selected by key and not by text, for which Dagster would load a parser.
 refresh_job = dg.define_asset_job(
     "refresh_job",
-    selection=dg.AssetSelection.assets("stations", "measures", "warning_areas", "readings", "completeness", "warnings"),
-    description="Fetch the newest readings, and more for gauges that skipped some; count completeness; list warnings.",
+    selection=dg.AssetSelection.assets(
+        "stations", "measures", "warning_areas", "readings", "completeness", "conditions", "warnings"
+    ),
+    description="Fetch the newest readings, and more for gauges that skipped some; count completeness, judge the state "
+    "of each gauge and list the warnings.",
     hooks={remember_failure},
 )
 reconcile_job = dg.define_asset_job(
     "reconcile_job",
-    selection=dg.AssetSelection.assets("readings", "completeness"),
+    selection=dg.AssetSelection.assets("readings", "completeness", "conditions"),
     description="Read the last 24 hours again, to find corrections and readings that arrived out of order.",
     hooks={remember_failure},
 )
@@ -76,7 +79,7 @@ def refresh_requests(
     requests.append(
         dg.RunRequest(
             run_key=f"readings {now.isoformat()}",
-            asset_selection=[dg.AssetKey(name) for name in ("readings", "completeness", "warnings")],
+            asset_selection=[dg.AssetKey(name) for name in ("readings", "completeness", "conditions", "warnings")],
             tags=_over(retained),
             run_config={"ops": {"readings": {"config": {"incremental": True}}}},
         )

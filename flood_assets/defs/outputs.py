@@ -12,7 +12,7 @@ import pyarrow as pa
 from flood_assets.lake.current import Present
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.write import WindowChange
-from flood_assets.partitions import is_expired
+from flood_assets.partitions import is_expired, window_of
 from flood_assets.schemas import REJECTS, Table
 
 
@@ -45,3 +45,30 @@ class Snapshot:
         if len(self.rejects):
             lake.add_rejects(self.rejects)
         return {self.table.name: lake.put_snapshots(self.table, retained, self.rows, self.present)}
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of things at a moment, to be stored in the window of it.
+
+    Attributes:
+        table: table of the rows.
+        rows: the state, schema `table.schema`.
+        now: the moment.
+    """
+
+    table: Table
+    rows: pa.Table
+    now: datetime
+
+    def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
+        """Replace the state in the window of now, which has that of the hour's last run.
+
+        Other windows tell of hours that are over. The first run of an hour quarantines the damaged ones: nothing could
+        fill them again.
+        """
+        window = window_of(self.now)
+        if window not in {stored.window for stored in lake.windows(self.table)}:
+            for damaged in lake.damaged(self.table):
+                lake.quarantine(self.table, damaged)
+        return {self.table.name: lake.put_snapshots(self.table, [window], self.rows)}

@@ -88,21 +88,22 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     assert header.split() == ["table", "windows", "rows", "new", "revised", "same", "written", "bytes"]
     assert set(rule.strip()) == {"─"}
     windows = {"measures": "25", "stations": "25", "warning_areas": "1", "readings": "25", "timeliness": "1"}
-    windows |= {"completeness": "25", "warnings": "1"}
-    assert [row.split()[:2] for row in rows[:7]] == [list(each) for each in windows.items()]
+    windows |= {"completeness": "25", "conditions": "1", "warnings": "1"}
+    assert [row.split()[:2] for row in rows[:8]] == [list(each) for each in windows.items()]
     held = len(place.lake.read(READINGS, now=NOW))
     assert rows[3].split()[2:] == [
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
-    assert rows[7] == "first fill: downloading the whole day"
-    *times, checks = rows[8:]
+    assert rows[8] == "first fill: downloading the whole day"
+    *times, checks = rows[9:]
     whole, parts = re.fullmatch(r"([\d.]+) s: (.*)", " ".join(line.strip() for line in times)).groups()
     spent = {name: float(taken) for name, taken in re.findall(r"([A-Za-z ]+) ([\d.]+)(?:, |$)", parts)}
     assert list(spent) == [
-        "station lists", "warnings", "download", "parse", "store", "ledger", "checks", "cleanup", "reporting", "Dagster"
+        "station lists", "warnings", "download", "parse", "store", "ledger", "conditions", "checks", "cleanup",
+        "reporting", "Dagster",
     ]  # fmt: skip
     assert float(whole) == pytest.approx(sum(spent.values()), abs=0.06), "each second is somebody's"
-    assert checks == "12 of 12 checks passed"
+    assert checks == "13 of 13 checks passed"
 
 
 def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(place, run):
@@ -110,9 +111,9 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     place.at(NOW + QUARTER)
     result = run("refresh")
     assert "measures " not in result.output.split("readings")[0]
-    assert "11 of 11 checks passed" in result.output
+    assert "12 of 12 checks passed" in result.output
     place.at(NOW + HOUR)
-    assert "13 of 13 checks passed" in run("refresh").output
+    assert "14 of 14 checks passed" in run("refresh").output
     # The first one stands for the whole day, the second for its hour; what has expired meanwhile is gone.
     assert [found.window for found in place.lake.windows(MEASURES)] == retained_windows(place.now)
 
@@ -319,7 +320,7 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     result = run("refresh")
     assert result.exit_code == 1
     assert "check unique_keys of readings failed: rows " in result.output
-    assert "10 of 11 checks passed" in result.output
+    assert "11 of 12 checks passed" in result.output
     last = result.stderr.replace("\n  ", " ")
     assert last.startswith(
         "flood-assets: refresh failed: the check unique_keys of readings found an error, see above. "

@@ -23,7 +23,7 @@ def present(lake, key=KEY):
 
 def test_the_tables_that_have_a_present():
     present = [table.name for table in TABLES.values() if table.current]
-    assert present == ["stations", "measures", "warnings", "warning_areas"]
+    assert present == ["stations", "measures", "conditions", "warnings", "warning_areas"]
     assert all("observed_at" in table.schema.names for table in TABLES.values() if table.current)
 
 

@@ -12,8 +12,8 @@ import dagster as dg
 import pyarrow as pa
 
 from flood_assets.defs.assets.tables import ingested
-from flood_assets.defs.charts import map_of_stations
 from flood_assets.defs.failures import explained
+from flood_assets.defs.maps import map_of_stations
 from flood_assets.defs.outputs import Snapshot
 from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.defs.windows import asked_windows, retained_of
