@@ -19,7 +19,7 @@ from benchmarks.server import simulator
 HERE = Path(__file__).parent
 # After the first partition and before any machine's present: Dagster's partitions end at the machine's clock.
 NOW = datetime(2026, 10, 15, 9, 20, tzinfo=UTC)
-GROUPS = ("fills", "rivals", "ticks", "reading", "imports", "dagster")
+GROUPS = ("fills", "rivals", "ticks", "reading", "judging", "imports", "dagster")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -88,6 +88,8 @@ def day(
             done(ticks=one.ticks(fewer))
         if "reading" in groups:
             done(reading=one.readings(fewer, 15), arrow_bytes=one.arrow_bytes())
+        if "judging" in groups:
+            done(judging=one.judging(15))
         if "imports" in groups:
             done(imports=imports.measured(rounds, tell))
         if "dagster" in groups:

@@ -195,7 +195,7 @@ def _dagster(day: Day) -> str:
     one, share = dagster_share.summary(day.dagster), day.all["dagster"]
     rows = [
         ("evaluating the schedule", f"{one['evaluate']:.3f}"),
-        ("the steps: readings, checks, ledger", f"{one['steps']:.3f}"),
+        ("the steps: readings, checks, ledger, conditions", f"{one['steps']:.3f}"),
         ("of these, the readings step", f"{one['readings']:.3f}"),
         ("of these, waiting for the API", f"{one['download']:.3f}"),
         ("outside the steps", f"{one['dagster'] - one['evaluate']:.3f}"),

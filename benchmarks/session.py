@@ -153,6 +153,16 @@ class Session:
             self.tell(f"round {number + 1}: read by {', '.join(told)}")
         return {"river": river, "engines": told}
 
+    def judging(self, times: int) -> dict[str, Any]:
+        """Time the flags alone, and flags with conditions."""
+        self.tell("flags and conditions")
+        command = [sys.executable, "-m", "benchmarks.judging", "--lake", str(self.full), "--times", str(times)]
+        run = harness.launched([*command, "--now", self.now.isoformat()])
+        if not run.ok:
+            self.missing["judging"] = run.error
+            return {}
+        return run.told
+
     def dagster(self, ticks: int) -> dict[str, Any]:
         """Measure from the schedule tick to the finished run."""
         self.tell("Dagster's own share")

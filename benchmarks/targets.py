@@ -41,8 +41,8 @@ def verdicts(day: Day | None, large: Mapping[str, Any] | None) -> list[Verdict]:
     found: list[Verdict] = []
     if day:
         makers: Sequence[Callable[[Day], Iterable[Verdict]]] = (
-            _cold, _rivals, _requests, _calm_tick, _usual_ticks, _reconcile, _memory, _size, _reading, _definitions,
-            _notebook, _dagster,
+            _cold, _rivals, _requests, _calm_tick, _usual_ticks, _reconcile, _memory, _size, _reading, _judging,
+            _definitions, _notebook, _dagster, _conditions,
         )  # fmt: skip
         found += [verdict for make in makers for verdict in make(day)]
     if large:
@@ -210,6 +210,19 @@ def _reading(day: Day) -> Iterable[Verdict]:
         )
 
 
+def _judging(day: Day) -> Iterable[Verdict]:
+    told = day.all.get("judging")
+    if told:
+        both, flags = told["seconds"]["conditions"], told["seconds"]["flags"]
+        seconds = Figure.of(both)
+        yield Verdict(
+            "Flags and conditions of all gauges, CPU time: at most 1.5 x the flags of the same rows alone, and 0.6 s",
+            f"{shown.compared(both, flags)}; {told['readings']:,} readings of {told['measures']:,} measures",
+            ratio(both, flags).median <= 1.5 and seconds.median <= 0.6,
+            "Both sort the readings of each gauge.",
+        )
+
+
 def _definitions(day: Day) -> Iterable[Verdict]:
     why = "It also loads pyarrow and defines resources, assets and checks."
     return _import(day, imports.DEFINITIONS, "", why)
@@ -240,6 +253,20 @@ def _dagster(day: Day) -> Iterable[Verdict]:
             "From the schedule tick to the finished run: Dagster's share",
             f"{one['dagster']:.2f} of {one['total']:.2f} s are outside the steps",
             kept=None,
+        )
+
+
+def _conditions(day: Day) -> Iterable[Verdict]:
+    ticks = [tick for tick in day.dagster if "conditions" in tick["runs"][-1]["each"]]
+    if ticks:
+        spent = [tick["runs"][-1]["each"]["conditions"] for tick in ticks]
+        own = [tick["total"] - tick["runs"][-1]["download"] for tick in ticks]
+        without = [whole - step for whole, step in zip(own, spent, strict=True)]
+        yield Verdict(
+            "Conditions with each tick: at most 1.3 x the tick without their step, both without the download",
+            shown.compared(own, without),
+            ratio(own, without).median <= 1.3,
+            "The step flags all readings, draws a map and stores the table twice.",
         )
 
 

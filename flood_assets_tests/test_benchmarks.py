@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import costs, harness, shown, truth
+from benchmarks import costs, harness, shown, targets, truth
 from benchmarks.harness import Contestant, Figure, Run
+from benchmarks.measurements import Day
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 10, 15, 9, 20, tzinfo=UTC)
@@ -27,7 +28,7 @@ SECONDS = st.floats(0.001, 1000)
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the results of a quick session of the contestants that need no other packages."""
     into = tmp_path_factory.mktemp("benchmarks")
-    benchmarks.main(["--quick", "--only", "fills,rivals,ticks,imports", "--into", str(into)])
+    benchmarks.main(["--quick", "--only", "fills,rivals,ticks,judging,imports", "--into", str(into)])
     return into
 
 
@@ -81,6 +82,13 @@ def test_a_calm_tick_is_one_request_and_stores_the_new_readings(written):
     assert calm["moved"] == calm["added"] == calm["rows"] > 0
     assert len(usual) == 4
     assert any(tick["jumped"] for tick in usual)
+
+
+def test_both_ways_to_judge_a_day_are_timed_as_often(written):
+    told = json.loads((written / "results" / "day.json").read_text())["judging"]
+    assert len(told["seconds"]["flags"]) == len(told["seconds"]["conditions"]) == 15
+    assert 0 < told["measures"] < told["readings"]
+    assert "Flags and conditions of all gauges, CPU time" in (written / "RESULTS.md").read_text()
 
 
 def test_the_files_name_no_place(written):
@@ -188,6 +196,19 @@ def test_what_failed_is_told_without_naming_a_place():
         told = harness.why(f"{said}\n\n")
         assert told.startswith("no ")
         assert not re.search(r"://|127|/", told)
+
+
+@pytest.mark.parametrize(
+    ("judged", "step", "kept"),
+    [([0.3, 0.4], 0.8, [True, True]), ([0.62, 0.64], 0.8, [False, True]), ([0.3, 0.4], 1.6, [True, False])],
+    ids=["both kept", "too slow to judge", "too slow a step"],
+)
+def test_conditions_are_held_against_the_flags_alone_and_the_tick_without_them(judged, step, kept):
+    tick = {"total": 5.0, "counted": False, "runs": [{"each": {"conditions": step}, "download": 0.5, "events": 1}]}
+    seconds = {"flags": [0.4, 0.5], "conditions": judged}
+    judging = {"readings": 460_000, "measures": 7_000, "seconds": seconds}
+    day = Day({"prepared": {"readings": 1}, "judging": judging, "dagster": {"ticks": [tick]}, "runs": []})
+    assert [each.kept for each in (*targets._judging(day), *targets._conditions(day))] == kept
 
 
 def test_a_process_that_does_not_end_is_ended():

@@ -1,6 +1,7 @@
 """Small charts for the metadata of materializations: SVG of some kilobytes, and tables.
 
 They are coarse on purpose, as Dagster's database keeps one with every event; plots for analysis belong in a notebook.
+Maps are in `maps.py`.
 """
 
 import base64
@@ -47,7 +48,7 @@ def freshness(ages_minutes: npt.NDArray[np.float64]) -> dg.MarkdownMetadataValue
             f'<text x="{x + 23}" y="156" text-anchor="middle">{label}</text>'
         )
     title = '<text x="10" y="18" font-weight="bold">Measures by age of their newest reading</text>'
-    return _markdown(500, 164, title + "".join(bars), "freshness of the measures")
+    return picture(500, 164, title + "".join(bars), "freshness of the measures")
 
 
 def liveliest(rows: pa.Table, measures: pa.Table, stations: pa.Table, now: datetime) -> dg.MarkdownMetadataValue:
@@ -98,7 +99,7 @@ def liveliest(rows: pa.Table, measures: pa.Table, stations: pa.Table, now: datet
     for edge, place in ((first, 'x="10"'), (last, 'x="310" text-anchor="end"')) if chosen else ():
         drawn.append(f'<text {place} y="{bottom + 18}">{from_ms(edge):%d %b %H:%M} UTC</text>')
     drawn.append(f'<path d="M10 {bottom + 4}h300" stroke="{_PALE}"/>')
-    return _markdown(660, bottom + 28, "".join(drawn), title.lower())
+    return picture(660, bottom + 28, "".join(drawn), title.lower())
 
 
 def _moved_most(rows: pa.Table, measures: pa.Table, stations: pa.Table) -> list[dict[str, Any]]:
@@ -120,23 +121,6 @@ def _spans(rows: pa.Table) -> pa.Table:
     return found.filter(pc.greater(found["value_count"], 3)).sort_by(_WIDEST_FIRST)
 
 
-def map_of_stations(stations: pa.Table) -> dg.MarkdownMetadataValue:
-    """Draw a map: a dot for each cell of some kilometres that has a station (lat, long without nulls)."""
-    lat, long = stations["lat"].to_numpy(), stations["long"].to_numpy()
-    # A degree of longitude is 0.6 of one of latitude at 53 degrees north.
-    x = np.round((long + 6.5) * 0.6 * 40).astype(int)
-    y = np.round((56 - lat) * 40).astype(int)
-    inside = (x >= 0) & (x <= 210) & (y >= 0) & (y <= 250)
-    cells = np.unique(np.stack([y[inside], x[inside]], axis=1), axis=0)
-    at, path = (0, 0), []
-    for row, column in cells.tolist():
-        path.append(f"m{column - at[1]} {row - at[0]}h0")
-        at = (row, column)
-    dots = f'<path d="M0 0{"".join(path)}" stroke="{_BLUE}" stroke-width="1.4" stroke-linecap="round" fill="none"/>'
-    title = f'<text x="4" y="14" font-weight="bold">{len(stations):,} stations with coordinates</text>'
-    return _markdown(420, 520, f'{title}<g transform="translate(0 10) scale(2)">{dots}</g>', "map of the stations")
-
-
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> dg.MarkdownMetadataValue:
     """Return a Markdown table of a few rows."""
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
@@ -146,7 +130,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> dg.Markdow
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def _markdown(width: int, height: int, content: str, alternative: str) -> dg.MarkdownMetadataValue:
+def picture(width: int, height: int, content: str, alternative: str) -> dg.MarkdownMetadataValue:
+    """Return a drawing in SVG as an image inside Markdown."""
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
         f'<rect width="{width}" height="{height}" fill="#fff" stroke="{_PALE}"/>'

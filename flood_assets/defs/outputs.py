@@ -9,22 +9,25 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from flood_assets.lake.current import Present
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.write import WindowChange
-from flood_assets.partitions import is_expired
+from flood_assets.partitions import is_expired, window_of
 from flood_assets.schemas import REJECTS, Table
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A list of stations or measures, to be stored in several windows.
+    """A list of stations, measures, flood warnings or flood areas, to be stored in one window or several.
 
     Attributes:
-        table: `STATIONS` or `MEASURES`.
+        table: a snapshot of `schemas`, such as `STATIONS`.
         rows: the list, schema `table.schema`.
         windows: the windows that were asked for.
         now: when the list was fetched.
         rejects: what of the list could not be understood, schema `REJECTS`.
+        present: the table's present, where that is not the same rows.
+        mend: True to store the list in damaged windows too: each window is decoded whole to find them.
     """
 
     table: Table
@@ -32,11 +35,40 @@ class Snapshot:
     windows: Sequence[datetime]
     now: datetime
     rejects: pa.Table = field(default_factory=REJECTS.schema.empty_table)
+    present: Present | None = None
+    mend: bool = True
 
     def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
         """Store the list in its retained windows and in damaged ones, which nothing else would fill."""
-        windows = sorted({*self.windows, *lake.damaged(self.table)})
+        windows = sorted({*self.windows, *(lake.damaged(self.table) if self.mend else ())})
         retained = [window for window in windows if not is_expired(window, self.now)]
         if len(self.rejects):
             lake.add_rejects(self.rejects)
-        return {self.table.name: lake.put_snapshots(self.table, retained, self.rows)}
+        return {self.table.name: lake.put_snapshots(self.table, retained, self.rows, self.present)}
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of things at a moment, to be stored in the window of it.
+
+    Attributes:
+        table: table of the rows.
+        rows: the state, schema `table.schema`.
+        now: the moment.
+    """
+
+    table: Table
+    rows: pa.Table
+    now: datetime
+
+    def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
+        """Replace the state in the window of now, which has that of the hour's last run.
+
+        Other windows tell of hours that are over. The first run of an hour quarantines the damaged ones: nothing could
+        fill them again.
+        """
+        window = window_of(self.now)
+        if window not in {stored.window for stored in lake.windows(self.table)}:
+            for damaged in lake.damaged(self.table):
+                lake.quarantine(self.table, damaged)
+        return {self.table.name: lake.put_snapshots(self.table, [window], self.rows)}

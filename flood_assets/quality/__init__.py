@@ -81,7 +81,7 @@ class Gauges:
         period = measures["period_s"].cast(pa.float64()).fill_null(USUAL_PERIOD).to_numpy()
         return cls(kinds, limits_of(measures, stations, kinds), period)
 
-    def some(self, rows: Ints) -> "Gauges":
+    def some(self, rows: Ints | slice) -> "Gauges":
         """Return those in some rows; limits that follow from other measures of a station stay as they are."""
         return Gauges(self.kinds[rows], self.limits.some(rows), self.period[rows])
 

@@ -119,7 +119,7 @@ class Limits:
         shown = (medians >= self.scale[0]) & (medians <= self.scale[1])
         return np.isfinite(self.scale[0]) & (self.scale_is_sure | shown)
 
-    def some(self, rows: Ints) -> "Limits":
+    def some(self, rows: Ints | slice) -> "Limits":
         """Return the limits of the measures in some rows."""
         return Limits(**{field.name: getattr(self, field.name)[..., rows] for field in fields(self)})
 

@@ -55,6 +55,8 @@ class Series:
             period: for each measure of the snapshot, its usual seconds between readings.
         """
         key = Packing.of(time).pack(measure, time)
+        if (key[1:] > key[:-1]).all():  # as blocks of measures are
+            return cls(measure, value, _gaps(measure, time, period), time, period.size), np.arange(key.size)
         order = np.argsort(key, kind="stable")
         first = begins(key[order])
         if not first.all():  # the smallest of several values at one time counts, in whichever order they come
@@ -64,11 +66,7 @@ class Series:
 
         rows = order[first]
         measure, value, time = measure[rows], value[rows], time[rows]
-        gap = np.full(rows.size, np.nan)
-        gap[1:] = np.diff(time) / 1000
-        gap[1:][np.diff(measure) != 0] = np.nan
-        gap[gap > NEIGHBOUR_PERIODS * period[measure]] = np.nan
-        return cls(measure, value, gap, time, period.size), place
+        return cls(measure, value, _gaps(measure, time, period), time, period.size), place
 
     def medians(self, values: Floats) -> Floats:
         """Return the median of each measure of the snapshot, of one number a reading without NaN; NaN if too few."""
@@ -90,6 +88,15 @@ class Series:
             medians[some] = table[np.arange(len(some)), count[some] // 2]
             width *= 2
         return medians
+
+
+def _gaps(measure: Ints, time: Ints, period: Floats) -> Floats:
+    """Return the seconds since the reading before; NaN where that is no neighbour."""
+    gap = np.full(time.size, np.nan)
+    gap[1:] = np.diff(time) / 1000
+    gap[1:][np.diff(measure) != 0] = np.nan
+    gap[gap > NEIGHBOUR_PERIODS * period[measure]] = np.nan
+    return gap
 
 
 def of_kinds(kinds: npt.NDArray[np.int8]) -> dict[str, Floats]:

@@ -2,7 +2,7 @@
 
 `conditions_of` decides by its arguments alone: readings with their flags, the newest snapshots, the reporting of each
 gauge, and `now`. It never changes a value, chooses one of several, or counts a gap as zero; what it leaves out is
-counted.
+counted. `survey` reads a lake and asks it block by block.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets import quality
-from flood_assets.grouping import HOUR_MS, Floats, Ints, begins
+from flood_assets.grouping import HOUR_MS, Flags, Floats, Ints, begins
 from flood_assets.partitions import RETENTION, to_ms
 from flood_assets.quality.kinds import Kind
 from flood_assets.quality.series import Series
@@ -88,31 +88,95 @@ def conditions_of(
     if known.null_count:
         ids = _distinct([ids, readings["measure_id"]])
         known = pc.index_in(readings["measure_id"], value_set=ids)
-    listed = measures.take(pc.index_in(ids, value_set=measures["measure_id"].combine_chunks()))
-    reporting = timeliness.take(pc.index_in(ids, value_set=timeliness["measure_id"].combine_chunks()))
-    gauges = quality.Gauges.of(listed, stations)
-    day = _Day.of(readings, known.cast(pa.int64()).to_numpy(), gauges, now)
-    rate, trend = day.trend(gauges)
-    interval = _numbers(reporting["interval_s"]) * 1000
-    delay = _numbers(reporting["due_after_s"]) * 1000
-    newest, band = day.last, _bands(day, gauges, listed, stations)
-    columns = {
-        "measure_id": ids,
-        "station_id": pc.coalesce(listed["station_id"], reporting["station_id"]),
-        "date_time": _times(day.series.time, newest),
-        "value": _values(day.series.value, newest),
-        "flag": pa.array(np.append(day.flag, np.int8(0))[newest], mask=newest < 0),
-        "passed_over": pa.array(day.passed_over().astype(np.int32)),
-        "band": _words(BANDS, band),
-        "trend": _words(TRENDS, trend),
-        "rate_per_hour": pa.array(rate, from_pandas=True),
-        **day.extremes(),
-        **_rain(day, gauges, interval, delay, now),
-        "freshness": _words(FRESHNESS, _freshness(newest, interval, delay, reporting, now)),
-        "next_due_at": reporting["next_due_at"],
-        "observed_at": pa.repeat(pa.scalar(now, TIME), len(ids)),
-    }
-    return pa.table([columns[name] for name in CONDITIONS.schema.names], schema=CONDITIONS.schema)
+    return Known.of(ids, measures, stations, timeliness).conditions(
+        known.cast(pa.int64()).to_numpy(),
+        readings["date_time"].cast(TIME).cast(pa.int64()).to_numpy(),
+        np.asarray(readings["value"].to_numpy(), np.float64),
+        np.asarray(readings["flag"].to_numpy(), np.int8),
+        now,
+    )
+
+
+@dataclass(frozen=True)
+class Known:
+    """Some measures with all that the newest snapshots and the timeliness know of them: a row for each.
+
+    Attributes:
+        listed: schema `schemas.MEASURES`; null where no snapshot lists the measure.
+        reporting: schema `schemas.TIMELINESS`; likewise.
+        gauges: kinds, limits and periods.
+        low, high: typical range of the station; NaN without one.
+        highest: highest level of the station, recent or on record; likewise.
+    """
+
+    ids: pa.Array
+    listed: pa.Table
+    reporting: pa.Table
+    gauges: quality.Gauges
+    low: Floats
+    high: Floats
+    highest: Floats
+
+    @classmethod
+    def of(cls, ids: pa.Array, measures: pa.Table, stations: pa.Table, timeliness: pa.Table) -> "Known":
+        """Return measures by their ids, which contain those of all `measures`: stations are judged by all they have."""
+        listed = measures.take(pc.index_in(ids, value_set=measures["measure_id"].combine_chunks()))
+        reporting = timeliness.take(pc.index_in(ids, value_set=timeliness["measure_id"].combine_chunks()))
+        at = pc.index_in(listed["station_id"], value_set=stations["station_id"].combine_chunks(), skip_nulls=True)
+        low, high, record, recent = (
+            _numbers(stations[name].take(at))
+            for name in ("typical_low", "typical_high", "max_on_record", "highest_recent")
+        )
+        gauges = quality.Gauges.of(listed, stations)
+        return cls(ids, listed, reporting, gauges, low, high, np.fmax(record, recent))
+
+    def some(self, first: int, last: int) -> "Known":
+        """Return the measures from `first` to before `last`."""
+        rows = slice(first, last)
+        return Known(
+            self.ids[rows],
+            self.listed[rows],
+            self.reporting[rows],
+            self.gauges.some(rows),
+            self.low[rows],
+            self.high[rows],
+            self.highest[rows],
+        )
+
+    def conditions(
+        self, measure: Ints, time: Ints, value: Floats, flag: npt.NDArray[np.int8], now: datetime
+    ) -> pa.Table:
+        """Return the condition of each measure, by the rules of `conditions_of`.
+
+        Args:
+            measure: place of each reading's measure.
+            time: ms since 1970.
+            value: NaN where there is none.
+            flag: worst flag.
+            now: as there.
+        """
+        day = _Day.of(measure, time, value, flag, self.gauges, now)
+        rate, trend = day.trend(self.gauges)
+        interval = _numbers(self.reporting["interval_s"]) * 1000
+        delay = _numbers(self.reporting["due_after_s"]) * 1000
+        newest = day.last
+        columns = {
+            "measure_id": self.ids,
+            "station_id": pc.coalesce(self.listed["station_id"], self.reporting["station_id"]),
+            "date_time": _times(day.series.time, newest),
+            "value": _values(day.series.value, newest),
+            "flag": pa.array(np.append(day.flag, np.int8(0))[newest], mask=newest < 0),
+            "passed_over": pa.array(day.passed_over().astype(np.int32)),
+            "band": _words(BANDS, _bands(day, self)),
+            "trend": _words(TRENDS, trend),
+            "rate_per_hour": pa.array(rate, from_pandas=True),
+            **day.extremes(),
+            **_rain(day, self.gauges, interval, delay, now),
+            "freshness": _words(FRESHNESS, _freshness(newest, interval, delay, self.reporting, now)),
+            "next_due_at": self.reporting["next_due_at"],
+            "observed_at": pa.repeat(pa.scalar(now, TIME), len(self.ids)),
+        }
+        return pa.table([columns[name] for name in CONDITIONS.schema.names], schema=CONDITIONS.schema)
 
 
 @dataclass(frozen=True)
@@ -132,11 +196,18 @@ class _Day:
     unused: tuple[Ints, Ints]
 
     @classmethod
-    def of(cls, readings: pa.Table, measure: Ints, gauges: quality.Gauges, now: datetime) -> "_Day":
-        time = readings["date_time"].cast(TIME).cast(pa.int64()).to_numpy()
-        value = np.asarray(readings["value"].to_numpy(), np.float64)
-        flag = np.asarray(readings["flag"].to_numpy(), np.int8)
-        good = np.isfinite(value) & (flag != quality.FAIL) & (time <= to_ms(now)) & ~np.isin(value, NO_VALUES)
+    def of(
+        cls,
+        measure: Ints,
+        time: Ints,
+        value: Floats,
+        flag: npt.NDArray[np.int8],
+        gauges: quality.Gauges,
+        now: datetime,
+    ) -> "_Day":
+        good = np.isfinite(value) & (flag != quality.FAIL) & (time <= to_ms(now))
+        for each in NO_VALUES:
+            good &= value != each
         kept = np.flatnonzero(good & (time > to_ms(now - RETENTION)))
         unused = np.flatnonzero(~good)
         series, place = Series.of(measure[kept], time[kept], value[kept], gauges.period)
@@ -174,11 +245,14 @@ class _Day:
                 for i, j in combinations(range(TREND_READINGS), 2)
             ]
         )
+        # The median of those that are there, which are sorted to the front: a third of `nanmedian`'s time.
+        slopes.sort(axis=0)
+        count, each = np.isfinite(slopes).sum(axis=0), np.arange(len(value))
         rate = np.full(len(self.last), np.nan)
-        rate[enough] = np.nanmedian(slopes, axis=0) if len(value) else 0
+        rate[enough] = (slopes[(count - 1) // 2, each] + slopes[count // 2, each]) / 2
         change = np.full(len(self.last), np.nan)
         change[enough] = rate[enough] * (hours[:, -1] - np.nanmin(hours, axis=1, initial=np.inf))
-        least = self._least_change()
+        least = self._least_change(enough)
         found = np.where(np.abs(change) > least, np.where(change > 0, 0, 2), 1)
         return rate, np.where(enough, found, -1)
 
@@ -187,8 +261,8 @@ class _Day:
         starts = np.where(np.isnan(self.series.gap), np.arange(len(self.series.gap)), 0)
         return np.maximum.accumulate(starts) if len(starts) else starts
 
-    def _least_change(self) -> Floats:
-        """Return the change of each measure up to which it is steady: by its resolution and its noise of the day."""
+    def _least_change(self, wanted: Flags) -> Floats:
+        """Return the change of each wanted measure up to which it is steady: by its resolution and noise of the day."""
         step = np.diff(self.series.value, prepend=np.nan)
         step[np.isnan(self.series.gap)] = np.nan
         size = np.abs(step)
@@ -197,6 +271,7 @@ class _Day:
         # NaN at a gap spreads over the differences that touch it.
         third = np.full(len(step), np.nan)
         third[2:] = step[2:] - 2 * step[1:-1] + step[:-2]
+        third[~wanted[self.series.measure]] = np.nan
         noise = np.nan_to_num(_NOISE * self.series.medians(np.abs(third)))
         return np.maximum(_STEPS * resolution, _DEVIATIONS * noise) + _SAME
 
@@ -222,22 +297,17 @@ class _Day:
         return found
 
 
-def _bands(day: _Day, gauges: quality.Gauges, listed: pa.Table, stations: pa.Table) -> Ints:
+def _bands(day: _Day, known: Known) -> Ints:
     """Return the place of each measure's band in `BANDS`; -1 where it has none."""
-    limits = gauges.limits
+    limits = known.gauges.limits
     # Where the scale may be another measure's, the values of the day must lie on it.
     unsure = np.isfinite(limits.scale[0]) & ~limits.scale_is_sure
     medians = day.series.medians(np.where(unsure[day.series.measure], day.series.value, np.nan))
     scaled = limits.on_scale(medians)
-    at = pc.index_in(listed["station_id"], value_set=stations["station_id"].combine_chunks(), skip_nulls=True)
-    low, high, record, recent = (
-        _numbers(stations[name].take(at)) for name in ("typical_low", "typical_high", "max_on_record", "highest_recent")
-    )
-    highest = np.fmax(record, recent)
     value = np.append(day.series.value, np.nan)[day.last]
-    band = np.where(value < low, 0, np.where(value > high, 2, 1))
-    band[(value > high) & (value > highest)] = 3
-    return np.where(scaled & (low <= high) & np.isfinite(value), band, -1)
+    band = np.where(value < known.low, 0, np.where(value > known.high, 2, 1))
+    band[(value > known.high) & (value > known.highest)] = 3
+    return np.where(scaled & (known.low <= known.high) & np.isfinite(value), band, -1)
 
 
 def _rain(

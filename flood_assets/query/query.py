@@ -14,6 +14,7 @@ from flood_assets.query import filters
 from flood_assets.query.filters import Duration, GaugeFilters, Moment, Span, Texts
 from flood_assets.query.place import LakePlace
 from flood_assets.query.question import LOST, Question, Result
+from flood_assets.query.survey import survey
 from flood_assets.schemas import COMPLETENESS, CONDITIONS, MEASURES, READINGS, STATIONS, TIMELINESS, Table
 
 # The column that `changes` adds, and the order of its rows.
@@ -218,17 +219,18 @@ def conditions(
         )
         if given is not None
     }
-    day = asked.stored(Span(), "measure_id", "date_time", "value")
-    if asked.place.lake is None or (asked.measure_ids is not None and not asked.measure_ids):
+    ids = asked.measure_ids
+    if asked.place.lake is None or (ids is not None and not ids):
         return asked.answer(asked.with_gauges(CONDITIONS.schema.empty_table()))
-    measures, stations = asked.to_join(day)
-    day = day.append_column("flag", quality.flags(day, measures, stations)["flag"])
-    timeliness = asked.place.lake.newest_snapshot(TIMELINESS, now)
-    rows = rules.conditions_of(
-        day, measures, stations, TIMELINESS.schema.empty_table() if timeliness is None else timeliness, now
-    )
-    if asked.measure_ids is not None:
-        rows = rows.filter(pc.is_in(rows["measure_id"], value_set=pa.array(asked.measure_ids, pa.string())))
+    measures, stations = asked.to_join(CONDITIONS.schema.empty_table())
+    found = survey(asked.place.lake, now, measures, stations, measure_ids=ids)
+    for damage in found.damaged.values():
+        raise damage
+    rows = found.conditions
+    asked.note_unknown_measures(rows)
+    asked.to_join(rows)
+    if ids is not None:
+        rows = rows.filter(pc.is_in(rows["measure_id"], value_set=pa.array(ids, pa.string())))
     for name, words in wanted.items():
         rows = rows.filter(pc.is_in(rows[name], value_set=pa.array(words, pa.string())))
     if not len(rows) and wanted:

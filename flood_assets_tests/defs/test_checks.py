@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from flood_assets import quality
 from flood_assets.defs.checks.completeness import COMPLETENESS_CHECKS
+from flood_assets.defs.checks.conditions import CONDITIONS_CHECKS, plausible
 from flood_assets.defs.checks.readings import READINGS_CHECKS, look
-from flood_assets.defs.checks.values import plausible
 from flood_assets.grouping import Blocks, Piece
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import encode
 from flood_assets.lake.read import load
 from flood_assets.partitions import window_of
-from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
+from flood_assets.query.conditions import conditions_of
+from flood_assets.query.survey import judge
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIMELINESS, Table
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
 from flood_assets_tests.support.lake_rows import put_raw, put_snapshot
 from flood_assets_tests.support.quality_rows import (
@@ -46,6 +48,13 @@ def judged(place: Place, asset: str = "readings") -> dict[str, dg.AssetCheckEval
         dg.Definitions(jobs=[dg.define_asset_job("judge", dg.AssetSelection.checks_for_assets(dg.AssetKey(asset)))]),
     ).resolve_job_def("judge")
     result = job.execute_in_process(instance=place.instance, raise_on_error=False)
+    assert result.success, failure_of(result)
+    return {found.check_name: found for found in result.get_asset_check_evaluations()}
+
+
+def judged_values(place: Place) -> dict[str, dg.AssetCheckEvaluation]:
+    """The results of the checks of conditions, which their step evaluates."""
+    result = place.run("refresh_job", asset_selection=[dg.AssetKey("conditions")])
     assert result.success, failure_of(result)
     return {found.check_name: found for found in result.get_asset_check_evaluations()}
 
@@ -96,7 +105,7 @@ def with_values(rows: pa.Table, values: Mapping) -> pa.Table:
 
 
 def test_a_lake_that_was_just_filled_passes_them_all(filled):
-    for asset, count in (("readings", 7), ("stations", 1), ("measures", 1)):
+    for asset, count in (("readings", 6), ("stations", 1), ("measures", 1)):
         checks = judged(filled, asset)
         assert len(checks) == count
         assert not failed(checks)
@@ -123,7 +132,8 @@ def test_damage_to_a_window_that_no_tick_touches_is_found_and_filled_again(fille
 def test_a_tick_runs_them(filled):
     filled.at(NOW + HOUR)
     result = filled.tick()
-    expected = {name for name, _ in (*READINGS_CHECKS, *COMPLETENESS_CHECKS)}
+    checks = (*READINGS_CHECKS, *COMPLETENESS_CHECKS, *CONDITIONS_CHECKS)
+    expected = {"warnings_listed", *(name for name, _ in checks)}
     assert {found.check_name for found in result.get_asset_check_evaluations()} == expected
 
 
@@ -209,7 +219,7 @@ def test_implausible_values_are_counted_by_test_and_named_and_a_few_turn_nothing
         plant(filled, READINGS, found.window, lambda rows: with_values(rows, {broken: -53.146}))
     # The neighbours of this one lie in two windows.
     plant(filled, READINGS, WINDOW, lambda rows: with_values(rows, {(spiked, WINDOW): 600.0}))
-    checks = judged(filled)
+    checks = judged_values(filled)
     assert not failed(checks)
     told = said(checks["plausible_values"])
     assert (told["gross_range_fail"], told["spike_fail"]) == (32, 1)
@@ -224,7 +234,7 @@ def test_more_than_one_failing_value_in_a_hundred_turns_the_check_red_as_a_warni
     absurd = dict.fromkeys(stages(filled)[:6], 5000.0)
     for found in filled.lake.windows(READINGS):
         plant(filled, READINGS, found.window, lambda rows: with_values(rows, absurd))
-    checks = judged(filled)
+    checks = judged_values(filled)
     assert failed(checks) == {"plausible_values"}
     assert checks["plausible_values"].severity == dg.AssetCheckSeverity.WARN
     told = said(checks["plausible_values"])
@@ -260,13 +270,13 @@ def test_values_judged_in_blocks_of_any_size_are_counted_as_the_flags_of_all_at_
     rows, listed, places = country
     windows = pc.floor_temporal(rows["date_time"], unit="hour")
     pieces = []
-    for window in pc.unique(windows).to_pylist():
-        of = rows.filter(pc.equal(windows, window))
+    for of in (rows.slice(0, 0), *(rows.filter(pc.equal(windows, each)) for each in pc.unique(windows).to_pylist())):
         columns = {"at": of["date_time"].cast(pa.int64()).to_numpy(), "value": of["value"].to_numpy()}
         pieces.append(Piece.of(of["measure_id"], columns))
-    told = {
-        name: value.value for name, value in plausible(Blocks.of(pieces), listed, places, most=most).metadata.items()
-    }
+    day = Blocks.of(pieces, listed["measure_id"].combine_chunks())
+    reporting = TIMELINESS.schema.empty_table()
+    conditions, tally = judge(day, listed, places, reporting, NOW, most=most)
+    told = {name: value.value for name, value in plausible(tally).metadata.items()}
 
     flags = quality.flags(rows, listed, places)
     assert (told["rows"], told["without_value"]) == (len(rows), rows["value"].null_count)
@@ -278,6 +288,8 @@ def test_values_judged_in_blocks_of_any_size_are_counted_as_the_flags_of_all_at_
     worst = sorted(failing, key=lambda measure: (-failing[measure], measure))[:5]
     assert told["failing_measures"] == len(failing)
     assert told["examples"] == (", ".join(f"{measure} ({failing[measure]})" for measure in worst) or "none")
+    flagged = rows.append_column("flag", flags["flag"])
+    assert conditions.equals(conditions_of(flagged, listed, places, reporting, NOW))
 
 
 def test_each_window_is_fetched_once_and_damage_to_any_column_is_found(filled, monkeypatch):

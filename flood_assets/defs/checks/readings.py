@@ -1,4 +1,4 @@
-"""The checks of `readings`: readable, unique, in their window, known, fresh, not expired, plausible.
+"""The checks of `readings`: readable, unique, in their window, known, fresh, not expired.
 
 One step reads the lake once for all of them. Each window is decoded once and whole, and only numbers of it are kept, so
 that a network a hundred times larger than a country fits into memory.
@@ -15,15 +15,13 @@ from dagster import AssetCheckResult as Result
 from dagster import AssetCheckSeverity as Severity
 from numpy.typing import NDArray
 
-from flood_assets.defs.checks.gauges import snapshot
-from flood_assets.defs.checks.values import NAMED, PLAUSIBLE, plausible
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.grouping import Blocks, Ints, Piece, ordered
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, to_ms
-from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME
+from flood_assets.schemas import READINGS, REJECTS, TIME
 
 # 74 % of the measures were this fresh in the whole `latest` of 2024-02-29; below half, something is wrong.
 FRESH = timedelta(hours=1)
@@ -32,6 +30,8 @@ FRESH_SHARE = 0.5
 CLEANUP_GRACE = timedelta(hours=1)
 # Measures appear before the hourly snapshot lists them; more than a tenth unknown means that the snapshot is old.
 KNOWN_SHARE = 0.9
+# The most measures that are named as examples.
+NAMED = 5
 
 READINGS_CHECKS = (
     ("windows_readable", "Every window is readable, also of `rejects`; others are quarantined and fetched again."),
@@ -40,7 +40,6 @@ READINGS_CHECKS = (
     ("known_measures", f"At least {KNOWN_SHARE:.0%} of the measures are in the newest snapshot."),
     ("fresh_measures", f"At least {FRESH_SHARE:.0%} of the measures have a reading from the last hour."),
     ("nothing_expired", "No stored reading is older than 24 hours, plus the hour that the cleanup may take."),
-    PLAUSIBLE,
 )
 
 
@@ -53,11 +52,9 @@ def readings_checks(lake: LakeResource, clock: Clock) -> Iterator[Result]:
         windows, day, quarantined = examine(store)
         # Rejects cannot be fetched again: the API does not show them twice.
         quarantined += [name for window in store.damaged(REJECTS) if (name := store.quarantine(REJECTS, window))]
-        measures, stations = (snapshot(store, table, now) for table in (MEASURES, STATIONS))
     found = {"windows": len(windows), "damaged": len(quarantined), "quarantined_as": ", ".join(quarantined) or "none"}
     yield _result("windows_readable", not quarantined, found)
     yield from judge(windows, day, now)
-    yield plausible(day, measures, stations)
 
 
 def examine(store: Lake) -> tuple[list[datetime], Blocks, list[str]]:
@@ -75,18 +72,17 @@ def look(store: Lake) -> tuple[list[datetime], list[datetime], Blocks]:
     """Decode each stored window once and whole; return the readable windows, the damaged ones, and all rows.
 
     The rows are as stored, without the cut that `Lake.read` makes: a piece for each readable window. Their columns are
-    `at` (milliseconds since 1970), `value` (NaN for null) and `placed` (true if the station is known).
+    `at` (milliseconds since 1970) and `placed` (true if the station is known).
     """
     pieces: dict[datetime, Piece] = {}
     damaged = []
-    # All columns although four are needed: damage in any of them would stop a reader.
+    # All columns although three are needed: damage in any of them would stop a reader.
     for window, rows in store.each(READINGS, [stored.window for stored in store.windows(READINGS)], coded=True):
         if isinstance(rows, DamagedWindowError):
             damaged.append(window)
             continue
         at = rows["date_time"].cast(TIME).cast(pa.int64()).to_numpy()
-        value, placed = np.asarray(rows["value"].to_numpy(), np.float64), rows["station_id"].is_valid().to_numpy()
-        pieces[window] = Piece.of(rows["measure_id"], {"at": at, "value": value, "placed": placed})
+        pieces[window] = Piece.of(rows["measure_id"], {"at": at, "placed": rows["station_id"].is_valid().to_numpy()})
     return list(pieces), damaged, Blocks.of(list(pieces.values()))
 
 
