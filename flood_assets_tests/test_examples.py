@@ -56,12 +56,15 @@ def test_each_name_that_the_pages_show_is_shown_with_values(example):
 
 
 @pytest.mark.parametrize("example", examples.fenced("sql"), ids=lambda each: each.place)
-def test_the_sql_of_the_pages_gives_each_reading_once(demo_lake, monkeypatch, example):
+def test_the_sql_of_the_pages_gives_rows_and_each_reading_once(demo_lake, monkeypatch, example):
     stored = len(Lake.open(demo_lake.as_uri()).read(READINGS, now=NOW))
     monkeypatch.chdir(demo_lake.parent)
     with duckdb.connect() as connection:
         rows = connection.sql(example.text).to_arrow_table()
-    assert len(rows) == stored > 0
+    assert len(rows) > 0
+    if "/readings/" not in example.text:
+        return
+    assert len(rows) == stored
     assert len(rows.group_by(["measure_id", "date_time"]).aggregate([])) == stored
     for column, wanted in (("unit", "mASD"), ("label", "Kingston"), ("river", "River Thames")):
         assert column not in rows.column_names or wanted in rows[column].to_pylist()

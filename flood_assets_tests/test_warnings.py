@@ -122,7 +122,7 @@ def test_what_is_in_force_is_what_was_listed_last_and_every_change_is_counted(li
 
 def test_warnings_of_a_simulated_flood_are_followed_over_ticks():
     country = Simulator(stations=10, seed=1)
-    start = datetime(2026, 10, 29, 9, 7, tzinfo=UTC)
+    start = datetime(2026, 10, 5, 9, 7, tzinfo=UTC)
     with serve(country) as server:
         known, seen = None, set()
         for hours in range(0, 60, 3):
