@@ -114,7 +114,7 @@ def fetch(api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | Non
         LakeError: the lake could not be read or written.
     """
     complete = lake_watermarks.load(lake.store)
-    _require_clock(complete, now)
+    require_clock(complete.as_of if complete else None, now)
     listed = [stored.window for stored in lake.windows(READINGS)]
     # The API takes longer to answer `latest` than it takes to inspect the lake.
     early = windows is None and plan.before_latest(listed, marked=_marked(complete) is not None, now=now).latest
@@ -269,10 +269,14 @@ def _beside(work: Callable[[], T]) -> Future[T]:
     return given
 
 
-def _require_clock(complete: lake_watermarks.Watermarks | None, now: datetime) -> None:
-    """Refuse a clock that contradicts the lake: readings would wrongly count as expired or as future."""
-    if complete is not None and complete.as_of > now + CLOCK_TOLERANCE:
+def require_clock(filled_at: datetime | None, now: datetime) -> None:
+    """Refuse a clock that contradicts the lake: rows would wrongly count as expired or as future.
+
+    Raises:
+        ClockError: the lake was last filled (None: never) more than a few minutes after `now`.
+    """
+    if filled_at is not None and filled_at > now + CLOCK_TOLERANCE:
         raise ClockError(
             f"this machine's clock says {now:%Y-%m-%d %H:%M:%SZ}, but the lake was filled at "
-            f"{complete.as_of:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP), or use another lake. Nothing was changed"
+            f"{filled_at:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP), or use another lake. Nothing was changed"
         )

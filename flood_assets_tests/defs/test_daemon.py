@@ -32,7 +32,7 @@ def test_ticks_launch_the_snapshot_and_the_readings_and_a_missed_tick_does_no_ha
     assert [run.status for run in daemon.runs()] == [dg.DagsterRunStatus.SUCCESS] * 2
     assert [sorted(key.to_user_string() for key in run.asset_selection) for run in daemon.runs()] == [
         ["measures", "stations"],
-        ["completeness", "readings"],
+        ["completeness", "conditions", "readings"],
     ]
     lake = place.lake
     assert [found.window for found in lake.windows(READINGS)] == retained_windows(place.now)

@@ -21,7 +21,8 @@ from flood_assets.defs.outputs import Snapshot
 from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.ea.lists import all_named, times_ahead
 from flood_assets.errors import SourceError
-from flood_assets.lake.current import Present
+from flood_assets.ingest import require_clock
+from flood_assets.lake.current import Present, asked_at
 from flood_assets.partitions import window_of
 from flood_assets.schemas import TIME, WARNING_AREAS, WARNINGS
 from flood_assets.warnings import NO_LONGER_IN_FORCE, follow, in_force, named
@@ -81,6 +82,7 @@ def warnings(
     with explained(), closing(source.open(clock)) as api:
         now, store = clock.now(), lake.open()
         store.claim(source.base_url)
+        require_clock(asked_at(store.store, WARNINGS), now)
         try:
             found = api.warnings()
         except SourceError as error:
