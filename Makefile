@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 DEMO_PORT ?= 8765
+# Saved with its output: a copy, as the one in the repository has none.
+NOTEBOOK := notebooks/my_quickstart.ipynb
 # The port of the Dagster UI; empty for 3000, or another one where that is taken.
 UI_PORT ?=
 # Debian's packages for a real S3, each named like the program in it.
@@ -19,7 +21,7 @@ QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-s3 test-readers test-long ceph soak bench bench-large lint ui ui-demo lock clean
+.PHONY: help setup demo notebook test test-fast test-s3 test-readers test-long ceph soak bench bench-large lint ui ui-demo lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +38,12 @@ $(VENV)/.done: requirements.lock setup.cfg pyproject.toml
 
 demo: setup ## Fill 24 hours of a simulated country, offline, and show them
 	@DEMO=$(DEMO) PORT=$(DEMO_PORT) BIN=$(BIN) sh demo.sh
+
+notebook: setup ## Open the quickstart notebook in JupyterLab, on FLOOD_LAKE_URL or else on the demo's lake
+	@[ -e $(NOTEBOOK) ] || cp notebooks/quickstart.ipynb $(NOTEBOOK)
+	@[ -n "$$FLOOD_LAKE_URL" ] || find $(DEMO)/lake/_watermarks.parquet -mmin -60 2> /dev/null | grep -q . || $(MAKE) --no-print-directory demo
+	@FLOOD_LAKE_URL="$${FLOOD_LAKE_URL:-$(abspath $(DEMO))/lake}" \
+		$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(JUPYTER) $(NOTEBOOK)
 
 test: setup ## Run all tests
 	$(PYTEST)
@@ -92,6 +100,6 @@ lock: ## Pin the dependencies again (needs uv)
 	for wanted in benchmarks/requirements/*.in; do uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-strip-extras --no-header --no-annotate --output-file $${wanted%.in}.lock $$wanted || exit 1; done
 
-clean: ## Remove what the other targets made, except the lake
+clean: ## Remove what the other targets made, except the lake and your notebook
 	@[ ! -d $(DEMO) ] || DEMO=$(DEMO) BIN=$(BIN) PYTHON=$(PYTHON) sh demo.sh clean
 	rm -rf $(VENV) .bench dagster_home/history dagster_home/schedules dagster_home/storage dagster_home/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -72,10 +72,15 @@ again="see above. \`make demo\` starts again; $log holds what the simulator said
 "$BIN/flood-assets" status || stop "the lake has a fault, $again" 1
 port=
 [ "$PORT" = 8765 ] || port=" DEMO_PORT=$PORT"
+echo
+echo "What to try next:"
+printf '  %-29s %s\n' \
+  "make notebook" "a notebook with a chart of this lake, in JupyterLab" \
+  "make ui-demo$port" "the same in the Dagster UI, with a refresh every 15 minutes" \
+  "make ui" "the Dagster UI with the real gauges"
 cat << T
 
-Three things to try next:
-  make ui-demo$port      the same in the Dagster UI, with a refresh every 15 minutes
-  make ui           the Dagster UI with the real gauges
-  $BIN/python -c 'from flood_assets.notebook import load_readings; print(load_readings(lake="$DEMO/lake", parameter="Tidal Level", joined=True))'
+A gauge and a river with values, units, times and trends:
+  FLOOD_LAKE_URL=$DEMO/lake $BIN/flood-assets show Kingston
+  FLOOD_LAKE_URL=$DEMO/lake $BIN/flood-assets show "River Thames"
 T

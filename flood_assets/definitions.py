@@ -11,6 +11,7 @@ from flood_assets.defs.assets.conditions import conditions
 from flood_assets.defs.assets.readings import readings, rejects
 from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.assets.stations import measures, stations
+from flood_assets.defs.assets.warnings import warning_areas, warnings
 from flood_assets.defs.checks.gauges import measures_valid, stations_valid
 from flood_assets.defs.checks.readings import readings_checks
 from flood_assets.defs.housekeeping import housekeeping_job
@@ -28,7 +29,18 @@ def build_defs(
     lake = lake or LakeResource()
     clock = clock or Clock()
     return dg.Definitions(
-        assets=[stations, measures, readings, rejects, completeness, timeliness, conditions, retention],
+        assets=[
+            stations,
+            measures,
+            readings,
+            rejects,
+            completeness,
+            timeliness,
+            conditions,
+            warning_areas,
+            warnings,
+            retention,
+        ],
         asset_checks=[stations_valid, measures_valid, readings_checks],
         jobs=[refresh_job, reconcile_job, retention_job, housekeeping_job],
         schedules=[refresh_every_15_minutes, reconcile_every_6_hours, housekeeping_every_hour],

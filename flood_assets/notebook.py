@@ -1,4 +1,4 @@
-"""Load readings, changes, completeness, timeliness, stations and measures as pandas tables, in one line.
+"""Load readings, conditions, warnings and every other table as pandas tables, in one line.
 
     from flood_assets.notebook import load_readings
     load_readings(river="River Thames", parameter="level", last="3h", joined=True)
@@ -59,10 +59,12 @@ def _loader(question: Callable[..., query.Result]) -> "Callable[..., pd.DataFram
     # For help() and completion: the question's keywords, each gauge filter by its name, then what may be left out.
     signature = inspect.signature(load)
     *defaults, _ = signature.parameters.values()
-    _, _, *own, _ = inspect.signature(question).parameters.values()
+    _, _, *own = inspect.signature(question).parameters.values()
+    of_gauges = bool(own) and own[-1].kind is inspect.Parameter.VAR_KEYWORD
+    own = own[:-1] if of_gauges else own
     chosen = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Texts | None)
-        for name in FILTERS
+        for name in (FILTERS if of_gauges else ())
     ]
     load.__signature__ = signature.replace(parameters=[*own, *chosen, *defaults])  # type: ignore[attr-defined]
     return load
@@ -75,3 +77,6 @@ load_timeliness = _loader(query.timeliness)
 load_conditions = _loader(query.conditions)
 load_stations = _loader(query.stations)
 load_measures = _loader(query.measures)
+load_warnings = _loader(query.warnings)
+load_warning_areas = _loader(query.warning_areas)
+load_station_areas = _loader(query.station_areas)

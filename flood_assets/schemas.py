@@ -34,7 +34,8 @@ class Table:
         columns: in the order in which they are stored.
         time: the column that decides the window of a row; empty for a snapshot, whose window is the one it was made
             for.
-        current: True for a snapshot whose newest rows are also at `{lake}/current/{name}.parquet`.
+        current: True for a snapshot whose newest rows are also at `{lake}/current/{name}.parquet`; of `warnings`, those
+            in force.
     """
 
     name: str
@@ -210,11 +211,13 @@ CONDITIONS = Table(
 WARNINGS = Table(
     name="warnings",
     key=("flood_area_id",),
+    current=True,
     columns=(
         Column("flood_area_id", pa.string(), "Flood area of the warning, as in warning_areas", nullable=False),
         Column("severity_level", pa.int32(), "1 severe flood warning, 2 flood warning, 3 flood alert, 4 no longer in force; 4 also once the area has left the API's list"),
         Column("severity", pa.string(), "The API's words for it; those of the last listing once the area has left the list"),
         Column("description", pa.string(), "Place that is warned"),
+        Column("label", pa.string(), "Name of the flood area, as in warning_areas; null while no list has had it"),
         Column("message", pa.string(), "The message as published, with its line breaks"),
         Column("river_or_sea", pa.string(), "River, or part of the sea, that may flood"),
         Column("county", pa.string(), "Counties of the area"),
@@ -238,6 +241,7 @@ WARNINGS = Table(
 WARNING_AREAS = Table(
     name="warning_areas",
     key=("flood_area_id",),
+    current=True,
     columns=(
         Column("flood_area_id", pa.string(), "The API's notation of the flood area", nullable=False),
         Column("label", pa.string(), "Name"),
@@ -254,6 +258,18 @@ WARNING_AREAS = Table(
 
 # fmt: on
 
-# Stations, measures, readings, completeness and conditions are Dagster assets; rejects are stored beside the first
-# three, and timeliness beside completeness.
-TABLES = {table.name: table for table in (STATIONS, MEASURES, READINGS, COMPLETENESS, TIMELINESS, CONDITIONS, REJECTS)}
+# All are Dagster assets; rejects are stored beside the lists and the readings, and timeliness beside completeness.
+TABLES = {
+    table.name: table
+    for table in (
+        STATIONS,
+        MEASURES,
+        READINGS,
+        COMPLETENESS,
+        TIMELINESS,
+        CONDITIONS,
+        REJECTS,
+        WARNINGS,
+        WARNING_AREAS,
+    )
+}

@@ -1,6 +1,7 @@
 """`demo.sh`, which the Makefile calls: with stand-ins for the commands, as what it does around them is tested here."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from flood_assets_tests.conftest import NOW
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,11 +74,78 @@ def started(folder: Path, words: str) -> None:
     raise AssertionError(f"{words} was not called")
 
 
+@pytest.fixture
+def notebook(demo, tmp_path):
+    """Return a function that runs `make notebook` in that folder, set up already, and returns what JupyterLab got."""
+    for name in ("Makefile", "demo.sh", "requirements.lock", "setup.cfg", "pyproject.toml", "notebooks"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tmp_path / name)
+    (tmp_path / "notebooks" / "my_quickstart.ipynb").unlink(missing_ok=True)
+    (tmp_path / "bin" / "jupyter").write_text('#!/bin/sh\necho "$FLOOD_LAKE_URL $*"\n')
+    (tmp_path / "bin" / "jupyter").chmod(0o755)
+    (tmp_path / ".done").touch()
+
+    def start(**more: str) -> str:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "FLOOD_", "DEMO"))}
+        words = ["make", "-s", "notebook", "VENV=.", "BIN=bin", "DEMO=demo", "JUPYTER=--no-browser"]
+        made = subprocess.run(words, cwd=tmp_path, env=environ | more, check=True, capture_output=True, text=True)
+        return made.stdout.splitlines()[-1]
+
+    return start
+
+
+def calls(folder: Path) -> str:
+    return (folder / "calls").read_text() if (folder / "calls").exists() else ""
+
+
+def test_the_notebook_opens_on_the_lake_of_the_demo_which_is_filled_first(notebook, tmp_path):
+    copy = tmp_path / "notebooks" / "my_quickstart.ipynb"
+    assert notebook().startswith(f"{tmp_path}/demo/lake lab ")
+    assert calls(tmp_path).count("flood-assets refresh") == 1
+    assert copy.read_bytes() == (tmp_path / "notebooks" / "quickstart.ipynb").read_bytes()
+    copy.write_text("my own")
+    (tmp_path / "demo" / "lake" / "_watermarks.parquet").touch()
+    assert notebook().endswith("--no-browser notebooks/my_quickstart.ipynb")
+    assert calls(tmp_path).count("flood-assets refresh") == 1, "this hour's lake is taken as it is"
+    assert copy.read_text() == "my own"
+    os.utime(tmp_path / "demo" / "lake" / "_watermarks.parquet", (0, 0))
+    notebook()
+    assert calls(tmp_path).count("flood-assets refresh") == 2
+
+
+def test_the_notebook_opens_on_another_lake_without_a_demo(notebook, tmp_path):
+    assert notebook(FLOOD_LAKE_URL="s3://b/flood").startswith("s3://b/flood lab ")
+    assert not calls(tmp_path)
+
+
+def test_what_the_demo_suggests_shows_values_with_unit_time_and_station(demo, demo_lake, tmp_path):
+    """As a person does: copied from the last lines of the demo."""
+    code, out, _ = ended(demo())
+    assert code == 0
+    suggested = [line for line in out.splitlines() if "flood-assets show" in line]
+    assert len(suggested) == 2
+    shutil.rmtree(tmp_path / "demo" / "lake")
+    (tmp_path / "demo" / "lake").symlink_to(demo_lake)
+    (tmp_path / "bin" / "flood-assets").write_text(
+        f"#!/bin/sh\nexec {sys.executable} -c 'from flood_assets.cli.main import main; main()' \"$@\"\n"
+    )
+    environ = {**os.environ, "FLOOD_NOW": NOW.isoformat(), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh"], input="\n".join(suggested), cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+    )
+    assert not done.stderr
+    gauge, river = done.stdout.split("River Thames: ")
+    assert gauge.startswith("Kingston (1020TH, page 7267 on 'check for flooding')\nRiver Thames, Kingston upon Thames")
+    assert re.search(r"^  [\d.]+ mASD at Thu 10:00 BST \(09:00Z\)", gauge, re.MULTILINE)
+    assert re.search(r"^Kingston +level +[\d.]+ mASD +(normal|above) *. 10:00 ", river, re.MULTILINE)
+
+
 def test_a_demo_fills_a_new_lake_and_says_what_to_try_next(demo, tmp_path):
     (tmp_path / "demo" / "lake" / "old").mkdir(parents=True)
     code, out, err = ended(demo())
     assert (code, err) == (0, "")
     assert "make ui-demo  " in out
+    assert "make notebook  " in out
     assert list((tmp_path / "demo" / "lake").iterdir()) == []
     code, out, _ = ended(demo(PORT="8799"))
     assert "make ui-demo DEMO_PORT=8799" in out

@@ -22,8 +22,11 @@ from flood_assets.notebook import (
     load_completeness,
     load_measures,
     load_readings,
+    load_station_areas,
     load_stations,
     load_timeliness,
+    load_warning_areas,
+    load_warnings,
 )
 from flood_assets_tests.support.lake_rows import HOUR
 from flood_assets_tests.support.s3 import BUCKET, S3Server, s3_server
@@ -31,7 +34,15 @@ from flood_assets_tests.support.seven_gauges import NOW, fill
 
 __all__ = ["s3_server"]
 
-LOADERS = [load_readings, load_changes, load_completeness, load_timeliness, load_stations, load_measures]
+LOADERS = [
+    load_readings,
+    load_changes,
+    load_completeness,
+    load_timeliness,
+    load_stations,
+    load_measures,
+    load_station_areas,
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +100,24 @@ def test_help_and_completion_name_every_argument(load):
 
 
 @pytest.mark.parametrize("load", [load_readings, load_completeness, load_timeliness, load_stations, load_measures])
+@pytest.mark.parametrize("load", [load_warnings, load_warning_areas])
+def test_warnings_and_areas_are_chosen_by_filters_of_their_own(load):
+    names = list(inspect.signature(load).parameters)
+    question = getattr(query, load.__name__.removeprefix("load_"))
+    own = [name for name in inspect.signature(question).parameters if name not in {"lake", "now"}]
+    assert names == [*own, "lake", "now"]
+    assert {"area", "county", "river", "near"} <= set(own)
+    assert load.__doc__ == question.__doc__
+    with pytest.raises(TypeError, match="station"):
+        load(station="Kingston")
+
+
+def test_a_lake_without_warnings_says_so():
+    with told("has no warnings yet: run"):
+        frame = load_warnings(near="Kingston")
+    assert (len(frame), str(frame["severity_level"].dtype), frame.columns[-1]) == (0, "Int32", "distance_km")
+
+
 def test_a_misspelt_argument_is_an_error_that_names_those_that_there_are(load):
     with pytest.raises(TypeError, match="unknown argument 'statoin': gauges are chosen by station, river"):
         load(statoin="Kingston")

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.lists import LISTED_WARNINGS
-from flood_assets.schemas import WARNINGS
+from flood_assets.schemas import WARNING_AREAS, WARNINGS
 from flood_assets.simulator import Simulator, serve
-from flood_assets.warnings import follow
+from flood_assets.warnings import follow, in_force, named
 from flood_assets_tests.support.lake_rows import snapshot
 
 NOW = datetime(2026, 10, 5, 9, 7, tzinfo=UTC)
@@ -23,6 +23,11 @@ def listed(at, **levels) -> pa.Table:
         {"flood_area_id": area, "severity_level": level, "message": f"{area} {level}"} for area, level in levels.items()
     ]
     return snapshot(LISTED_WARNINGS, at, *rows)
+
+
+def areas(**labels) -> pa.Table:
+    rows = [{"flood_area_id": area, "label": label} for area, label in labels.items()]
+    return snapshot(WARNING_AREAS, NOW, *rows)
 
 
 def followed(*lists: dict[str, int]) -> list[dict]:
@@ -68,6 +73,42 @@ def test_an_area_that_comes_back_is_in_force_again():
     assert row["revision"] == 2
 
 
+def test_one_that_left_over_a_day_ago_and_comes_back_is_new():
+    known = follow(None, listed(NOW, a=2), NOW)
+    known = follow(known, listed(NOW + QUARTER), NOW + QUARTER)
+    later = NOW + QUARTER + timedelta(days=1)
+    (row,) = follow(known, listed(later, a=3), later).to_pylist()
+    assert (row["first_seen_at"], row["previous_severity_level"], row["revision"]) == (later, None, 0)
+
+
+def test_a_list_with_items_of_unknown_areas_ends_nothing_and_changes_what_it_names():
+    known = follow(None, listed(NOW, a=2, b=3), NOW)
+    later = NOW + QUARTER
+    a, b = follow(known, listed(later, a=1), later, whole=False).to_pylist()
+    assert (a["severity_level"], a["revision"]) == (1, 1)
+    assert (b["severity_level"], b["left_at"], b["revision"], b["observed_at"]) == (3, None, 0, NOW)
+
+
+def test_in_force_is_what_is_listed_and_not_as_ended():
+    known = follow(None, listed(NOW, a=2, b=3, c=4, d=None), NOW)
+    later = NOW + QUARTER
+    known = follow(known, listed(later, a=2, c=4, d=None), later)
+    assert in_force(known)["flood_area_id"].to_pylist() == ["a", "d"], "an unknown severity may be any"
+
+
+def test_names_are_those_of_the_areas_and_a_new_name_is_no_change_of_the_warning():
+    known = named(follow(None, listed(NOW, a=2, b=3), NOW), areas(a="Avon", z="Zeal"))
+    assert known["label"].to_pylist() == ["Avon", None]
+    later = NOW + QUARTER
+    known = follow(known, listed(later, a=2, b=3), later)
+    assert named(known, None)["label"].to_pylist() == ["Avon", None]
+    assert named(known, areas(b="Box"))["label"].to_pylist() == ["Avon", "Box"]
+    known = named(known, areas(a="Upper Avon", b="Box"))
+    assert known["label"].to_pylist() == ["Upper Avon", "Box"]
+    assert known["revision"].to_pylist() == [0, 0]
+    assert known.schema == WARNINGS.schema
+
+
 @given(st.lists(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 4)), min_size=1, max_size=12))
 def test_what_is_in_force_is_what_was_listed_last_and_every_change_is_counted(lists):
     rows = {row["flood_area_id"]: row for row in followed(*lists)}
@@ -81,7 +122,7 @@ def test_what_is_in_force_is_what_was_listed_last_and_every_change_is_counted(li
 
 def test_warnings_of_a_simulated_flood_are_followed_over_ticks():
     country = Simulator(stations=10, seed=1)
-    start = datetime(2026, 10, 29, 9, 7, tzinfo=UTC)
+    start = datetime(2026, 10, 5, 9, 7, tzinfo=UTC)
     with serve(country) as server:
         known, seen = None, set()
         for hours in range(0, 60, 3):

@@ -48,9 +48,9 @@ def main() -> None:
 @main.command()
 @_verbose
 def refresh(*, verbose: bool) -> None:
-    """Delete what has expired, then fetch and store new readings.
+    """Delete what has expired, then fetch and store new readings and the flood warnings.
 
-    The first refresh fetches the last 24 hours with two requests, later ones only what is new.
+    The first refresh fetches the last 24 hours of readings with two requests, later ones only what is new.
     """
     from flood_assets.cli.run import run  # noqa: PLC0415
 
@@ -81,7 +81,7 @@ def expire(*, dry_run: bool, verbose: bool) -> None:
 def show(*, name: str) -> None:
     """Show a station or a river: NAME is a station's name or id, or a river's name.
 
-    Each measure with its value, typical range, trend, rain totals and the last 24 hours.
+    Each measure with its value, typical range, trend, rain totals and the last 24 hours; flood warnings near by.
     """
     from flood_assets.cli.show import show as show_gauges  # noqa: PLC0415
 
@@ -91,10 +91,10 @@ def show(*, name: str) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 def status(*, as_json: bool) -> None:
-    """Show windows, rows, freshness and completeness of the lake.
+    """Show windows, rows, freshness and completeness of the lake, and the number of warnings in force.
 
-    Exits with 1 when it finds a fault: a damaged or missing window, a failed or overdue refresh, a window that should
-    have been deleted, or no reading of the last 24 hours.
+    Exits with 1 when it finds a fault: a damaged or missing window, a failed or overdue refresh, an old list of
+    warnings, a window that should have been deleted, or no reading of the last 24 hours.
     """
     from flood_assets.cli.status import show  # noqa: PLC0415
 

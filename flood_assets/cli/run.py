@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -31,6 +31,7 @@ from flood_assets.words import counted
 Command = Literal["refresh", "reconcile", "expire"]
 
 _RETENTION = retention_job.name
+_AREAS = [dg.AssetKey("warning_areas")]
 # Metadata with the names of damaged objects.
 _KEPT_AS = (QUARANTINED_AS, REPLACED)
 
@@ -66,7 +67,8 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
                     raise_on_error=False,
                 )
             )
-            if job != _RETENTION and not any(event.is_step_materialization for event in results[-1].all_events):
+            needless = job == _RETENTION or request.asset_selection == _AREAS
+            if not needless and not any(event.is_step_materialization for event in results[-1].all_events):
                 # The API is down. Where only the list of stations fails, readings are still worth a try.
                 break
     return _report(console, command, results, time.perf_counter() - started)
@@ -129,8 +131,8 @@ def _report(console: Console, command: Command, results: Sequence[dg.ExecuteInPr
             by_asset[recorded.asset_key.to_user_string()].append(recorded)
     for cleanup in by_asset.pop("retention", []):
         say(console, _retention(cleanup))
-    for failure in failures:
-        say(console, f"{failure.step_key} failed: {_reason(failure)}", "red")
+    for line in _reasons(failures):
+        say(console, line, "red")
     # Also if the stations failed and the readings did not.
     if by_asset["readings"]:
         newest = max(by_asset["readings"], key=lambda one: one.partition or "")
@@ -155,14 +157,28 @@ def _report(console: Console, command: Command, results: Sequence[dg.ExecuteInPr
     return 1
 
 
+def _reasons(failures: Sequence[dg.DagsterEvent]) -> Iterator[str]:
+    """Say why steps failed; once if several did for the same reason, such as a lake that is away."""
+    steps = defaultdict[str, dict[str, None]](dict)
+    for failure in failures:
+        steps[_reason(failure)][str(failure.step_key)] = None
+    yield from (f"{_listed(names)} failed: {reason}" for reason, names in steps.items())
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return names as a person says them, such as "one, two and three"; each once."""
+    *first, last = dict.fromkeys(names)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _failed(command: Command, failures: Sequence[dg.DagsterEvent], errors: Sequence[dg.AssetCheckEvaluation]) -> str:
     """Return the last line of a command that failed: what failed and what to do."""
     remedy = f"`flood-assets doctor` looks for the cause; then run `flood-assets {command}` again"
     if failures:
-        names = " and ".join(dict.fromkeys(str(failure.step_key) for failure in failures))
+        names = _listed(str(failure.step_key) for failure in failures)
         return f"{command} failed in {names}, see above. {remedy}"
     if errors:
-        names = " and ".join(f"{check.check_name} of {check.asset_key.to_user_string()}" for check in errors)
+        names = _listed(f"{check.check_name} of {check.asset_key.to_user_string()}" for check in errors)
         return f"{command} failed: the check {names} found an error, see above. {remedy}"
     return f"{command} failed. Run `flood-assets {command} --verbose` for Dagster's log"
 
@@ -215,7 +231,8 @@ def _table(by_asset: dict[str, list[dg.AssetMaterialization]]) -> Table:
 def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, seconds: float) -> str:
     """Return the seconds that each part took.
 
-    `store` is upserting and writing readings; `station lists`, `ledger`, `conditions`, `checks` and `cleanup` are whole
+    `store` is upserting and writing readings; `station lists`, `warnings`, `ledger`, `conditions`, `checks` and
+    `cleanup` are whole
     steps, `reporting` is the metadata of readings with its chart, and the rest is Dagster's own.
     """
     steps: dict[str | None, float] = defaultdict(float)
@@ -225,6 +242,7 @@ def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, s
     parts = {part: _value(newest, f"{part}_seconds") for part in ("download", "parse", "store")}
     spent = {
         "station lists": steps["stations"] + steps["measures"],
+        "warnings": steps["warning_areas"] + steps["warnings"],
         **parts,
         "ledger": steps["completeness"],
         "conditions": steps["conditions"],

@@ -1,5 +1,6 @@
 """Print the state of a station or a river, for `flood-assets show`."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +16,14 @@ from flood_assets.errors import FloodAssetsError
 from flood_assets.lake.lake import Lake
 from flood_assets.query.conditions import RAIN_HOURS
 from flood_assets.query.filters import GaugeFilters
+from flood_assets.query.nearby import WITHIN_KM
 from flood_assets.query.place import Place
 
 Row = Mapping[str, Any]
 
 LONDON = ZoneInfo("Europe/London")
-# Stations that are listed where a name fits several.
-LISTED = 20
+# Stations that are listed where a name fits several; warnings that are shown of a station or river.
+LISTED, WARNED = 20, 5
 _BARS = "▁▂▃▄▅▆▇█"
 _ARROWS = {"rising": "↑", "steady": "→", "falling": "↓"}
 _BANDS = {
@@ -40,12 +42,13 @@ class NotFoundError(FloodAssetsError):
 
 @dataclass(frozen=True)
 class _Found:
-    """Stations of a name, their measures, and the day's readings and the condition of each measure."""
+    """Stations of a name, warnings near them, their measures, and each measure's condition and the day's readings."""
 
     stations: list[Row]
     measures: dict[str, Row]
     conditions: list[Row]
     readings: pa.Table
+    warnings: query.Result
 
 
 def show(lake_url: str, name: str, now: datetime) -> None:
@@ -60,13 +63,17 @@ def show(lake_url: str, name: str, now: datetime) -> None:
     if lake is None:
         raise NotFoundError(f"there is no lake at {lake_url}: `flood-assets refresh` makes and fills it")
     stations = query.stations(lake, now, station=name)
-    rivers = query.stations(lake, now, river=name) if not len(stations.rows) else None
+    rivers = query.stations(lake, now, river=name) if stations.notes else None
+    # Notes say that the name matches by its words only, or not at all: a river's whole name comes before that.
+    if rivers is not None and rivers.notes and len(stations.rows):
+        rivers = None
     rows = stations.rows if rivers is None else rivers.rows
     if not len(rows):
         raise NotFoundError("; ".join(dict.fromkeys([*stations.notes, *(rivers.notes if rivers else [])])))
     found = rows.to_pylist()
+    # A script that reads it finds each line whole.
     for note in (rivers or stations).notes:
-        console.print(note)
+        console.print(note, soft_wrap=not console.is_terminal)
     if rivers is not None:
         lines = _river(name, _found(lake, found, now, river=name), now)
     elif len(found) > 1:
@@ -74,7 +81,6 @@ def show(lake_url: str, name: str, now: datetime) -> None:
     else:
         lines = _station(_found(lake, found, now, station=found[0]["station_id"]), now)
     for line in lines:
-        # A script that reads it finds each line whole.
         console.print(line.rstrip(), soft_wrap=not console.is_terminal)
 
 
@@ -83,7 +89,8 @@ def _found(lake: Lake, stations: list[Row], now: datetime, **gauges: Unpack[Gaug
     conditions = query.conditions(lake, now, **gauges).rows.to_pylist()
     columns = ("measure_id", "date_time", "value")
     readings = query.readings(lake, now, columns=columns, **gauges).rows
-    return _Found(stations, measures, conditions, readings)
+    warnings = query.warnings(lake, now, near=[station["station_id"] for station in stations])
+    return _Found(stations, measures, conditions, readings, warnings)
 
 
 def _several(name: str, stations: Sequence[Row]) -> Iterator[str]:
@@ -106,6 +113,8 @@ def _station(found: _Found, now: datetime) -> Iterator[str]:
         measure = found.measures.get(condition["measure_id"], {})
         yield ""
         yield from _measure(station, measure, condition, _values(found.readings, condition["measure_id"]), now)
+    yield ""
+    yield from _warnings(found.warnings)
 
 
 def _measure(
@@ -156,7 +165,30 @@ def _river(name: str, found: _Found, now: datetime) -> Iterator[str]:
             _spark(_values(found.readings, condition["measure_id"]), now),
         )
     yield ""
+    yield from _warnings(found.warnings)
+    yield ""
     yield f"times are those of {now.astimezone(LONDON):%Z} ({now:%Y-%m-%d %H:%M}Z is now)"
+
+
+def _warnings(near: query.Result) -> Iterator[str]:
+    """Yield lines of at most 80 columns about the warnings in force near by, the most severe first."""
+    rows = near.rows.to_pylist()
+    yield f"Warnings within {WITHIN_KM:g} km: {len(rows) if rows else 'none'}"
+    for note in () if rows else near.notes:
+        yield from textwrap.wrap(note, 80, initial_indent="  ", subsequent_indent="  ")
+    for row in rows[:WARNED]:
+        name = row["label"] or row["description"] or row["flood_area_id"]
+        yield _cut(f"  {row['severity'] or 'Warning of unknown severity'}: {name} ({row['distance_km']:.1f} km)")
+        if row["severity_changed_at"]:
+            yield f"    since {_time(row['severity_changed_at'], dated=True)}"
+        if row["message"] and row["message"].strip():
+            yield _cut(f"    {row['message'].strip().splitlines()[0]}")
+    if len(rows) > WARNED:
+        yield f"  and {len(rows) - WARNED:,} more"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= 80 else f"{line[:79].rstrip()}…"
 
 
 def _line(label: str, parameter: str, value: str, unit: str, band: str, arrow: str, time: str, spark: str) -> str:
@@ -199,12 +231,12 @@ def _freshness(condition: Row) -> str:
     return f"; {condition['freshness']}{due if condition['freshness'] == 'current' else ''}"
 
 
-def _time(moment: datetime) -> str:
-    """Return a time as people in England read it, with UTC beside."""
+def _time(moment: datetime, *, dated: bool = False) -> str:
+    """Return a time as people in England read it, with UTC beside where that is another."""
     local = moment.astimezone(LONDON)
-    return (
-        f"{local:%a %H:%M %Z}" if local.utcoffset() == moment.utcoffset() else f"{local:%a %H:%M %Z} ({moment:%H:%M}Z)"
-    )
+    day = f"{local:%a} {local.day} {local:%b %Y}" if dated else f"{local:%a}"
+    beside = "" if local.utcoffset() == moment.utcoffset() else f" ({moment:%H:%M}Z)"
+    return f"{day} {local:%H:%M %Z}{beside}"
 
 
 def _number(value: float | None) -> str:

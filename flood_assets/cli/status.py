@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 from flood_assets.cli.printing import plain_table, say
 from flood_assets.partitions import retained_windows
 from flood_assets.query.place import Place
-from flood_assets.query.status import Completeness, Freshness, Status, TableStatus, look
+from flood_assets.query.status import Completeness, Freshness, Status, TableStatus, WarningStatus, look
 from flood_assets.schemas import READINGS, REJECTS
 from flood_assets.words import counted
 
@@ -87,6 +87,8 @@ def _readings(status: Status) -> Iterator[str]:
     yield from _freshness(status.freshness, status.now)
     if status.completeness:
         yield from _completeness(status.completeness)
+    if status.warnings:
+        yield _warnings(status.warnings)
     if status.missing:
         named = _some([_time(window) for window in status.missing])
         yield f"missing windows: {len(status.missing):,}: {named}. The next `flood-assets refresh` reads them"
@@ -136,6 +138,15 @@ def _completeness(whole: Completeness) -> Iterator[str]:
             yield "nothing is lost: the API had not published the missing readings when it was asked"
 
 
+def _warnings(warned: WarningStatus) -> str:
+    levels = zip(("severe flood warning", "flood warning", "flood alert"), warned.levels.values(), strict=True)
+    told = ", ".join(counted(number, name) for name, number in levels if number)
+    by = f"by the list of {_time(warned.asked_at)}"
+    if not warned.in_force:
+        return f"warnings: none in force, {by}"
+    return f"warnings: {warned.in_force:,} in force{f': {told}' if told else ''}, {by}"
+
+
 def _some(names: Sequence[str]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
@@ -176,7 +187,7 @@ def _absent(lake_url: str, now: datetime) -> dict[str, Any]:
 
 def _content(status: Status) -> dict[str, Any]:
     """Return the status as docs/configuration.md describes it: times in ISO 8601, sizes in bytes, ages in minutes."""
-    fresh, whole = status.freshness, status.completeness
+    fresh, whole, warned = status.freshness, status.completeness, status.warnings
     return {
         "version": JSON_VERSION,
         "lake": status.url,
@@ -201,6 +212,12 @@ def _content(status: Status) -> dict[str, Any]:
             "within_minutes": {str(age // timedelta(minutes=1)): count for age, count in fresh.within.items()},
         },
         "completeness": whole and {"measures": whole.measures, "idle_measures": whole.idle, **whole.counts},
+        "warnings": warned
+        and {
+            "in_force": warned.in_force,
+            **{name: warned.levels[level] for level, name in ((1, "severe"), (2, "warning"), (3, "alert"))},
+            "listed_at": _iso(warned.asked_at),
+        },
     }
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from flood_assets import schemas
 from flood_assets.defs.failures import explained
-from flood_assets.defs.outputs import Present, Snapshot
+from flood_assets.defs.outputs import Snapshot, State
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.ingest import Batch, Ingested
 from flood_assets.lake.lake import Lake
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 QUARANTINED_AS = "quarantined_as"
 # Metadata of the newest window: the names of all damaged objects that the run replaced.
 REPLACED = "replaced_damaged_windows"
+# Tables whose windows each hold the whole list.
+_SNAPSHOTS = (
+    schemas.STATIONS,
+    schemas.MEASURES,
+    schemas.TIMELINESS,
+    schemas.CONDITIONS,
+    schemas.WARNINGS,
+    schemas.WARNING_AREAS,
+)
 # Metadata: counts of rows, as `WindowChange` names them.
 _COUNTS = ("added", "revised", "unchanged")
 
@@ -40,7 +49,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     lake: dg.ResourceDependency[LakeResource]
     clock: dg.ResourceDependency[Clock]
 
-    def handle_output(self, context: dg.OutputContext, obj: Batch | Snapshot | Account | Present) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Batch | Snapshot | Account | State) -> None:
         """Store an asset's value, and record metadata for the asset and for tables that were stored with it.
 
         Partitioned assets are recorded window by window, others as a whole.
@@ -73,8 +82,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """Load the windows of the input: as the annotation says, a `pyarrow.Table` or a `pandas.DataFrame`.
 
         The input's metadata `columns` limits the columns that are read. For a snapshot (stations, measures, timeliness,
-        conditions) only the newest in the range is loaded. Rows older than 24 hours are never returned. Without a
-        partition, all retained windows are loaded.
+        conditions, warnings, warning_areas) only the newest in the range is loaded. Rows older than 24 hours are never
+        returned. Without a partition, all retained windows are loaded.
         """
         table = TABLES[context.asset_key.path[-1]]
         columns = (context.definition_metadata or {}).get("columns")
@@ -84,7 +93,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 windows = sorted(window_of_key(key) for key in context.asset_partition_keys)
             else:
                 windows = retained_windows(now)
-            if table in (schemas.STATIONS, schemas.MEASURES, schemas.TIMELINESS, schemas.CONDITIONS):
+            if table in _SNAPSHOTS:
                 asked = set(windows)
                 windows = [max((s.window for s in lake.windows(table) if s.window in asked), default=windows[-1])]
             rows = lake.read(table, windows[0], windows[-1] + WINDOW, now=now, columns=columns)

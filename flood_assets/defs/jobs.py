@@ -1,7 +1,7 @@
 """The jobs, and the runs that a tick requests. Their times are in `schedules.py` and `sensors.py`."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -9,15 +9,20 @@ from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.failures import remember_failure
 from flood_assets.defs.windows import FIRST, LAST
 from flood_assets.lake.lake import Lake
-from flood_assets.partitions import partition_key, retained_windows
-from flood_assets.schemas import MEASURES, STATIONS
+from flood_assets.partitions import partition_key, retained_windows, window_of
+from flood_assets.schemas import MEASURES, STATIONS, WARNING_AREAS
+
+# The list of flood areas is fetched again after so long: three hours of ticks can fail before the old one has expired.
+AREAS_LAST = timedelta(hours=22)
 
 # Selected by key and not by text, for which Dagster would load a parser.
 refresh_job = dg.define_asset_job(
     "refresh_job",
-    selection=dg.AssetSelection.assets("stations", "measures", "readings", "completeness", "conditions"),
-    description="Fetch the newest readings, and more for gauges that skipped some; then count completeness and judge "
-    "the state of each gauge.",
+    selection=dg.AssetSelection.assets(
+        "stations", "measures", "warning_areas", "readings", "completeness", "conditions", "warnings"
+    ),
+    description="Fetch the newest readings, and more for gauges that skipped some; count completeness, judge the state "
+    "of each gauge and list the warnings.",
     hooks={remember_failure},
 )
 reconcile_job = dg.define_asset_job(
@@ -40,33 +45,41 @@ def whole_day(now: datetime) -> dict[str, str]:
 
 
 def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
-    """Return the runs of a tick, after listing the snapshots of stations and measures that the lake holds."""
-    stations, measures = ({stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES))
-    return refresh_requests(now, stations & measures)
+    """Return the runs of a tick, after listing the snapshots of stations, measures and flood areas in the lake."""
+    stations, measures, areas = (
+        {stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES, WARNING_AREAS)
+    )
+    return refresh_requests(now, stations & measures, areas)
 
 
-def refresh_requests(now: datetime, snapshots: Collection[datetime]) -> list[dg.RunRequest]:
-    """Return the runs of a tick: the retained readings, preceded by a snapshot of the gauges if one is due.
+def refresh_requests(
+    now: datetime, snapshots: Collection[datetime], areas: Collection[datetime]
+) -> list[dg.RunRequest]:
+    """Return the runs of a tick: readings and warnings, preceded by the lists of gauges and flood areas that are due.
 
-    The list as it is now is stored in each retained window after the newest of the `snapshots` of stations and
-    measures: no window stays without its gauges, neither those before the first tick nor those of missed ones.
+    The gauges as they are now are stored in each retained window after the newest of the `snapshots` of stations and
+    measures: no window stays without its gauges, neither those before the first tick nor those of missed ones. The
+    flood areas are due when the newest of `areas` is a day old.
     """
     retained = retained_windows(now)
     newest = max(set(retained) & set(snapshots), default=None)
     due = [window for window in retained if newest is None or window > newest]
+    lists = ["stations", "measures"] if due else []
+    if not any(window_of(now) - AREAS_LAST < window <= now for window in areas):
+        lists.append("warning_areas")
     requests = []
-    if due:
+    if lists:
         requests.append(
             dg.RunRequest(
                 run_key=f"gauges {now.isoformat()}",
-                asset_selection=[dg.AssetKey("stations"), dg.AssetKey("measures")],
-                tags=_over(due),
+                asset_selection=[dg.AssetKey(name) for name in lists],
+                tags=_over(due or retained[-1:]),
             )
         )
     requests.append(
         dg.RunRequest(
             run_key=f"readings {now.isoformat()}",
-            asset_selection=[dg.AssetKey(name) for name in ("readings", "completeness", "conditions")],
+            asset_selection=[dg.AssetKey(name) for name in ("readings", "completeness", "conditions", "warnings")],
             tags=_over(retained),
             run_config={"ops": {"readings": {"config": {"incremental": True}}}},
         )

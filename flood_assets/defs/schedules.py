@@ -16,7 +16,8 @@ from flood_assets.partitions import utc, window_of
     job=refresh_job,
     # Data on the API changes at most every 15 minutes; gauges that report on time show three minutes later.
     cron_schedule="*/15 * * * *",
-    description="Fetch the newest readings; the first tick of an hour also takes a snapshot of the gauges.",
+    description="Fetch the newest readings and the flood warnings; the first tick of an hour also takes a snapshot of "
+    "the gauges, and one of a day lists the flood areas.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> Sequence[dg.RunRequest]:
@@ -27,7 +28,7 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext, lake: LakeRe
         return tick(lake.open(), now)
     except FloodAssetsError:
         # The run meets the same fault, reports it and retries; a snapshot waits for the next tick.
-        return refresh_requests(now, [window_of(now)])
+        return refresh_requests(now, [window_of(now)], [window_of(now)])
 
 
 @dg.schedule(

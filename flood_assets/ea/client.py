@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -43,28 +44,42 @@ class Answer:
     cost: Cost
 
 
+class Listed(NamedTuple):
+    """One of the API's lists, whole.
+
+    Attributes:
+        rows: with the schema of its table.
+        rejects: items and cells that could not be understood, schema `REJECTS`.
+        asked_at: when the API was asked, which an empty list does not say; as the rows' `observed_at`.
+    """
+
+    rows: pa.Table
+    rejects: pa.Table
+    asked_at: datetime
+
+
 class FloodMonitoringApi(Http):
     """The real-time flood-monitoring API, or a server that answers like it."""
 
-    def stations(self) -> parse.Parsed:
+    def stations(self) -> Listed:
         """Return every station, rows of schema `STATIONS`, and what could not be understood; some MB of JSON."""
         from flood_assets.ea.lists import parse_stations  # noqa: PLC0415 - few runs need msgspec
 
         return self._list("stations", "id/stations?_view=full", parse_stations)
 
-    def measures(self) -> parse.Parsed:
+    def measures(self) -> Listed:
         """Return every measure, likewise; rows of schema `MEASURES`."""
         from flood_assets.ea.lists import parse_measures  # noqa: PLC0415 - few runs need msgspec
 
         return self._list("measures", "id/measures", parse_measures)
 
-    def warnings(self) -> parse.Parsed:
+    def warnings(self) -> Listed:
         """Return the flood alerts and warnings that are listed now; no rows on a calm day."""
         from flood_assets.ea.lists import parse_warnings  # noqa: PLC0415 - few runs need msgspec
 
         return self._list("flood warnings", "id/floods", parse_warnings, may_be_empty=True)
 
-    def warning_areas(self) -> parse.Parsed:
+    def warning_areas(self) -> Listed:
         """Return every flood area, schema `WARNING_AREAS`; some MB of JSON."""
         from flood_assets.ea.lists import parse_warning_areas  # noqa: PLC0415 - few runs need msgspec
 
@@ -93,14 +108,14 @@ class FloodMonitoringApi(Http):
 
     def _list(
         self, what: str, path: str, parsed: Callable[[bytes, datetime], parse.Parsed], *, may_be_empty: bool = False
-    ) -> parse.Parsed:
+    ) -> Listed:
         """Return a JSON list, parsed; one that was cut off is no JSON, and an error."""
 
-        def read(chunks: Iterator[bytes], asked_at: datetime) -> parse.Parsed:
+        def read(chunks: Iterator[bytes], asked_at: datetime) -> Listed:
             found = parsed(b"".join(chunks), asked_at)
             if not found.rows.num_rows and not may_be_empty:
                 raise SourceError(f"the list of {what} is empty")
-            return found
+            return Listed(*found, asked_at)
 
         cost = Cost(what)
         found = self.get(path, read, cost)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flood_assets.ea.mending import DEEPEST, NOT_JSON, ODD, mended, text_of
 from flood_assets.ea.parse import Parsed, finite, rejected, shown
@@ -24,6 +25,8 @@ logger = logging.getLogger("flood_assets.ea")
 T = TypeVar("T")
 
 ITEMS_AT_ONCE = 10_000
+# How the reason of a reject ends that is a whole item.
+_NAMELESS = "without '@id'"
 
 
 def parse_stations(body: bytes, observed_at: datetime) -> Parsed:
@@ -51,9 +54,25 @@ def parse_warnings(body: bytes, observed_at: datetime) -> Parsed:
     """Parse `/id/floods` to rows of the columns of `WARNINGS` that the API gives; an empty list is a calm day.
 
     Its times have no zone and are read as Europe/London: of those recorded on 2 March 2024, in winter, none lies after
-    the request. The texts are kept beside them. Duplicates, odd cells and errors are as for `parse_stations`.
+    the request. The texts are kept beside them. An item without `@id` is known by its `floodAreaID`. Duplicates, odd
+    cells and errors are as for `parse_stations`.
     """
-    return _parsed(body, "/id/floods/", _WARNING, LISTED_WARNINGS, observed_at)
+    return _parsed(body, "/id/floods/", _WARNING, LISTED_WARNINGS, observed_at, other_id="floodAreaID")
+
+
+def all_named(rejects: pa.Table) -> bool:
+    """Return False if a list had items without an id: then an id that it lacks may be one of theirs."""
+    return not pc.any(pc.ends_with(rejects["reason"], pattern=_NAMELESS)).as_py()
+
+
+def times_ahead(warnings: pa.Table, moment: datetime) -> tuple[int, int]:
+    """Count the times of some warnings that lie after a moment: as they are read, and if their texts were in UTC."""
+    as_read = as_utc = 0
+    for name in ("raised", "severity_changed", "message_changed"):
+        as_read += sum(at > moment for at in warnings[f"{name}_at"].to_pylist() if at is not None)
+        given = map(_utc, warnings[f"{name}_given"].drop_null().to_pylist())
+        as_utc += sum(at > moment for at in given if at is not None)
+    return as_read, as_utc
 
 
 def parse_warning_areas(body: bytes, observed_at: datetime) -> Parsed:
@@ -61,7 +80,15 @@ def parse_warning_areas(body: bytes, observed_at: datetime) -> Parsed:
     return _parsed(body, "/id/floodAreas/", _AREA, WARNING_AREAS, observed_at)
 
 
-def _parsed(body: bytes, path: str, cells: Mapping[str, "_Cell"], table: Table, observed_at: datetime) -> Parsed:
+def _parsed(
+    body: bytes,
+    path: str,
+    cells: Mapping[str, "_Cell"],
+    table: Table,
+    observed_at: datetime,
+    *,
+    other_id: str = "notation",
+) -> Parsed:
     """Return one row for each item that has a key, the last one of those with the same."""
     (key,) = table.key
     items = _undecoded(body)
@@ -75,7 +102,7 @@ def _parsed(body: bytes, path: str, cells: Mapping[str, "_Cell"], table: Table, 
         rows: list[dict[str, Any]] = []
         for raw in items[start : start + ITEMS_AT_ONCE]:
             item = _decoded(raw, decoder, body)
-            name = _key(item, path)
+            name = _key(item, path, other_id)
             if name is None:
                 nameless.append(bytes(raw).decode(errors="replace"))
                 continue
@@ -87,7 +114,7 @@ def _parsed(body: bytes, path: str, cells: Mapping[str, "_Cell"], table: Table, 
         taken += len(rows)
     found = pa.concat_tables(tables)
     if nameless:
-        message = f"{len(nameless)} of {len(items)} {table.name} without '@id', such as {shown(nameless[0])}"
+        message = f"{len(nameless)} of {len(items)} {table.name} {_NAMELESS}, such as {shown(nameless[0])}"
         if not len(found):
             raise SourceError(f"the answer cannot be used: {message}")
         logger.warning("%s: skipped", message)
@@ -98,7 +125,7 @@ def _parsed(body: bytes, path: str, cells: Mapping[str, "_Cell"], table: Table, 
         line, reason = next(iter(odd.items()))
         logger.warning("%s: odd cells: %d, such as %s: %s", table.name, len(odd), shown(line), reason)
     lines = [*nameless, *odd]
-    reasons = [f"one of the {table.name} without '@id'"] * len(nameless) + list(odd.values())
+    reasons = [f"one of the {table.name} {_NAMELESS}"] * len(nameless) + list(odd.values())
     return Parsed(found.combine_chunks(), rejected(lines, reasons, observed_at))
 
 
@@ -139,11 +166,11 @@ def _decoded(text: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], body: 
             raise SourceError(message) from wrong
 
 
-def _key(item: Any, path: str) -> str | None:
-    """Return the part of `@id` after `path`, as in the URIs of readings; without an `@id`, the notation."""
+def _key(item: Any, path: str, other_id: str) -> str | None:
+    """Return the part of `@id` after `path`, as in the URIs of readings; without an `@id`, the other id."""
     if not isinstance(item, dict):
         return None
-    uri, notation = item.get("@id"), item.get("notation")
+    uri, notation = item.get("@id"), item.get(other_id)
     key = _after(path, uri) if isinstance(uri, str) else None
     return key if key is not None else notation if isinstance(notation, str) else None
 

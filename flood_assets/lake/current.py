@@ -1,11 +1,13 @@
 """Keep the present of a table in one object, `current/{table}.parquet`, for everybody who reads Parquet without us.
 
 A table whose `current` is true has one: its newest rows, replaced whole, so that a join with it repeats nothing. It is
-written before the windows, so it is never older than the newest of them, and deleted when its rows are a day old.
+written before the windows, so it is never older than the newest of them, and deleted when its rows are a day old. One
+that may be empty, as a calm day's warnings are, says in its footer when it was asked for.
 """
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,25 +23,47 @@ from flood_assets.schemas import Table
 _ASKED = "observed_at"
 
 
-def put(store: Store, table: Table, rows: pa.Table, encoded: Callable[[], bytes] | None = None) -> None:
-    """Replace the present of a table, unless what is there was asked for later; no rows replace nothing.
+class Present(NamedTuple):
+    """The present of a table that is not simply the rows of its newest window, and when it was asked for."""
+
+    rows: pa.Table
+    asked_at: datetime
+
+
+def put(
+    store: Store,
+    table: Table,
+    rows: pa.Table,
+    encoded: Callable[[], bytes] | None = None,
+    *,
+    asked_at: datetime | None = None,
+) -> None:
+    """Replace the present of a table, unless what is there was asked for later.
 
     Args:
         store: the lake's.
         table: its `current` is true.
         rows: all of them, with the table's schema and order.
         encoded: gives their bytes, if they are encoded anyway.
+        asked_at: when they were asked for; None to take it from the rows, of which none then replace nothing.
     """
-    if not len(rows):
+    if asked_at is None and not len(rows):
         return
-    asked = utc(pc.max(rows[_ASKED]).as_py())
+    asked = utc(pc.max(rows[_ASKED]).as_py() if asked_at is None else asked_at)
 
     def revised(blob: Blob | None) -> Revision[None]:
         there = None if blob is None else _asked(store, table, blob)
-        newer = there is not None and there > asked
-        return Revision(None if newer else (encoded or (lambda: encode(table, rows)))(), None)
+        if there is not None and there > asked:
+            return Revision(None, None)
+        return Revision(encoded() if encoded else encode(table, rows, asked_at=asked_at), None)
 
     store.update(current_key(table), revised)
+
+
+def asked_at(store: Store, table: Table) -> datetime | None:
+    """Return when the present of a table was asked for; None if there is none, or it is damaged."""
+    blob = store.read(current_key(table))
+    return None if blob is None else _asked(store, table, blob)
 
 
 def expired(store: Store, table: Table, now: datetime) -> tuple[datetime, Meta] | None:
@@ -53,10 +77,10 @@ def expired(store: Store, table: Table, now: datetime) -> tuple[datetime, Meta] 
 
 
 def _asked(store: Store, table: Table, blob: Blob) -> datetime | None:
-    """Return when the rows of an object were asked for; None if it is damaged or empty."""
+    """Return when the rows of an object were asked for; None if it is damaged, or empty and does not say."""
     try:
-        rows = WindowFile(table, f"{store.url}/{blob.meta.key}", blob.data).read([_ASKED])
+        file = WindowFile(table, f"{store.url}/{blob.meta.key}", blob.data)
+        newest = file.asked_at or pc.max(file.read([_ASKED])[_ASKED]).as_py()
     except DamagedWindowError:
         return None
-    newest = pc.max(rows[_ASKED]).as_py()
     return None if newest is None else utc(newest)

@@ -11,6 +11,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from flood_assets.lake import failure, identity, quarantine, read, retention, write
+from flood_assets.lake.current import Present
 from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.opening import open_store
 from flood_assets.lake.parquet import DamagedWindowError
@@ -84,9 +85,11 @@ class Lake:
         """Store missing windows as empty ones: they were asked for, and there was nothing."""
         write.ensure_windows(self.store, table, windows)
 
-    def put_snapshots(self, table: Table, windows: Iterable[datetime], rows: pa.Table) -> list[WindowChange]:
-        """Replace windows of `stations` or `measures`, unless only `observed_at` would change, or they are newer."""
-        return write.put_snapshots(self.store, table, windows, rows)
+    def put_snapshots(
+        self, table: Table, windows: Iterable[datetime], rows: pa.Table, present: Present | None = None
+    ) -> list[WindowChange]:
+        """Replace windows of a snapshot, and its present by `present` or the same rows; see `write.put_snapshots`."""
+        return write.put_snapshots(self.store, table, windows, rows, present)
 
     def add_rejects(self, rows: pa.Table) -> list[WindowChange]:
         """Add rows to `rejects`, each in the window of its `seen_at`; a line is kept once, as first seen."""

@@ -141,17 +141,21 @@ def ensure_windows(store: Store, table: Table, wanted: Iterable[datetime]) -> No
             store.put(key_of(table, window), encode(table, table.schema.empty_table()), replaces=None)
 
 
-def put_snapshots(store: Store, table: Table, wanted: Iterable[datetime], rows: pa.Table) -> list[WindowChange]:
-    """Replace windows of `stations` or `measures`, unless only `observed_at` would change, or they are newer.
+def put_snapshots(
+    store: Store, table: Table, wanted: Iterable[datetime], rows: pa.Table, present: current.Present | None = None
+) -> list[WindowChange]:
+    """Replace windows of a snapshot, such as `stations`, unless only `observed_at` would change, or they are newer.
 
-    Their present in `current/` is replaced first, unless that is newer.
+    Its present in `current/` is replaced first, unless that is newer: by `present`, or else by the same rows.
     """
     new = conform(table, rows)
     wanted = list(wanted)
     revise = partial(_replaced, table=table, new=new)
     # Several windows are to hold the same: it is encoded once.
     encoded = lru_cache(1)(lambda: encode(table, new))
-    if table.current and wanted:
+    if table.current and wanted and present is not None:
+        current.put(store, table, conform(table, present.rows), asked_at=present.asked_at)
+    elif table.current and wanted:
         current.put(store, table, new, encoded)
     return [_Update(store, table, window_of(window), revise, encoded).commit() for window in wanted]
 

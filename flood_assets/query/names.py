@@ -81,7 +81,7 @@ def match(
         known = [
             each
             for name in (*columns.labels, *columns.ids)
-            for each in sorted(rows[name].drop_null().unique().to_pylist())
+            for each in sorted({part for text in rows[name].unique().to_pylist() if text for part in text.split("|")})
         ]
         notes.extend(suggestions(what, unknown, known))
     return fits

@@ -20,8 +20,10 @@ from flood_assets.lake.read import NOTHING, Content, StoredWindow, footers
 from flood_assets.ledger.account import Account, take
 from flood_assets.ledger.day import READ, milliseconds
 from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc, window_of
+from flood_assets.query import flood_warnings
 from flood_assets.query.filters import shown
-from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, TIME, Table
+from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TABLES, TIME, WARNING_AREAS, Table
+from flood_assets.warnings import in_force
 from flood_assets.words import counted
 
 # The newest reading of each measure is compared with these ages. 74 % of all measures are within the hour at any time.
@@ -91,6 +93,15 @@ class Completeness:
 
 
 @dataclass(frozen=True)
+class WarningStatus:
+    """The flood warnings in force."""
+
+    in_force: int
+    levels: Mapping[int, int]  # how many have each severity level from 1, severe, to 3, alert
+    asked_at: datetime  # of the list
+
+
+@dataclass(frozen=True)
 class Status:
     """The state of the lake at `now`."""
 
@@ -104,6 +115,7 @@ class Status:
     failure: RunFailure | None  # the last run that failed, if nothing has healed it since
     freshness: Freshness | None  # None without a retained reading
     completeness: Completeness | None  # None when no measure has a reporting interval
+    warnings: WarningStatus | None  # None when no list of the last 24 hours is stored
     quarantined: Sequence[str]  # keys of damaged objects below `_quarantine/`
     problems: Sequence[str]  # what else could not be read, and what to do
 
@@ -123,6 +135,8 @@ class Status:
             faults.append("no reading of the last 24 hours is stored: run `flood-assets refresh`")
         elif self.as_of is not None and self.now - self.as_of > OVERDUE:
             faults.append(f"the last refresh was at {shown(self.as_of)}, over an hour ago: run `flood-assets refresh`")
+        else:
+            faults += self._unlisted_warnings()
         if damaged := sum(len(table.damaged) for table in self.tables.values()):
             repair = "`flood-assets reconcile` repairs those of readings now, the next refreshes the others"
             faults.append(f"{counted(damaged, 'window')} cannot be read: {repair}")
@@ -135,6 +149,15 @@ class Status:
             late = counted(len(overdue), "window")
             faults.append(f"{late} not deleted for over an hour after expiring: run `flood-assets expire`")
         return faults
+
+    def _unlisted_warnings(self) -> Iterator[str]:
+        """Yield the fault of a lake whose readings are refreshed, and its warnings are not."""
+        remedy = "`flood-assets refresh` asks again, and says why if it fails"
+        if self.warnings is not None and self.now - self.warnings.asked_at > OVERDUE:
+            yield f"the last list of flood warnings is of {shown(self.warnings.asked_at)}, over an hour ago: {remedy}"
+        # The count of completeness is in the same run as the warnings; whoever only ingests readings has neither.
+        elif self.warnings is None and self.tables[COMPLETENESS.name].windows:
+            yield f"no list of flood warnings of the last 24 hours is stored: {remedy}"
 
 
 @dataclass
@@ -207,6 +230,7 @@ def look(lake: Lake, now: datetime) -> Status:
         failure=_unhealed(lake.last_failure(), tables, as_of),
         freshness=_freshness(lake, hours.newest, now),
         completeness=_completeness(account),
+        warnings=_warnings(lake, now),
         quarantined=[meta.key for meta in lake.store.list(QUARANTINE)],
         problems=problems,
     )
@@ -218,7 +242,7 @@ def _unhealed(
     """Return the last failure, if what failed has not been done since."""
     if failure is None:
         return None
-    if failure.step in {STATIONS.name, MEASURES.name}:
+    if failure.step in {STATIONS.name, MEASURES.name, WARNING_AREAS.name}:
         healed = any(window >= window_of(failure.at) for window in tables[failure.step].windows)
     else:
         healed = as_of is not None and as_of >= failure.at
@@ -247,6 +271,17 @@ def _freshness(lake: Lake, of_windows: Sequence[pa.Table], now: datetime) -> Fre
         silent=None if known is None else known - heard,
         unlisted=len(newest) - heard if known is not None else 0,
     )
+
+
+def _warnings(lake: Lake, now: datetime) -> WarningStatus | None:
+    try:
+        found = flood_warnings.known(lake, now)
+    except DamagedWindowError:
+        found = None  # the window is told with the other damaged ones
+    if found is None:
+        return None
+    levels = in_force(found.rows)["severity_level"].to_pylist()
+    return WarningStatus(len(levels), {level: levels.count(level) for level in (1, 2, 3)}, found.asked_at)
 
 
 def _completeness(account: Account) -> Completeness | None:

@@ -102,7 +102,7 @@ class Floods:
         began = int(last - (len(levels) - 1 - (changes[-1] if len(changes) else 0)))
         reissued = last - (last - began) % _REISSUED if severity < ENDED else began
         changed, message = (hour * HOUR + int(self._minute[reach]) * 60 for hour in (began, reissued))
-        river = self._ground.rivers[reach // geography.REACHES]
+        river = self._ground.rivers[reach // geography.REACHES].name
         return {
             "@id": f"{ROOT}/id/floods/{area['notation']}",
             "description": area["description"],
@@ -127,15 +127,14 @@ class Floods:
 
     def _area(self, reach: int, warned: bool) -> dict[str, Any]:
         river, part = divmod(reach, geography.REACHES)
-        long, lat = (
-            float(each) for each in self._ground.along(np.array(river), np.array((part + 0.5) / geography.REACHES))
-        )
-        name = self._ground.rivers[river]
-        town = self._ground.towns[int(self._ground.town_of(np.array([long]), np.array([lat]))[0])]
+        place = np.array(river), np.array((part + 0.5) / geography.REACHES)
+        long, lat = (float(each) for each in self._ground.along(*place))
+        name = self._ground.rivers[river].name
+        town = self._ground.towns[int(self._ground.town_on(*place))]
         notation = f"{river % 125:03}{'FWF' if warned else 'WAF'}{river:03}{_PARTS[part][:3]}"
         area = {
             "@id": f"{ROOT}/id/floodAreas/{notation}",
-            "county": self._ground.catchments[river],
+            "county": self._ground.rivers[river].county,
             "description": f"{name} at {town}" if warned else f"{_PARTS[part]} {name} and tributaries",
             "eaAreaName": f"Area {river % 14 + 1}",
             "floodWatchArea": f"{ROOT}/id/floodAreas/{notation.replace('FWF', 'WAF')}",

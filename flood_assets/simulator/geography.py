@@ -1,12 +1,13 @@
-"""Model the ground: England's outline, coast and tides, made-up rivers and towns, the National Grid.
+"""Model the ground: England's outline, coast and tides, rivers and towns, the National Grid.
 
-Shapes and names only. `network` places the gauges, `weather` moves the water.
+Shapes only: the names are from `names`. `network` places the gauges, `weather` moves the water.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from flood_assets.simulator import names
 from flood_assets.simulator.chance import Bools, Floats, Ints, between, key, uniform
 
 # longitude, latitude, anticlockwise from Berwick by way of Wales; the land borders are the pieces marked "inland".
@@ -33,24 +34,7 @@ _TIDES = np.array([
     (1.30, 52.93, 1.6, 188), (-0.19, 53.63, 2.3, 163), (-0.61, 54.49, 1.65, 107), (-1.44, 55.01, 1.6, 87),
 ])  # fmt: skip
 
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-_RIVER_STEMS = _words(
-    "Al Ander Ash Bar Blen Bran Cal Cher Col Cray Der Dove Eas El Evel Farn Gad Glen Harb Hod Id Ken Lam Leven "
-    "Lod Mar Med Ness Ot Parr Pen Quin Rib Ray Sal Ser Sher Tarn Tav Ther Ul Ver Wend Wey Whar Win Yar Yeo"
-)
-_RIVER_ENDINGS = _words("der ham dle ne ster well by brook ton ow ent ry lan mere")
-_TOWN_STEMS = _words(
-    "Ald Ash Barn Beck Brad Bram Chel Chip Cold Crow Dun East Eccles Farn Glas Hales Hart Hather Kings Lang Lay "
-    "Little Maid Market Mel Nor Oak Over Pick Rams Red Sand Shep South Staple Stoke Sut Thorn Up Wal Wester Whit "
-    "Wool Wy"
-)
-_TOWN_ENDINGS = _words("borough bourne bridge bury combe don field ford ham hurst leigh mouth ney stead ton wick worth")
-
-RIVERS, REACHES, TOWNS = 150, 4, 420
+RIVERS, REACHES = 150, 4
 
 
 def to_grid(lat: Floats, long: Floats) -> tuple[Floats, Floats]:
@@ -145,13 +129,6 @@ def tide_at(long: Floats, lat: Floats) -> tuple[Floats, Floats]:
     return weight @ _TIDES[:, 2], np.angle(turn)
 
 
-def _names(start: int, stems: list[str], endings: list[str], wanted: int) -> list[str]:
-    """Return distinct names made of a stem and an ending, in an order decided by the key."""
-    pairs = [stem + ending for stem in stems for ending in endings if stem[-1] != ending[0]]
-    order = np.argsort(uniform(start, np.arange(len(pairs))))
-    return [pairs[i] for i in order[:wanted]]
-
-
 @dataclass(frozen=True)
 class Ground:
     """Rivers and towns of one seed.
@@ -161,42 +138,56 @@ class Ground:
         source: longitude and latitude of each river's source, shape (rivers, 2).
         mouth: the same of its mouth, on the coast.
         bend: distance of its bend from the straight line, in degrees.
-        rivers: names such as `River Calder` or `Ashby Brook`.
-        catchments: for each river name of its catchment.
-        towns: names.
+        rivers: for each river the names of it, its catchment, its county and its towns.
+        towns: names of the towns of all rivers, river by river.
         town_at: longitude and latitude of each town, shape (towns, 2).
+        first_town: for each river the number of its first town, and the number of towns last, shape (rivers + 1,).
     """
 
     coast: tuple[Floats, Floats]
     source: Floats
     mouth: Floats
     bend: Floats
-    rivers: list[str]
-    catchments: list[str]
+    rivers: list[names.River]
     towns: list[str]
     town_at: Floats
+    first_town: Ints
 
     def along(self, river: Ints, share: Floats) -> tuple[Floats, Floats]:
         """Return longitude and latitude at a share (0 source, 1 mouth) of rivers."""
-        start, end = self.source[river], self.mouth[river]
-        way = end - start
-        swing = self.bend[river] * np.sin(share * 3 * np.pi) * (1 - share)
-        length = np.hypot(way[..., 0], way[..., 1]) + 1e-9
-        long = start[..., 0] + share * way[..., 0] - swing * way[..., 1] / length
-        lat = start[..., 1] + share * way[..., 1] + swing * way[..., 0] / length
-        return long, lat
+        return _along(self.source[river], self.mouth[river], self.bend[river], share)
 
     def town_of(self, long: Floats, lat: Floats) -> Ints:
         """Return the nearest town of each point."""
         away = ((long[:, None] - self.town_at[:, 0]) * 0.62) ** 2 + (lat[:, None] - self.town_at[:, 1]) ** 2
         return np.asarray(away.argmin(axis=1))
 
+    def town_on(self, river: Ints, share: Floats) -> Ints:
+        """Return the town at a share (0 source, 1 mouth) of rivers."""
+        first, end = self.first_town[river], self.first_town[river + 1]
+        return first + (share * (end - first)).astype(np.int64)
+
+
+def _along(start: Floats, end: Floats, bend: Floats, share: Floats) -> tuple[Floats, Floats]:
+    way = end - start
+    swing = bend * np.sin(share * 3 * np.pi) * (1 - share)
+    length = np.hypot(way[..., 0], way[..., 1]) + 1e-9
+    long = start[..., 0] + share * way[..., 0] - swing * way[..., 1] / length
+    lat = start[..., 1] + share * way[..., 1] + swing * way[..., 0] / length
+    return long, lat
+
 
 def ground(seed: int) -> Ground:
-    """Make the rivers and towns of a seed; a river runs from a point inland to a coast that it reaches over land."""
+    """Make the rivers and towns of a seed: each river rises near the real one and reaches the coast over land."""
     coast = _coast()
     number = np.arange(RIVERS)
-    long, lat = scatter(key(seed, "source"), number)
+    thames, *others = names.rivers()
+    order = np.argsort(uniform(key(seed, "river names"), np.arange(len(others))))
+    rivers = [thames, *(others[each] for each in order[: RIVERS - 1])]
+    known = np.array([(river.long, river.lat) for river in rivers]).T
+    long, lat = known + between(-0.1, 0.1, key(seed, "source"), number, np.arange(2)[:, None])
+    long, lat = np.where(inside(long, lat), (long, lat), known)
+    (long[0], lat[0]), estuary = names.THAMES
     away = np.hypot((long[:, None] - coast[0]) * 0.62, lat[:, None] - coast[1])
     reach = np.linspace(0.15, 0.85, 5)
     over_land = np.ones(away.shape, dtype=np.bool_)
@@ -208,25 +199,19 @@ def ground(seed: int) -> Ground:
     preference = away * np.where(over_land, between(0.3, 1.7, key(seed, "mouth"), number)[:, None], 100)
     target = between(0.4, 1.6, key(seed, "length"), number)
     chosen = np.abs(preference - target[:, None] * np.where(over_land, 1, 0)).argmin(axis=1)
-    names = _names(key(seed, "rivers"), _RIVER_STEMS, _RIVER_ENDINGS, RIVERS)
-    small = uniform(key(seed, "brook"), number)
-    rivers = [
-        f"{name} Brook" if u < 0.08 else f"{name} Beck" if u < 0.12 else f"River {name}"
-        for name, u in zip(names, small, strict=True)
-    ]
-    partner = np.minimum(number + 1, RIVERS - 1) // 2 * 2
-    catchments = [
-        f"{names[p]} and {names[i]}" if p != i else f"Upper {names[i]}" if u > 0.7 else f"{names[i]} and Tributaries"
-        for i, (p, u) in enumerate(zip(partner, small, strict=True))
-    ]
-    town_long, town_lat = scatter(key(seed, "towns"), np.arange(TOWNS))
+    chosen[0] = np.hypot(*(np.stack(coast) - np.array(estuary)[:, None])).argmin()
+    source, mouth = np.stack([long, lat], axis=1), np.stack([coast[0][chosen], coast[1][chosen]], axis=1)
+    bend = between(-0.06, 0.06, key(seed, "bend"), number)
+    towns = np.array([len(river.towns) for river in rivers])
+    of = np.repeat(number, towns)
+    share = np.concatenate([(np.arange(each) + 0.5) / each for each in towns])
     return Ground(
         coast=coast,
-        source=np.stack([long, lat], axis=1),
-        mouth=np.stack([coast[0][chosen], coast[1][chosen]], axis=1),
-        bend=between(-0.06, 0.06, key(seed, "bend"), number),
+        source=source,
+        mouth=mouth,
+        bend=bend,
         rivers=rivers,
-        catchments=catchments,
-        towns=_names(key(seed, "town names"), _TOWN_STEMS, _TOWN_ENDINGS, TOWNS),
-        town_at=np.stack([town_long, town_lat], axis=1),
+        towns=[town for river in rivers for town in river.towns],
+        town_at=np.stack(_along(source[of], mouth[of], bend[of], share), axis=1),
+        first_town=np.concatenate([[0], np.cumsum(towns)]),
     )

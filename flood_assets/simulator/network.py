@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flood_assets.simulator import geography
+from flood_assets.simulator import geography, names
 from flood_assets.simulator.chance import Bools, Floats, Ints, between, key, uniform, words
 
 ROOT = "http://environment.data.gov.uk/flood-monitoring"
@@ -154,6 +154,9 @@ _SORTS: tuple[tuple[float, tuple[Signal, ...]], ...] = (
 # Oddities found once or twice in the country have fixed positions, so that small networks have them too.
 _ZERO, _NAMELESS, _LISTED, _TWINS, _TWOFOLD, _AHEAD = 0, 1, 2, (6, 7), 8, 9
 _URL_SCALES = (3, 4)
+# The station of the examples has no oddity, and the real number of its page; the station of that number has its.
+_KINGSTON, _FIRST_PAGE = 20, 3000
+_PAGES = {_KINGSTON: names.KINGSTON_PAGE, names.KINGSTON_PAGE - _FIRST_PAGE: _FIRST_PAGE + _KINGSTON}
 _FIXED: dict[int, tuple[Signal, ...]] = {
     _ZERO: (
         _level("1", "m"), _level("1", "mAOD"), _level("2", "m"), _level("3", "m"), _level("4", "m"),
@@ -178,8 +181,9 @@ _FIXED: dict[int, tuple[Signal, ...]] = {
     17: (_flow(""), _stage("mASD")),
     18: (_level("Stage", "m", 1800),),
     19: (_rain(),),
+    _KINGSTON: (_flow(""), _stage("mASD")),
 }  # fmt: skip
-_UNLISTED, _UNMAPPED, _RENAMED, _MISNAMED_PERIOD, _ODD_SECONDS, _ALWAYS_ALIVE = 10, 11, 12, 16, 17, 20
+_UNLISTED, _UNMAPPED, _RENAMED, _MISNAMED_PERIOD, _ODD_SECONDS, _ALWAYS_ALIVE = 10, 11, 12, 16, 17, 22
 _NAMES = {_ZERO: "0", _NAMELESS: ""}
 
 _UNITS = {
@@ -205,6 +209,8 @@ _FACTORS = {"mm": 1000.0, "Ml/d": 86.4, "l/s": 1000.0, "Knots": 1.944}
 _AREAS = (("Thames", "Thames - West Thames"), ("Midland", "Midlands - Trent"), ("North East", "Yorkshire"),
           ("North West", "Greater Manchester, Merseyside and Cheshire"), ("Anglian", "Anglian - Eastern"),
           ("South West", "Wessex"), ("Southern", "Solent and South Downs"))  # fmt: skip
+_ENDINGS = ("", " Weir", " Bridge", " Mill", " GS", " Lock", ", Mill Lane", " Road", " (Temporary)", " Sluice",
+            " Upstream", " Downstream", " Ford", ", Church Lane", " Park", " Road Bridge")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -429,6 +435,7 @@ class Network:
         kinds = np.array([sort[0].kind if sort else Kind.RIVER for sort in sorts], dtype=np.int64)
         river = (uniform(self._key("river"), index) ** 1.6 * geography.RIVERS).astype(np.int64)
         share = between(0.02, 0.98, self._key("share"), index)
+        river, share = np.where(index == _KINGSTON, 0, river), np.where(index == _KINGSTON, names.KINGSTON_SHARE, share)
         long, lat = self.ground.along(river, share)
         stray = np.radians(uniform(self._key("stray"), index) * 360)
         long, lat = long + 0.01 * np.cos(stray), lat + 0.01 * np.sin(stray)
@@ -443,7 +450,9 @@ class Network:
         coarse = np.isin(kinds, (Kind.RAIN, Kind.TIP, Kind.RAIN_TOTAL))  # rain gauges are known to 100 m
         easting = np.where(coarse, easting // 100 * 100, np.floor(easting))
         northing = np.where(coarse, northing // 100 * 100, np.floor(northing))
-        return _Sites(index, sorts, long, lat, easting, northing, river, share, self.ground.town_of(long, lat))
+        on_river = np.isin(kinds, (Kind.RIVER, Kind.FLOW, Kind.POOL))
+        town = np.where(on_river, self.ground.town_on(river, share), self.ground.town_of(long, lat))
+        return _Sites(index, sorts, long, lat, easting, northing, river, share, town)
 
     def _signals(self, sites: _Sites) -> Signals:
         place = np.array([i for i, sort in enumerate(sites.signals) for _ in sort], dtype=np.int64)
@@ -495,6 +504,7 @@ class Network:
         span = 0.25 + 2.2 * uniform(self._key("span"), station) ** 2
         flowing = kind == Kind.FLOW
         size = np.exp(between(-3.0, 4.0, self._key("size"), station))
+        size[station == _KINGSTON] = 60  # m³/s: near its mouth the Thames is no brook
         low, span = np.where(flowing, 0.15 * size, low), np.where(flowing, size, span)
         ground = kind == Kind.GROUND
         span = np.where(ground, between(0.5, 9.0, self._key("table"), station), span)
@@ -558,7 +568,7 @@ class _Facts:
         self._place(i, kind, item)
         on_page = kind in (Kind.RIVER, Kind.FLOW, Kind.TIDE) and index not in (_ZERO, _NAMELESS) and u[0] < 0.74
         scales = {}
-        if on_page or index in (_LISTED, *_URL_SCALES):
+        if on_page or index in (_LISTED, *_URL_SCALES, _KINGSTON):
             scales = self._page(i, kind, measures, signals, item)
         if index == _LISTED:
             town = item.get("town", self.ground.towns[0])
@@ -571,8 +581,10 @@ class _Facts:
     def _label(self, i: int, kind: Kind) -> str:
         u, index = self.drawn[i], int(self.sites.index[i])
         town = self.ground.towns[self.sites.town[i]]
-        river = self.ground.rivers[self.sites.river[i]]
-        if index == _UNMAPPED or u[2] < 0.0009:
+        river = self.ground.rivers[self.sites.river[i]].name
+        if index == _KINGSTON:
+            label = names.KINGSTON
+        elif index == _UNMAPPED or u[2] < 0.0009:
             label = "ElementNotMappedToAnOutstation"
         elif kind in (Kind.RAIN, Kind.TIP, Kind.RAIN_TOTAL):
             label = "Rainfall station"
@@ -581,8 +593,7 @@ class _Facts:
         elif kind == Kind.TIDE:
             label = f"{town} Tidal" if u[3] < 0.4 else town
         else:
-            endings = ("", " Weir", " Bridge", " Mill", " GS", " Lock", ", Mill Lane", " Road", " (Temporary)")
-            label = town + endings[int(u[3] * len(endings))]
+            label = town + _ENDINGS[int(u[3] * len(_ENDINGS))]
             label = f"{river} at {town}" if u[4] < 0.15 else label.upper() if u[4] < 0.4 else label
         self._labels[i] = label
         return label
@@ -609,9 +620,9 @@ class _Facts:
         shares = (("Active", 0.98), ("Suspended", 0.99), ("Closed", 0.998), ("ukcmf", 2.0))
         status = next(name for name, limit in shares if u[8] < limit)
         item |= {
-            "RLOIid": str(3000 + index),
-            "catchmentName": self.ground.catchments[sites.river[i]],
-            "riverName": "Tide" if kind == Kind.TIDE else self.ground.rivers[sites.river[i]],
+            "RLOIid": str(_PAGES.get(index, _FIRST_PAGE + index)),
+            "catchmentName": self.ground.rivers[sites.river[i]].catchment,
+            "riverName": "Tide" if kind == Kind.TIDE else self.ground.rivers[sites.river[i]].name,
             "dateOpened": f"{1960 + int(u[9] * 62)}-{1 + int(u[10] * 12):02d}-01",
             "status": f"{ROOT}/def/core/status{status}",
         }
@@ -684,13 +695,13 @@ class _Facts:
 
 def _types(sort: tuple[Signal, ...]) -> list[str]:
     kinds = {signal.kind for signal in sort}
-    names = []
+    found = []
     if kinds & {Kind.RAIN, Kind.TIP, Kind.RAIN_TOTAL, Kind.WIND, Kind.WARMTH}:
-        names.append("Meteorological")
+        found.append("Meteorological")
     if Kind.GROUND in kinds:
-        names.append("Groundwater")
+        found.append("Groundwater")
     if Kind.TIDE in kinds:
-        names.append("Coastal")
+        found.append("Coastal")
     if kinds & {Kind.RIVER, Kind.FLOW, Kind.POOL}:
-        names.append("SingleLevel" if len(sort) == 1 else "MultiTraceLevel")
-    return [f"{ROOT}/def/core/{name}" for name in names or ["SingleLevel"]]
+        found.append("SingleLevel" if len(sort) == 1 else "MultiTraceLevel")
+    return [f"{ROOT}/def/core/{name}" for name in found or ["SingleLevel"]]

@@ -20,8 +20,8 @@ from flood_assets.defs.resources import Source
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import encode
 from flood_assets.lake.read import load
-from flood_assets.partitions import retained_windows
-from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES
+from flood_assets.partitions import retained_windows, window_of
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, WARNING_AREAS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
 
 COMMANDS = sorted(main.commands)
@@ -87,24 +87,23 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     header, rule, *rows = result.output.splitlines()
     assert header.split() == ["table", "windows", "rows", "new", "revised", "same", "written", "bytes"]
     assert set(rule.strip()) == {"─"}
-    windows = {
-        "measures": "25", "stations": "25", "readings": "25", "timeliness": "1", "completeness": "25", "conditions": "1"
-    }  # fmt: skip
-    assert [row.split()[:2] for row in rows[:6]] == [list(each) for each in windows.items()]
+    windows = {"measures": "25", "stations": "25", "warning_areas": "1", "readings": "25", "timeliness": "1"}
+    windows |= {"completeness": "25", "conditions": "1", "warnings": "1"}
+    assert [row.split()[:2] for row in rows[:8]] == [list(each) for each in windows.items()]
     held = len(place.lake.read(READINGS, now=NOW))
-    assert rows[2].split()[2:] == [
+    assert rows[3].split()[2:] == [
         f"{held:,}", f"{held:,}", "0", "0", "25", f"{sum(found.size for found in place.lake.windows(READINGS)):,}"
     ]  # fmt: skip
-    assert rows[6] == "first fill: downloading the whole day"
-    *times, checks = rows[7:]
+    assert rows[8] == "first fill: downloading the whole day"
+    *times, checks = rows[9:]
     whole, parts = re.fullmatch(r"([\d.]+) s: (.*)", " ".join(line.strip() for line in times)).groups()
     spent = {name: float(taken) for name, taken in re.findall(r"([A-Za-z ]+) ([\d.]+)(?:, |$)", parts)}
     assert list(spent) == [
-        "station lists", "download", "parse", "store", "ledger", "conditions", "checks", "cleanup", "reporting",
-        "Dagster",
+        "station lists", "warnings", "download", "parse", "store", "ledger", "conditions", "checks", "cleanup",
+        "reporting", "Dagster",
     ]  # fmt: skip
     assert float(whole) == pytest.approx(sum(spent.values()), abs=0.06), "each second is somebody's"
-    assert checks == "12 of 12 checks passed"
+    assert checks == "13 of 13 checks passed"
 
 
 def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(place, run):
@@ -112,11 +111,31 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     place.at(NOW + QUARTER)
     result = run("refresh")
     assert "measures " not in result.output.split("readings")[0]
-    assert "11 of 11 checks passed" in result.output
+    assert "12 of 12 checks passed" in result.output
     place.at(NOW + HOUR)
-    assert "13 of 13 checks passed" in run("refresh").output
+    assert "14 of 14 checks passed" in run("refresh").output
     # The first one stands for the whole day, the second for its hour; what has expired meanwhile is gone.
     assert [found.window for found in place.lake.windows(MEASURES)] == retained_windows(place.now)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "said"),
+    [
+        ("/id/floods", 0, "check warnings_listed of warnings failed (a warning): reason"),
+        ("/id/floodAreas", 1, "warning_areas failed:"),
+    ],
+)
+def test_readings_are_stored_though_warnings_or_areas_cannot_be_had(place, run, monkeypatch, path, code, said):
+    definitions = build_defs(source=Source(tries=1))
+    monkeypatch.setattr(terminal, "build_defs", lambda: definitions)
+    assert run("refresh").exit_code == 0
+    place.lake.store.delete([found.key for found in place.lake.windows(WARNING_AREAS)])
+    place.at(NOW + QUARTER)
+    place.server.set_faults([{"kind": "status", "status": 500, "match": path, "times": 0}])
+    result = run("refresh")
+    assert (result.exit_code, said in result.output) == (code, True), result.output
+    assert place.server.stats()["/data/readings latest"]["requests"] == 1
+    assert place.lake.contents(READINGS, [window_of(NOW)])[window_of(NOW)].newest > NOW
 
 
 def test_reconcile_says_what_was_the_same(place, run):
@@ -191,12 +210,13 @@ def test_an_api_that_is_away_is_one_message_and_exit_code_1(run, monkeypatch):
     # The order depends on how long each waited before its retry.
     said = result.stdout.replace("\n  ", " ").splitlines()
     for line in said:
-        assert re.match(r"(measures|stations) failed: http://127\.0\.0\.1:9/flood-monitoring/id/\1", line)
-    assert len(said) == 2
+        lists = r"(stations|measures|warning_areas) failed: http://127\.0\.0\.1:9/flood-monitoring/id/(\1|floodAreas)"
+        assert re.match(lists, line)
+    assert len(said) == 3
     assert "Traceback" not in result.output
     last = result.stderr.replace("\n  ", " ")
     assert re.fullmatch(
-        r"flood-assets: refresh failed in \w+ and \w+, see above\. `flood-assets doctor` .* again\n", last
+        r"flood-assets: refresh failed in \w+, \w+ and \w+, see above\. `flood-assets doctor` .* again\n", last
     )
     assert result.output.endswith(result.stderr), "it is the last that is said"
 
@@ -300,7 +320,7 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     result = run("refresh")
     assert result.exit_code == 1
     assert "check unique_keys of readings failed: rows " in result.output
-    assert "10 of 11 checks passed" in result.output
+    assert "11 of 12 checks passed" in result.output
     last = result.stderr.replace("\n  ", " ")
     assert last.startswith(
         "flood-assets: refresh failed: the check unique_keys of readings found an error, see above. "

@@ -1,16 +1,20 @@
 """A station and a river in the terminal."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from flood_assets.cli import show
 from flood_assets.cli.show import NotFoundError
+from flood_assets.lake.current import Present
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import window_of
-from flood_assets.schemas import MEASURES, STATIONS, TIMELINESS
+from flood_assets.places import folder_of
+from flood_assets.schemas import MEASURES, STATIONS, TIMELINESS, WARNING_AREAS, WARNINGS
 from flood_assets_tests.support.lake_rows import HOUR, QUARTER, fetched, snapshot
+from flood_assets_tests.support.quick_dagster import copy_folder
 from flood_assets_tests.support.seven_gauges import NOW, STATION_ROWS, measure_rows
 
 LATEST = NOW.replace(minute=0, second=0)
@@ -22,6 +26,7 @@ def lake(tmp_path_factory) -> str:
     """The seven gauges: Kingston is in flood, its flow stands still, one rain gauge has a gap, Manor Farm is silent."""
     lake = Lake.open(tmp_path_factory.mktemp("shown").as_uri())
     stations = [row | (RANGE if row["station_id"] == "K1" else {}) for row in STATION_ROWS]
+    stations.append({"station_id": "M1", "label": "River Thames at Molesey"})
     lake.put_snapshots(STATIONS, [window_of(NOW)], snapshot(STATIONS, NOW, *stations))
     gauges = snapshot(MEASURES, NOW, *({**row, "value_type": "total"} for row in measure_rows()))
     lake.put_snapshots(MEASURES, [window_of(NOW)], gauges)
@@ -85,6 +90,14 @@ def test_a_river_has_a_line_for_each_measure_within_80_columns(lake, capsys):
     assert printed.endswith("times are those of BST (2026-10-05 09:07Z is now)\n")
 
 
+def test_a_river_s_whole_name_comes_before_stations_that_have_its_words(lake, capsys):
+    """Many stations are labelled "River Thames at ..."."""
+    assert shown(lake, capsys, "River Thames").startswith("River Thames: 2 stations\n")
+    printed = shown(lake, capsys, "thames")
+    assert "by its words it matches 'River Thames at Molesey'" in printed
+    assert "River Thames at Molesey (M1)" in printed
+
+
 def test_of_several_stations_only_the_names_are_shown(lake, capsys):
     printed = shown(lake, capsys, "Rainfall station")
     assert printed.splitlines() == [
@@ -105,3 +118,75 @@ def test_the_sparkline_leaves_a_blank_for_an_hour_without_a_reading():
     day = [(NOW - i * HOUR, float(i)) for i in range(24) if i != 5]
     assert show._spark(day, NOW)[18] == " "
     assert show._spark([], NOW) == ""
+
+
+def warned(lake: str, at: datetime, *rows: dict) -> None:
+    """Put a list of warnings at areas around Kingston into the lake."""
+    opened = Lake.open(lake)
+    areas = [{"flood_area_id": row["flood_area_id"], "lat": 51.42, "long": -0.32} for row in rows]
+    opened.put_snapshots(WARNING_AREAS, [window_of(at)], snapshot(WARNING_AREAS, at, *areas))
+    listed = snapshot(WARNINGS, at, *rows)
+    opened.put_snapshots(WARNINGS, [window_of(at)], listed, Present(listed, at))
+
+
+ALERT = {
+    "flood_area_id": "061WAF",
+    "severity_level": 3,
+    "severity": "Flood alert",
+    "label": "River Thames from Datchet to Shepperton Green",
+    "message": "\nRiver levels are high at the Kingston, Teddington and Molesey river gauges, and rise. \n\nMore.",
+    "severity_changed_at": datetime(2026, 10, 3, 16, 43, tzinfo=UTC),
+}
+
+
+@pytest.fixture
+def own(lake, tmp_path) -> str:
+    """The same lake for a test that puts warnings into it."""
+    copy_folder(Path(folder_of(lake)), tmp_path / "lake")
+    return (tmp_path / "lake").as_uri()
+
+
+@pytest.mark.parametrize("name", ["K1", "River Thames"])
+def test_warnings_near_by_have_severity_area_time_and_the_first_line_of_the_message(own, capsys, name):
+    severe = ALERT | {
+        "flood_area_id": "2",
+        "severity_level": 1,
+        "severity": "Severe flood warning",
+        "label": "Kingston",
+    }
+    warned(own, NOW, ALERT, severe)
+    printed = shown(own, capsys, name)
+    told = printed[printed.index("Warnings within 8 km: 2\n") :].splitlines()[:7]
+    assert told[1:] == [
+        "  Severe flood warning: Kingston (1.3 km)",
+        "    since Sat 3 Oct 2026 17:43 BST (16:43Z)",
+        "    River levels are high at the Kingston, Teddington and Molesey river gauges,…",
+        "  Flood alert: River Thames from Datchet to Shepperton Green (1.3 km)",
+        "    since Sat 3 Oct 2026 17:43 BST (16:43Z)",
+        "    River levels are high at the Kingston, Teddington and Molesey river gauges,…",
+    ]
+    assert max(map(len, told)) <= 80
+
+
+def test_of_many_warnings_the_most_severe_are_shown_and_the_rest_is_counted(own, capsys):
+    warned(own, NOW, *(ALERT | {"flood_area_id": str(number)} for number in range(8)))
+    printed = shown(own, capsys, "K1")
+    assert printed.count("Flood alert: ") == 5
+    assert printed.endswith("  and 3 more\n")
+
+
+def test_no_warning_and_no_list_of_warnings_are_told_apart(own, capsys):
+    assert "Warnings within 8 km: none\n  the lake file" in shown(own, capsys, "K1")
+    warned(own, NOW, ALERT)
+    printed = shown(own, capsys, "K2")
+    assert (
+        "Warnings within 8 km: none\n  no such flood warning is in force, by the list of 2026-10-05 09:07Z\n" in printed
+    )
+    assert "the API gives no position of the station 'G1'" in shown(own, capsys, "G1")
+
+
+def test_a_warning_without_text_or_time_is_shown(own, capsys):
+    warned(own, NOW, {"flood_area_id": "061WAF"})
+    assert shown(own, capsys, "K1").endswith(
+        "Warnings within 8 km: 1\n  Warning of unknown severity: 061WAF (1.3 km)\n"
+    )

@@ -7,11 +7,13 @@ from datetime import timedelta
 import pytest
 
 from flood_assets.cli import status
+from flood_assets.lake.current import Present
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import WATERMARKS_KEY, key_of
+from flood_assets.lake.layout import WATERMARKS_KEY, current_key, key_of
 from flood_assets.partitions import window_of
 from flood_assets.query.status import look
-from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS
+from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, REJECTS, STATIONS, WARNING_AREAS, WARNINGS
+from flood_assets.warnings import in_force
 from flood_assets_tests.support.filled_lakes import filled, known, marked, of_many_ages, with_gaps
 from flood_assets_tests.support.lake_rows import (
     HOUR,
@@ -20,6 +22,7 @@ from flood_assets_tests.support.lake_rows import (
     fetched,
     put_raw,
     rejects,
+    snapshot,
     stations,
 )
 from flood_assets_tests.support.s3 import BUCKET, s3_server
@@ -223,7 +226,52 @@ def test_the_missing_readings_are_counted_once_each(lake, capsys):
     assert parts == [24, 1, 8, 0]
 
 
+def warned(lake, at, *levels):
+    """A list of warnings of these severities."""
+    rows = snapshot(
+        WARNINGS, at, *({"flood_area_id": str(i), "severity_level": level} for i, level in enumerate(levels))
+    )
+    lake.put_snapshots(WARNINGS, [window_of(at)], rows, Present(in_force(rows), at))
+
+
+def test_warnings_in_force_are_counted_by_severity_with_the_time_of_the_list(lake, capsys):
+    filled(lake, "a")
+    assert "warnings: " not in shown(lake, capsys), "no list is stored"
+    assert in_json(lake, capsys)["warnings"] is None
+    warned(lake, NOW, 3, 1, 3, 4)
+    told = "warnings: 3 in force: 1 severe flood warning, 2 flood alerts, by the list of 2026-11-21 09:07Z\n"
+    assert told in shown(lake, capsys)
+    counts = {"in_force": 3, "severe": 1, "warning": 0, "alert": 2}
+    assert in_json(lake, capsys)["warnings"] == counts | {"listed_at": "2026-11-21T09:07:30Z"}
+
+
+def test_a_calm_day_and_a_damaged_list_are_told_apart(lake, capsys):
+    filled(lake, "a")
+    warned(lake, NOW)
+    code, printed = looked(lake, capsys)
+    assert (code, "warnings: none in force, by the list of 2026-11-21 09:07Z\n" in printed) == (0, True)
+    put_raw(lake, key_of(WARNINGS, window_of(NOW)), b"not parquet")
+    code, printed = looked(lake, capsys)
+    assert (code, "warnings: " in printed, "damaged: warnings 2026-11-21 09:00Z" in printed) == (1, False, True)
+
+
 # -- faults
+
+
+def test_an_old_list_of_warnings_is_a_fault_of_a_lake_that_is_refreshed(lake, capsys):
+    filled(lake, "a")
+    warned(lake, NOW - timedelta(minutes=59))
+    assert looked(lake, capsys)[0] == 0
+    lake.store.delete([current_key(WARNINGS), key_of(WARNINGS, window_of(NOW - timedelta(minutes=59)))])
+    assert looked(lake, capsys)[0] == 0, "who only stores readings needs no warnings"
+    warned(lake, NOW - timedelta(minutes=61), 3)
+    code, printed = looked(lake, capsys)
+    assert (code, printed.count("fault: ")) == (1, 1)
+    told = printed.replace("\n  ", " ")
+    assert "fault: the last list of flood warnings is of 2026-11-21 08:06Z, over an hour ago" in told
+    lake.store.delete([current_key(WARNINGS), key_of(WARNINGS, window_of(NOW - HOUR))])
+    lake.put_snapshots(COMPLETENESS, [window_of(NOW)], COMPLETENESS.schema.empty_table())
+    assert "fault: no list of flood warnings of the last 24 hours is stored: " in shown(lake, capsys)
 
 
 def test_a_run_that_failed_is_a_fault_until_one_succeeds(lake, capsys):
@@ -237,13 +285,14 @@ def test_a_run_that_failed_is_a_fault_until_one_succeeds(lake, capsys):
     assert looked(lake, capsys, later)[0] == 0
 
 
-@pytest.mark.parametrize("table", [STATIONS, MEASURES], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [STATIONS, MEASURES, WARNING_AREAS], ids=lambda table: table.name)
 def test_a_failed_list_of_gauges_is_healed_by_the_list_and_not_by_readings(lake, capsys, table):
     filled(lake, "a")
     lake.store.delete([key_of(MEASURES, window_of(NOW))])
     lake.record_failure(table.name, NOW - timedelta(minutes=1))
     assert looked(lake, capsys)[0] == 1
     lake.put_snapshots(STATIONS, [window_of(NOW)], stations("s"))
+    lake.put_snapshots(WARNING_AREAS, [window_of(NOW)], snapshot(WARNING_AREAS, NOW, {"flood_area_id": "1"}))
     known(lake, a=900)
     assert looked(lake, capsys)[0] == 0
 

@@ -13,7 +13,6 @@ from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, StoppedClock, failure_of
 
-OF_READINGS = [dg.AssetKey(name) for name in ("readings", "completeness", "conditions")]
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
@@ -33,6 +32,10 @@ def tick(
         repository_def=place.defs.get_repository_def(),
     ) as context:
         return schedule.evaluate_tick(context).run_requests
+
+
+def keys(*names: str) -> list[dg.AssetKey]:
+    return [dg.AssetKey(name) for name in names]
 
 
 def snapshot(place: Place, window: datetime) -> None:
@@ -61,7 +64,7 @@ def gauges(requests: list[dg.RunRequest]) -> list[str]:
 )
 def test_a_tick_asks_for_the_readings_of_the_25_windows_of_the_day(moment, first, last, on_disk):
     *_, request = tick(refresh_every_15_minutes, utc(moment), on_disk)
-    assert request.asset_selection == OF_READINGS
+    assert request.asset_selection == keys("readings", "completeness", "conditions", "warnings")
     assert tuple(request.tags[name] for name in RANGE) == (first, last)
     assert request.run_config == {"ops": {"readings": {"config": {"incremental": True}}}}
     assert request.partition_key is None
@@ -76,7 +79,7 @@ def test_a_tick_by_british_summer_time_is_the_same_moment(on_disk):
 def test_the_first_tick_of_all_takes_a_snapshot_first_for_the_whole_day(on_disk):
     snapshot, readings = tick(refresh_every_15_minutes, utc("2026-11-21 09:45"), on_disk)
     assert [snapshot.tags[name] for name in RANGE] == ["2026-11-20-09:00", "2026-11-21-09:00"]
-    assert snapshot.asset_selection == [dg.AssetKey("stations"), dg.AssetKey("measures")]
+    assert snapshot.asset_selection == keys("stations", "measures", "warning_areas")
     assert snapshot.run_key != readings.run_key
 
 
@@ -125,6 +128,26 @@ def test_a_snapshot_that_a_person_took_of_an_older_window_does_not_stand_for_thi
     snapshot(on_disk, older)
     assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15), on_disk)) == []
     assert gauges(tick(refresh_every_15_minutes, NOW.replace(minute=15) + HOUR, on_disk)) != []
+
+
+def lists(requests: list[dg.RunRequest]) -> list[dg.AssetKey]:
+    """The lists that are asked for before the readings."""
+    return [key for request in requests[:-1] for key in request.asset_selection]
+
+
+def test_flood_areas_are_listed_once_a_day_and_again_until_it_succeeds(on_disk):
+    areas = keys("warning_areas")
+    assert lists(tick(refresh_every_15_minutes, NOW, on_disk)) == keys("stations", "measures", "warning_areas")
+    assert on_disk.run("refresh_job", asset_selection=areas).success
+    snapshot(on_disk, window_of(NOW))
+    assert lists(tick(refresh_every_15_minutes, NOW + QUARTER, on_disk)) == []
+    for hour in range(1, 25):
+        snapshot(on_disk.at(NOW + hour * HOUR), window_of(NOW) + hour * HOUR)
+        due = lists(tick(refresh_every_15_minutes, NOW + hour * HOUR, on_disk))
+        assert due == ([] if hour < 22 else areas), "the old list has not expired yet"
+    (request, _) = tick(refresh_every_15_minutes, on_disk.now, on_disk)
+    assert on_disk.run("refresh_job", request).success
+    assert lists(tick(refresh_every_15_minutes, on_disk.now + QUARTER, on_disk)) == []
 
 
 def test_reconcile_asks_for_the_whole_day_and_leaves_the_reading_to_the_asset(on_disk):
@@ -216,6 +239,6 @@ def test_a_lake_that_cannot_be_listed_is_reported_by_the_run(on_disk: Place, tmp
     (tmp_path / "file").write_text("not a folder")
     on_disk.lake_url = url if "://" in url else (tmp_path / url / "lake").as_uri()
     (request,) = tick(refresh_every_15_minutes, NOW, on_disk)
-    assert request.asset_selection == OF_READINGS
+    assert request.asset_selection == keys("readings", "completeness", "conditions", "warnings")
     told = failure_of(on_disk.run("refresh_job", request))
     assert "FLOOD_LAKE_URL is 'x3://bucket'" in told or str(tmp_path / "file") in told

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flood_assets.ea.lists import parse_warning_areas, parse_warnings
+from flood_assets.ea.lists import all_named, parse_warning_areas, parse_warnings, times_ahead
 from flood_assets.errors import SourceError
 from flood_assets.schemas import WARNING_AREAS
 from flood_assets_tests.support.recordings import recorded
@@ -64,6 +64,23 @@ def test_times_without_a_zone_are_those_of_england_and_their_text_is_kept():
 def test_odd_times(given, meant):
     (row,) = parsed(warning(timeRaised=given))
     assert (row["raised_at"], row["raised_given"]) == (meant, given)
+
+
+def test_times_that_lie_ahead_are_counted_as_they_are_read_and_as_if_they_were_in_utc():
+    summer = datetime(2024, 7, 2, 9, 30, tzinfo=UTC)
+    listed = parse_warnings(body(warning(), warning(**{"@id": f"{ROOT}/floods/2", "timeRaised": "?"})), summer).rows
+    assert times_ahead(listed, summer) == (0, 3), "both messages and the time of the first are of 9:17 in UTC"
+    assert times_ahead(listed, datetime(2024, 7, 2, 9, tzinfo=UTC)) == (3, 3)
+    assert times_ahead(listed, datetime(2024, 7, 3, 9, tzinfo=UTC)) == (0, 0)
+
+
+def test_an_item_without_its_uri_is_known_by_its_area_and_without_that_the_list_is_not_whole():
+    without = {name: value for name, value in warning().items() if name != "@id"}
+    found = parse_warnings(body(without, warning(severityLevel="x")), NOW)
+    assert found.rows["flood_area_id"].to_pylist() == ["112WAF"]
+    assert all_named(found.rejects), "an odd cell is no item"
+    found = parse_warnings(body({"severityLevel": 1}, warning()), NOW)
+    assert (len(found.rows), all_named(found.rejects)) == (1, False)
 
 
 def test_missing_fields_are_null_and_odd_ones_are_told():

@@ -6,9 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flood_assets.lake import current
+from flood_assets.lake.current import Present
 from flood_assets.lake.layout import current_key, key_of
 from flood_assets.partitions import window_of
-from flood_assets.schemas import COMPLETENESS, MEASURES, STATIONS, TABLES
+from flood_assets.schemas import COMPLETENESS, MEASURES, STATIONS, TABLES, WARNINGS
 from flood_assets_tests.support.lake_rows import HOUR, NOW, keys, measures, put_raw, put_snapshot, snapshot, stations
 
 KEY = "current/stations.parquet"
@@ -20,7 +22,8 @@ def present(lake, key=KEY):
 
 
 def test_the_tables_that_have_a_present():
-    assert [table.name for table in TABLES.values() if table.current] == ["stations", "measures", "conditions"]
+    present = [table.name for table in TABLES.values() if table.current]
+    assert present == ["stations", "measures", "conditions", "warnings", "warning_areas"]
     assert all("observed_at" in table.schema.names for table in TABLES.values() if table.current)
 
 
@@ -47,6 +50,46 @@ def test_a_snapshot_that_was_asked_for_earlier_changes_no_present(lake):
     put_snapshot(lake, STATIONS, window_of(NOW - HOUR), stations("b", observed_at=NOW - HOUR))
     put_snapshot(lake, STATIONS, window_of(NOW), stations(observed_at=NOW + HOUR))
     assert present(lake)["station_id"].to_pylist() == ["a"], "and neither does an empty list"
+
+
+WARNED = current_key(WARNINGS)
+
+
+def put_warnings(lake, at, *areas):
+    """Store warnings of a time, all of them in force."""
+    rows = snapshot(WARNINGS, at, *({"flood_area_id": area} for area in areas))
+    lake.put_snapshots(WARNINGS, [window_of(at)], rows, Present(rows, at))
+
+
+def test_an_empty_present_replaces_the_one_before_and_says_when_it_was_asked_for(lake):
+    put_warnings(lake, NOW, "a", "b")
+    put_warnings(lake, NOW + HOUR)
+    assert present(lake, WARNED).num_rows == 0
+    footer = pq.read_metadata(pa.BufferReader(lake.store.read(WARNED).data)).metadata
+    assert footer[b"flood_assets.asked_at"].decode() == (NOW + HOUR).isoformat()
+    assert current.asked_at(lake.store, WARNINGS) == NOW + HOUR
+    # What was asked for before it comes too late, and what is asked for after it does not.
+    put_warnings(lake, NOW + timedelta(minutes=59), "a")
+    assert present(lake, WARNED).num_rows == 0
+    put_warnings(lake, NOW + 2 * HOUR, "c")
+    assert present(lake, WARNED)["flood_area_id"].to_pylist() == ["c"]
+
+
+def test_an_empty_present_goes_when_it_is_a_day_old(lake):
+    put_warnings(lake, NOW)
+    assert lake.expire(NOW + 24 * HOUR) == []
+    assert WARNED in keys(lake)
+    assert len(lake.expire(NOW + 25 * HOUR)) == 2
+    assert keys(lake) == []
+
+
+def test_a_present_whose_footer_says_no_time_is_damaged_and_replaced(lake):
+    put_warnings(lake, NOW + HOUR, "a")
+    data = lake.store.read(WARNED).data.to_pybytes()
+    put_raw(lake, WARNED, data.replace((NOW + HOUR).isoformat().encode(), b"x" * len((NOW + HOUR).isoformat())))
+    assert current.asked_at(lake.store, WARNINGS) is None
+    put_warnings(lake, NOW, "b")
+    assert present(lake, WARNED)["flood_area_id"].to_pylist() == ["b"]
 
 
 def test_tables_without_a_present_have_none(lake):

@@ -25,7 +25,7 @@ from flood_assets.defs.jobs import refresh_requests, whole_day
 from flood_assets.defs.resources import LakeResource, Source
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import cutoff
-from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, WARNING_AREAS
 from flood_assets.simulator import Simulator, serve
 from flood_assets_tests.support.retained import is_retained
 from flood_assets_tests.support.s3 import BUCKET, s3_server
@@ -123,8 +123,8 @@ class Keeper:
             assert result.success
 
     def tick(self) -> None:
-        gauges = [stored.window for stored in self.lake.windows(MEASURES)]
-        self.run("refresh_job", refresh_requests(self.now, gauges))
+        gauges, areas = ([stored.window for stored in self.lake.windows(each)] for each in (MEASURES, WARNING_AREAS))
+        self.run("refresh_job", refresh_requests(self.now, gauges, areas))
 
     def reconcile(self) -> None:
         self.run("reconcile_job", [dg.RunRequest(tags=whole_day(self.now))])

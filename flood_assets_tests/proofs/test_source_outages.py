@@ -56,7 +56,7 @@ def asked_for(place: Place) -> list[dg.RunRequest]:
 @pytest.mark.timeout(600)
 def test_after_six_hours_away_one_tick_brings_all_that_can_be_had_and_nothing_has_piled_up(place, full, instance):
     copied(full, place)
-    usual = len(refresh_requests(NOW, []))
+    usual = len(refresh_requests(NOW, [], []))
     back = NOW + 6 * HOUR
     in_vain(place, every(QUARTER, NOW, back - QUARTER))
     place.at(back)

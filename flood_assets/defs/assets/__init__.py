@@ -1,1 +1,1 @@
-"""The assets: stations with measures, readings with rejects, completeness with timeliness, conditions, retention."""
+"""The assets: lists of gauges, readings, completeness, conditions, flood warnings with their areas, and retention."""

@@ -16,7 +16,7 @@ from flood_assets.defs.checks.conditions import CONDITIONS_CHECKS, plausible, su
 from flood_assets.defs.checks.gauges import snapshot
 from flood_assets.defs.failures import explained
 from flood_assets.defs.maps import map_of_conditions
-from flood_assets.defs.outputs import Present
+from flood_assets.defs.outputs import State
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.query.conditions import BANDS, FRESHNESS, TRENDS
 from flood_assets.query.survey import survey
@@ -39,7 +39,7 @@ NAMED = 10
 )
 def conditions(
     context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock
-) -> Iterator[dg.MaterializeResult[Present]]:
+) -> Iterator[dg.MaterializeResult[State]]:
     """Say of each gauge how high it is, if that is usual, if it rises, how much rain fell, and if it is heard.
 
     Keyed by `measure_id` inside an hourly window, which holds the conditions of the hour's last run;
@@ -66,7 +66,7 @@ def conditions(
         told["freshness_silent"],
     )  # fmt: skip
     yield dg.MaterializeResult(
-        value=Present(CONDITIONS, rows, now),
+        value=State(CONDITIONS, rows, now),
         metadata={
             "map": map_of_conditions(rows, stations, now),
             "furthest_above": furthest_above(rows, measures, stations),

@@ -58,7 +58,7 @@ def readings(
 rejects = stored_with(
     "readings",
     REJECTS,
-    "Rows of the API that could not be stored as readings, and cells of its lists of gauges that could not be stored, "
+    "Rows of the API that could not be stored as readings, and cells of its lists that could not be stored, "
     "each as the API gave it, with the reason.",
     deps=[],
 )

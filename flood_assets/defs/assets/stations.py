@@ -23,7 +23,7 @@ from flood_assets.partitions import partition_key
 from flood_assets.schemas import MEASURES, STATIONS, Table
 from flood_assets.words import counted
 
-# A country does not lose a tenth of its gauges in a day.
+# A country does not lose a tenth of its gauges, or of its flood areas, in a day.
 SHRINKS_TO = 0.9
 
 
@@ -61,18 +61,23 @@ def _fetch(
         windows, now, store = asked_windows(context), clock.now(), lake.open()
         retained_of(windows, now)
         store.claim(source.base_url)
-        rows, rejects = api.stations() if table is STATIONS else api.measures()
-        _require_no_shorter(table, rows, store, now)
+        found = api.stations() if table is STATIONS else api.measures()
+        require_no_shorter(table, found.rows, store, now)
+    warn_of(context, found.rejects)
+    context.add_asset_metadata({"rejected": len(found.rejects)}, partition_key=partition_key(windows[-1]))
+    return Snapshot(table, found.rows, windows, now, found.rejects)
+
+
+def warn_of(context: dg.AssetExecutionContext, rejects: pa.Table) -> None:
+    """Log what of a list could not be understood, if anything."""
     if len(rejects):
         line, reason = (rejects[name][0].as_py() for name in ("line", "reason"))
         number = counted(len(rejects), "cell or item", "cells or items")
         told = f"{number} could not be understood, the first: '{line[:120]}': {reason}"
         context.log.warning("%s. See the table `rejects`", told)
-    context.add_asset_metadata({"rejected": len(rejects)}, partition_key=partition_key(windows[-1]))
-    return Snapshot(table, rows, windows, now, rejects)
 
 
-def _require_no_shorter(table: Table, rows: pa.Table, lake: Lake, now: datetime) -> None:
+def require_no_shorter(table: Table, rows: pa.Table, lake: Lake, now: datetime) -> None:
     """Refuse a list that is much shorter than the previous snapshot: the API does not mark a list that it cut short.
 
     A wrongly refused list is accepted once the previous snapshot expires.
@@ -81,6 +86,6 @@ def _require_no_shorter(table: Table, rows: pa.Table, lake: Lake, now: datetime)
     if before is not None and len(rows) < SHRINKS_TO * len(before):
         raise SourceError(
             f"the API lists {len(rows)} {table.name}, the previous snapshot has {len(before)}: the list was cut short, "
-            "and the previous snapshot stays. A later run asks again; if the gauges are really gone, the shorter list "
+            "and the previous snapshot stays. A later run asks again; if the others are really gone, the shorter list "
             "is accepted a day after the last long one"
         )

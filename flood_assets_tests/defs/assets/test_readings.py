@@ -37,8 +37,8 @@ def steps(result: dg.ExecuteInProcessResult, kind: DagsterEventType) -> list[dg.
 
 def test_the_first_tick_fills_the_day_with_all_that_the_api_shows(ticked):
     assert stored(ticked).keys() == truth(ticked).keys()
-    # The stations, the measures, and two days.
-    assert ticked.requests() == 4
+    # The stations, the measures, the flood areas, two days, and the warnings.
+    assert ticked.requests() == 6
 
 
 def test_a_tick_is_one_run_that_tells_of_each_retained_window(ticked):
