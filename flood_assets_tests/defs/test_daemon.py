@@ -31,8 +31,8 @@ def test_ticks_launch_the_snapshot_and_the_readings_and_a_missed_tick_does_no_ha
     daemon.schedules(start + timedelta(minutes=1, seconds=3))
     assert [run.status for run in daemon.runs()] == [dg.DagsterRunStatus.SUCCESS] * 2
     assert [sorted(key.to_user_string() for key in run.asset_selection) for run in daemon.runs()] == [
-        ["measures", "stations"],
-        ["completeness", "conditions", "readings"],
+        ["measures", "stations", "warning_areas"],
+        ["completeness", "conditions", "readings", "warnings"],
     ]
     lake = place.lake
     assert [found.window for found in lake.windows(READINGS)] == retained_windows(place.now)

@@ -13,7 +13,6 @@ from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, StoppedClock, failure_of
 
-OF_READINGS = [dg.AssetKey(name) for name in ("readings", "completeness", "conditions", "warnings")]
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
@@ -65,7 +64,7 @@ def gauges(requests: list[dg.RunRequest]) -> list[str]:
 )
 def test_a_tick_asks_for_the_readings_of_the_25_windows_of_the_day(moment, first, last, on_disk):
     *_, request = tick(refresh_every_15_minutes, utc(moment), on_disk)
-    assert request.asset_selection == OF_READINGS
+    assert request.asset_selection == keys("readings", "completeness", "conditions", "warnings")
     assert tuple(request.tags[name] for name in RANGE) == (first, last)
     assert request.run_config == {"ops": {"readings": {"config": {"incremental": True}}}}
     assert request.partition_key is None
@@ -240,6 +239,6 @@ def test_a_lake_that_cannot_be_listed_is_reported_by_the_run(on_disk: Place, tmp
     (tmp_path / "file").write_text("not a folder")
     on_disk.lake_url = url if "://" in url else (tmp_path / url / "lake").as_uri()
     (request,) = tick(refresh_every_15_minutes, NOW, on_disk)
-    assert request.asset_selection == OF_READINGS
+    assert request.asset_selection == keys("readings", "completeness", "conditions", "warnings")
     told = failure_of(on_disk.run("refresh_job", request))
     assert "FLOOD_LAKE_URL is 'x3://bucket'" in told or str(tmp_path / "file") in told

@@ -22,7 +22,7 @@ from flood_assets_tests.defs.test_maps import drawn, marks
 from flood_assets_tests.support.lake_rows import keys, put_raw, snapshot
 
 # A wet week of the simulated country.
-WET = datetime(2026, 10, 29, 9, 20, tzinfo=UTC)
+WET = datetime(2026, 10, 28, 9, 20, tzinfo=UTC)
 GONE = "_quarantine/conditions/"
 
 
