@@ -52,9 +52,9 @@ def test_who_has_everything_is_shown_with_all_of_it(written, contestant):
     assert [row[head] for head in heads] == ["100 %", "0", "0", "0", "2"]
 
 
-def test_the_whole_command_asks_for_the_gauges_too(written):
+def test_the_whole_command_asks_for_gauges_and_warnings_too(written):
     row = row_of((written / "RESULTS.md").read_text(), "flood-assets refresh")
-    assert (row["recall"], row["requests"]) == ("100 %", "4")
+    assert (row["recall"], row["requests"]) == ("100 %", "6")
 
 
 def test_who_lost_rows_is_shown_with_what_is_left(written):
