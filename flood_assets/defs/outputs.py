@@ -12,7 +12,7 @@ import pyarrow as pa
 from flood_assets.lake.current import Present
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.write import WindowChange
-from flood_assets.partitions import is_expired, window_of
+from flood_assets.partitions import is_expired
 from flood_assets.schemas import REJECTS, Table
 
 
@@ -62,13 +62,5 @@ class State:
     now: datetime
 
     def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
-        """Replace the state in the window of now, which has that of the hour's last run.
-
-        Other windows tell of hours that are over. The first run of an hour quarantines the damaged ones: nothing could
-        fill them again.
-        """
-        window = window_of(self.now)
-        if window not in {stored.window for stored in lake.windows(self.table)}:
-            for damaged in lake.damaged(self.table):
-                lake.quarantine(self.table, damaged)
-        return {self.table.name: lake.put_snapshots(self.table, [window], self.rows)}
+        """Replace the state in the window of now."""
+        return {self.table.name: lake.put_state(self.table, self.rows, self.now)}

@@ -91,6 +91,10 @@ class Lake:
         """Replace windows of a snapshot, and its present by `present` or the same rows; see `write.put_snapshots`."""
         return write.put_snapshots(self.store, table, windows, rows, present)
 
+    def put_state(self, table: Table, rows: pa.Table, now: datetime) -> list[WindowChange]:
+        """Replace the state of things in the window of `now`; see `write.put_state`."""
+        return write.put_state(self.store, table, rows, now)
+
     def add_rejects(self, rows: pa.Table) -> list[WindowChange]:
         """Add rows to `rejects`, each in the window of its `seen_at`; a line is kept once, as first seen."""
         return write.add_rejects(self.store, rows)

@@ -160,6 +160,19 @@ def put_snapshots(
     return [_Update(store, table, window_of(window), revise, encoded).commit() for window in wanted]
 
 
+def put_state(store: Store, table: Table, rows: pa.Table, now: datetime) -> list[WindowChange]:
+    """Replace the state of things in the window of `now`, which has that of the hour's last run.
+
+    Other windows tell of hours that are over. The first run of an hour quarantines the damaged ones: nothing could fill
+    them again.
+    """
+    window = window_of(now)
+    if window not in {stored.window for stored in windows(store, table)}:
+        for damaged in quarantine.damaged(store, table):
+            quarantine.quarantine(store, table, damaged)
+    return put_snapshots(store, table, [window], rows)
+
+
 def add_rejects(store: Store, rows: pa.Table) -> list[WindowChange]:
     """Add rows to `rejects`, each in the window of its `seen_at`, oldest first; a line is kept once, as first seen."""
     hours = pc.floor_temporal(rows.column(REJECTS.time), unit="hour")

@@ -18,7 +18,7 @@ from flood_assets.ledger.counts import counts_of
 from flood_assets.ledger.day import LISTED, READ, Day, day_piece, rows_of
 from flood_assets.ledger.delays import delays_of
 from flood_assets.ledger.intervals import reporting_intervals
-from flood_assets.partitions import retained_windows, window_of
+from flood_assets.partitions import retained_windows
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
 
 # The columns of `schemas.COMPLETENESS` that count; what is missing is the sum of the causes.
@@ -66,7 +66,7 @@ class Account:
         ]
         return {
             COMPLETENESS.name: counts,
-            TIMELINESS.name: lake.put_snapshots(TIMELINESS, [window_of(self.now)], self.timeliness),
+            TIMELINESS.name: lake.put_state(TIMELINESS, self.timeliness, self.now),
         }
 
 

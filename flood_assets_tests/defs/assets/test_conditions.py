@@ -16,14 +16,13 @@ from flood_assets.defs.assets.conditions import furthest_above
 from flood_assets.defs.checks.conditions import CONDITIONS_CHECKS, supported
 from flood_assets.lake.layout import current_key, key_of
 from flood_assets.partitions import window_of
-from flood_assets.schemas import CONDITIONS, MEASURES, READINGS, STATIONS
+from flood_assets.schemas import CONDITIONS, MEASURES, READINGS, STATIONS, TIMELINESS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, failure_of
 from flood_assets_tests.defs.test_maps import drawn, marks
 from flood_assets_tests.support.lake_rows import keys, put_raw, snapshot
 
 # A wet week of the simulated country.
 WET = datetime(2026, 10, 28, 9, 20, tzinfo=UTC)
-GONE = "_quarantine/conditions/"
 
 
 def judge(place: Place) -> dg.ExecuteInProcessResult:
@@ -212,14 +211,15 @@ def test_the_newest_are_loaded_through_dagster(filled):
 # -- faults
 
 
-def test_the_first_run_of_an_hour_quarantines_damaged_windows_and_fills_none_with_what_is_now(filled):
+@pytest.mark.parametrize("table", [CONDITIONS, TIMELINESS], ids=lambda table: table.name)
+def test_the_first_run_of_an_hour_quarantines_damaged_windows_and_fills_none_with_what_is_now(filled, table):
     damaged = window_of(NOW) - 3 * HOUR
-    put_raw(filled.lake, key_of(CONDITIONS, damaged), b"not parquet")
+    put_raw(filled.lake, key_of(table, damaged), b"not parquet")
     filled.at(NOW + HOUR)
-    judge(filled)
-    assert len([key for key in keys(filled.lake) if key.startswith(GONE)]) == 1
-    assert len(filled.lake.read(CONDITIONS, damaged, damaged + HOUR, now=filled.now)) == 0
-    assert filled.lake.damaged(CONDITIONS) == []
+    assert filled.tick().success
+    assert len([key for key in keys(filled.lake) if key.startswith(f"_quarantine/{table.name}/")]) == 1
+    assert len(filled.lake.read(table, damaged, damaged + HOUR, now=filled.now)) == 0
+    assert filled.lake.damaged(table) == []
 
 
 def test_a_damaged_window_of_readings_is_told_and_the_others_are_judged(filled):
