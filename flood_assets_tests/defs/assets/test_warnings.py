@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flood_assets import query
 from flood_assets.lake.layout import QUARANTINE, current_key, key_of
 from flood_assets.partitions import window_of
 from flood_assets.query.status import look
@@ -175,6 +176,8 @@ def test_all_recorded_warnings_are_stored(place, api):
     assert check(result).passed
     assert len(known(place)) == 202
     assert len(present(place)) == 194
+    shown = [query.warnings(place.lake, place.now, in_force=only).rows for only in (True, False)]
+    assert [len(rows) for rows in shown] == [194, 202]
     metadata = told(place)
     assert [metadata[name] for name in ("severe_flood_warnings", "flood_warnings", "flood_alerts")] == [0, 36, 158]
     # In winter both readings of the zone agree.
