@@ -29,6 +29,8 @@ def value(type_, row):
         return START + timedelta(milliseconds=row)
     if pa.types.is_date(type_):
         return date(1994, 1, 1) + timedelta(days=row)
+    if pa.types.is_boolean(type_):
+        return row % 2 == 0
     return row if pa.types.is_integer(type_) else row / 7
 
 
