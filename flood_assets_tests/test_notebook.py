@@ -99,7 +99,6 @@ def test_help_and_completion_name_every_argument(load):
     assert load.__doc__ == question.__doc__
 
 
-@pytest.mark.parametrize("load", [load_readings, load_completeness, load_timeliness, load_stations, load_measures])
 @pytest.mark.parametrize("load", [load_warnings, load_warning_areas])
 def test_warnings_and_areas_are_chosen_by_filters_of_their_own(load):
     names = list(inspect.signature(load).parameters)
@@ -118,6 +117,7 @@ def test_a_lake_without_warnings_says_so():
     assert (len(frame), str(frame["severity_level"].dtype), frame.columns[-1]) == (0, "Int32", "distance_km")
 
 
+@pytest.mark.parametrize("load", [load_readings, load_completeness, load_timeliness, load_stations, load_measures])
 def test_a_misspelt_argument_is_an_error_that_names_those_that_there_are(load):
     with pytest.raises(TypeError, match="unknown argument 'statoin': gauges are chosen by station, river"):
         load(statoin="Kingston")
