@@ -40,6 +40,8 @@ def demo(tmp_path):
         (tmp_path / "bin" / name).write_text(STAND_IN)
         (tmp_path / "bin" / name).chmod(0o755)
     running = []
+    # A shell that runs the tests in the background may have it ignored, and the stand-ins would inherit that.
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def start(*words: str, **more: str) -> subprocess.Popen:
         environ = {**os.environ, "DEMO": "demo", "BIN": "bin", "PORT": "8765", **more}
@@ -53,6 +55,7 @@ def demo(tmp_path):
     for process in running:
         if process.poll() is None:
             interrupt(process)
+    signal.signal(signal.SIGTERM, before)
 
 
 def interrupt(process: subprocess.Popen) -> None:
