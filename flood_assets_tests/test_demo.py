@@ -40,8 +40,9 @@ def demo(tmp_path):
         (tmp_path / "bin" / name).write_text(STAND_IN)
         (tmp_path / "bin" / name).chmod(0o755)
     running = []
-    # A shell that runs the tests in the background may have it ignored, and the stand-ins would inherit that.
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A shell that runs the tests in the background may have them ignored, and the stand-ins would inherit that.
+    handled = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handled.items()}
 
     def start(*words: str, **more: str) -> subprocess.Popen:
         environ = {**os.environ, "DEMO": "demo", "BIN": "bin", "PORT": "8765", **more}
@@ -55,7 +56,8 @@ def demo(tmp_path):
     for process in running:
         if process.poll() is None:
             interrupt(process)
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def interrupt(process: subprocess.Popen) -> None:
