@@ -232,8 +232,7 @@ def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, s
     """Return the seconds that each part took.
 
     `store` is upserting and writing readings; `station lists`, `warnings`, `ledger`, `conditions`, `checks` and
-    `cleanup` are whole
-    steps, `reporting` is the metadata of readings with its chart, and the rest is Dagster's own.
+    `cleanup` are whole steps, `reporting` is the metadata of readings with its chart, and the rest is Dagster's own.
     """
     steps: dict[str | None, float] = defaultdict(float)
     for event in events:

@@ -59,7 +59,7 @@ def refresh_requests(
 
     The gauges as they are now are stored in each retained window after the newest of the `snapshots` of stations and
     measures: no window stays without its gauges, neither those before the first tick nor those of missed ones. The
-    flood areas are due when the newest of `areas` is a day old.
+    flood areas are due when the newest of `areas` is as old as `AREAS_LAST`.
     """
     retained = retained_windows(now)
     newest = max(set(retained) & set(snapshots), default=None)

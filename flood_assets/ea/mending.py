@@ -14,9 +14,9 @@ ODD = "\0odd"
 # Deeper than any field of the API; a cell that goes deeper is odd.
 DEEPEST = 32
 
-# Of groups, `(?>(?:...)*)` and not `(?:...)*+`: Python before 3.11.5 forgets where such a repetition may end.
 # What follows the quote that ends a text; any other quote belongs to it.
 _END = rb'\s*+(?:[}\]:]|,\s*+(?:["{}\[\],\d-]|null|true|false|NaN|Infinity|[\w\x27]*+\s*+:)|\Z)'
+# Of groups, `(?>(?:...)*)` and not `(?:...)*+`: Python before 3.11.5 forgets where such a repetition may end.
 _TEXT = rb'"(?>(?:[^"\\]++|\\.|"(?!' + _END + rb'))*)"'
 # A cell with its name, up to the next comma or bracket outside of texts.
 _CELL = re.compile(rb"((?>(?:" + _TEXT + rb'|[^{}\[\],"]++)*))([{}\[\],])', re.DOTALL)
