@@ -9,6 +9,7 @@ is in `flood_assets.defs.windows`.
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 WINDOW = timedelta(hours=1)
 RETENTION = timedelta(hours=24)
@@ -22,6 +23,11 @@ def utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone: give an aware datetime, such as one in UTC")
     return moment.astimezone(UTC)
+
+
+def london() -> ZoneInfo:
+    """Return the zone of the clocks in England; its file is read when first asked for, and not at import."""
+    return ZoneInfo("Europe/London")
 
 
 def window_of(moment: datetime) -> datetime:

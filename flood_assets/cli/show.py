@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Unpack
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +13,7 @@ from rich.console import Console
 from flood_assets import quality, query
 from flood_assets.errors import FloodAssetsError
 from flood_assets.lake.lake import Lake
+from flood_assets.partitions import london
 from flood_assets.query.conditions import RAIN_HOURS
 from flood_assets.query.filters import GaugeFilters
 from flood_assets.query.nearby import WITHIN_KM
@@ -21,7 +21,6 @@ from flood_assets.query.place import Place
 
 Row = Mapping[str, Any]
 
-LONDON = ZoneInfo("Europe/London")
 # Stations that are listed where a name fits several; warnings that are shown of a station or river.
 LISTED, WARNED = 20, 5
 _BARS = "▁▂▃▄▅▆▇█"
@@ -161,13 +160,13 @@ def _river(name: str, found: _Found, now: datetime) -> Iterator[str]:
             measure.get("unit") or "",
             condition["band"] or "",
             _ARROWS.get(condition["trend"], " "),
-            f"{time.astimezone(LONDON):%H:%M}" if time else "silent",
+            f"{time.astimezone(london()):%H:%M}" if time else "silent",
             _spark(_values(found.readings, condition["measure_id"]), now),
         )
     yield ""
     yield from _warnings(found.warnings)
     yield ""
-    yield f"times are those of {now.astimezone(LONDON):%Z} ({now:%Y-%m-%d %H:%M}Z is now)"
+    yield f"times are those of {now.astimezone(london()):%Z} ({now:%Y-%m-%d %H:%M}Z is now)"
 
 
 def _warnings(near: query.Result) -> Iterator[str]:
@@ -233,7 +232,7 @@ def _freshness(condition: Row) -> str:
 
 def _time(moment: datetime, *, dated: bool = False) -> str:
     """Return a time as people in England read it, with UTC beside where that is another."""
-    local = moment.astimezone(LONDON)
+    local = moment.astimezone(london())
     day = f"{local:%a} {local.day} {local:%b %Y}" if dated else f"{local:%a}"
     beside = "" if local.utcoffset() == moment.utcoffset() else f" ({moment:%H:%M}Z)"
     return f"{day} {local:%H:%M %Z}{beside}"

@@ -6,7 +6,6 @@ As the charts, they are SVG of some kilobytes and coarse on purpose.
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 import numpy as np
@@ -15,8 +14,7 @@ import pyarrow.compute as pc
 
 from flood_assets.defs.charts import picture
 from flood_assets.grouping import Ints
-
-LONDON = ZoneInfo("Europe/London")
+from flood_assets.partitions import london
 
 _BLUE, _LAND = "#1565c0", "#e3e8ea"
 # Pixels of the map: 80 a degree of latitude, which is 1.4 km a pixel.
@@ -88,7 +86,7 @@ def map_of_conditions(rows: pa.Table, stations: pa.Table, now: datetime) -> dg.M
         drawn.append(f'<path class="{band}" d="{_path(points, mark)}" {mark.style}/>')
         legend.insert(0, (mark, len(these)))
     legend.append((_OTHERS, len(rows) - sum(count for _, count in legend)))
-    local = now.astimezone(LONDON)
+    local = now.astimezone(london())
     lines = [
         '<text x="10" y="20" font-weight="bold" font-size="13">River levels against their typical range</text>',
         f'<text x="10" y="37">{local:%a %d %b %H:%M %Z} ({now:%H:%M} UTC)</text>',

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from flood_assets.ea.mending import DEEPEST, NOT_JSON, ODD, mended, text_of
 from flood_assets.ea.parse import Parsed, finite, rejected, shown
 from flood_assets.errors import SourceError
+from flood_assets.partitions import london
 from flood_assets.schemas import MEASURES, STATIONS, WARNING_AREAS, WARNINGS, Table
 
 logger = logging.getLogger("flood_assets.ea")
@@ -224,7 +224,7 @@ def _london(text: str) -> datetime | None:
     """
     try:
         moment = datetime.fromisoformat(text)
-        return (moment.replace(tzinfo=ZoneInfo("Europe/London")) if moment.tzinfo is None else moment).astimezone(UTC)
+        return (moment.replace(tzinfo=london()) if moment.tzinfo is None else moment).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from flood_assets import quality
 from flood_assets.grouping import HOUR_MS, Flags, Floats, Ints, begins
+from flood_assets.ledger.day import milliseconds
 from flood_assets.partitions import RETENTION, to_ms
 from flood_assets.quality.kinds import Kind
 from flood_assets.quality.series import Series
@@ -90,7 +91,7 @@ def conditions_of(
         known = pc.index_in(readings["measure_id"], value_set=ids)
     return Known.of(ids, measures, stations, timeliness).conditions(
         known.cast(pa.int64()).to_numpy(),
-        readings["date_time"].cast(TIME).cast(pa.int64()).to_numpy(),
+        milliseconds(readings["date_time"]),
         np.asarray(readings["value"].to_numpy(), np.float64),
         np.asarray(readings["flag"].to_numpy(), np.int8),
         now,

@@ -3,7 +3,7 @@
 To add a filter by name, add it to `FILTERS` and to `GaugeFilters`; every question then takes it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from numbers import Integral
@@ -220,13 +220,16 @@ def _text(given: object) -> str | None:
     return str(given) if isinstance(given, str | Integral) else None
 
 
-def words(name: str, given: Texts, known: Sequence[str]) -> tuple[str, ...]:
-    """Return one word or several of those that are known; ValueError for another, or for none."""
+def words(name: str, given: Texts, known: Collection[str], named: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Return one word or several of those that are known; ValueError for another, or for none.
+
+    `named` are those that the error names; None for all.
+    """
     found = texts(name, given) or ()
     wrong = [word for word in found if word not in known]
     if wrong or not found:
         said = f"has no {names.listed(wrong)}" if wrong else "is empty"
-        raise ValueError(f"{name} {said}: choose from {', '.join(known)}")
+        raise ValueError(f"{name} {said}: choose from {', '.join(named or known)}")
     return found
 
 

@@ -236,12 +236,8 @@ def _levels(given: Texts) -> list[int]:
     """Return the severity levels of some words or numbers; ValueError for another."""
     words = {word: level for level, texts in _SEVERITIES.items() for word in (str(level), *texts)}
     asked = [text.casefold().strip() for text in filters.texts("severity", given) or ()]
-    known_ones = [texts[0] for texts in _SEVERITIES.values()]
-    wrong = [text for text in asked if text not in words]
-    if wrong or not asked:
-        said = f"has no {names.listed(wrong)}" if wrong else "is empty"
-        raise ValueError(f"severity {said}: choose from {', '.join(known_ones)}")
-    return sorted({words[text] for text in asked})
+    found = filters.words("severity", asked, words, [texts[0] for texts in _SEVERITIES.values()])
+    return sorted({words[text] for text in found})
 
 
 def _catalogue(place: Place, warned: pa.Table) -> pa.Table:

@@ -15,10 +15,11 @@ from flood_assets import quality
 from flood_assets.grouping import BLOCK_ROWS, Blocks, Piece
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
+from flood_assets.ledger.day import milliseconds
 from flood_assets.partitions import retained_windows
 from flood_assets.quality.tally import Tally
 from flood_assets.query.conditions import Known
-from flood_assets.schemas import CONDITIONS, READINGS, TIME, TIMELINESS
+from flood_assets.schemas import CONDITIONS, READINGS, TIMELINESS
 
 _READ = ("measure_id", "date_time", "value")
 
@@ -107,5 +108,5 @@ def judge(
 
 
 def _piece(rows: pa.Table) -> Piece:
-    at = rows["date_time"].cast(TIME).cast(pa.int64()).to_numpy()
-    return Piece.of(rows["measure_id"], {"at": at, "value": np.asarray(rows["value"].to_numpy(), np.float64)})
+    value = np.asarray(rows["value"].to_numpy(), np.float64)
+    return Piece.of(rows["measure_id"], {"at": milliseconds(rows["date_time"]), "value": value})

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pyarrow.compute as pc
 
-from flood_assets.defs.assets.tables import computed, stored_with
+from flood_assets.defs.assets.tables import check_specs, computed, stored_with
 from flood_assets.defs.charts import table
 from flood_assets.defs.checks.completeness import COMPLETENESS_CHECKS, judge_account
 from flood_assets.defs.failures import explained
@@ -29,10 +29,7 @@ _COUNTED_FROM = ["readings", "measures"]
     COMPLETENESS,
     deps=_COUNTED_FROM,
     # In this step and not in one of their own: the account is at hand here.
-    check_specs=[
-        dg.AssetCheckSpec(name=name, asset="completeness", description=description)
-        for name, description in COMPLETENESS_CHECKS
-    ],
+    check_specs=check_specs("completeness", COMPLETENESS_CHECKS),
 )
 def completeness(
     context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock

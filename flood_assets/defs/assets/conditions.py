@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.defs.assets.tables import computed
+from flood_assets.defs.assets.tables import check_specs, computed
 from flood_assets.defs.charts import table
 from flood_assets.defs.checks.conditions import CONDITIONS_CHECKS, plausible, supported
 from flood_assets.defs.checks.gauges import snapshot
@@ -32,10 +32,7 @@ NAMED = 10
     # Not inputs: the readings are read once, for their flags and for the conditions. Completeness brings timeliness.
     deps=["readings", "completeness", "timeliness", "stations", "measures"],
     # In this step and not in one of their own: the flags of all readings are at hand here.
-    check_specs=[
-        dg.AssetCheckSpec(name=name, asset="conditions", description=description)
-        for name, description in CONDITIONS_CHECKS
-    ],
+    check_specs=check_specs("conditions", CONDITIONS_CHECKS),
 )
 def conditions(
     context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock

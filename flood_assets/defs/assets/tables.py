@@ -1,6 +1,6 @@
 """Tables of the lake as Dagster assets: how each is declared, and its columns as the UI shows them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import dagster as dg
@@ -47,6 +47,11 @@ def stored_with(asset: str, table: Table, description: str, deps: list[str]) -> 
     description = f"{description} Stored by the step of `{asset}`: materialize that."
     spec = dg.AssetSpec(table.name, description=description, deps=deps, **_described(table))
     return spec.with_io_manager_key("lake_io")
+
+
+def check_specs(asset: str, checks: Iterable[tuple[str, str]]) -> list[dg.AssetCheckSpec]:
+    """Declare the checks of an asset, each by its name and its description."""
+    return [dg.AssetCheckSpec(name, asset=asset, description=description) for name, description in checks]
 
 
 def _described(table: Table) -> dict[str, Any]:

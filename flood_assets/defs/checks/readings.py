@@ -15,13 +15,15 @@ from dagster import AssetCheckResult as Result
 from dagster import AssetCheckSeverity as Severity
 from numpy.typing import NDArray
 
+from flood_assets.defs.assets.tables import check_specs
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.grouping import Blocks, Ints, Piece, ordered
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
+from flood_assets.ledger.day import milliseconds
 from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, to_ms
-from flood_assets.schemas import READINGS, REJECTS, TIME
+from flood_assets.schemas import READINGS, REJECTS
 
 # 74 % of the measures were this fresh in the whole `latest` of 2024-02-29; below half, something is wrong.
 FRESH = timedelta(hours=1)
@@ -43,7 +45,7 @@ READINGS_CHECKS = (
 )
 
 
-@dg.multi_asset_check(specs=[dg.AssetCheckSpec(name, asset="readings", description=d) for name, d in READINGS_CHECKS])
+@dg.multi_asset_check(specs=check_specs("readings", READINGS_CHECKS))
 def readings_checks(lake: LakeResource, clock: Clock) -> Iterator[Result]:
     """Read all stored readings and check them."""
     now = clock.now()
@@ -81,7 +83,7 @@ def look(store: Lake) -> tuple[list[datetime], list[datetime], Blocks]:
         if isinstance(rows, DamagedWindowError):
             damaged.append(window)
             continue
-        at = rows["date_time"].cast(TIME).cast(pa.int64()).to_numpy()
+        at = milliseconds(rows["date_time"])
         pieces[window] = Piece.of(rows["measure_id"], {"at": at, "placed": rows["station_id"].is_valid().to_numpy()})
     return list(pieces), damaged, Blocks.of(list(pieces.values()))
 
