@@ -17,9 +17,9 @@ from dagster._core.workspace.load_target import get_origins_from_toml
 import flood_assets
 from flood_assets import schemas
 from flood_assets.cli.main import main
-from flood_assets.cli.status import _content
 from flood_assets.lake.lake import Lake
 from flood_assets.query.status import look
+from flood_assets.query.status_json import content
 from flood_assets_tests.support import tables_page
 
 ROOT = Path(__file__).parents[1]
@@ -234,6 +234,6 @@ def test_the_page_of_the_development_names_every_target():
 
 def test_the_page_of_the_configuration_names_what_status_prints_as_json(tmp_path):
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    content = _content(look(Lake.open(tmp_path), datetime(2026, 11, 21, 9, tzinfo=UTC)))
-    assert [name for name in content if f"`{name}`" not in page] == []
-    assert [name for table in content["tables"].values() for name in table if f"`{name}`" not in page] == []
+    found = content(look(Lake.open(tmp_path), datetime(2026, 11, 21, 9, tzinfo=UTC)))
+    assert [name for name in found if f"`{name}`" not in page] == []
+    assert [name for table in found["tables"].values() for name in table if f"`{name}`" not in page] == []

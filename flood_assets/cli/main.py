@@ -110,6 +110,19 @@ def doctor() -> None:
 
 
 @main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for a free one.")
+def serve(*, host: str, port: int) -> None:
+    """Serve the lake over HTTP: the API, the map and the pages, until Ctrl-C.
+
+    The lake is only read; any number of servers may serve one lake.
+    """
+    from flood_assets.cli.serve import serve as serve_lake  # noqa: PLC0415
+
+    serve_lake(settings.lake_url(), host, port, settings.now)
+
+
+@main.command()
 @click.option("--stations", default=5500, show_default=True, type=click.IntRange(1), help="Number of stations.")
 @click.option("--seed", default=1, show_default=True, help="Random seed; each makes another country.")
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for a free one.")

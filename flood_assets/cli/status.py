@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -12,14 +12,13 @@ from rich.table import Table as Grid
 from flood_assets.cli.printing import plain_table, say
 from flood_assets.partitions import retained_windows
 from flood_assets.query.place import Place
-from flood_assets.query.status import Completeness, Freshness, Status, TableStatus, WarningStatus, look
+from flood_assets.query.status import Completeness, Freshness, Status, WarningStatus, look
+from flood_assets.query.status_json import JSON_VERSION, content, iso
 from flood_assets.schemas import READINGS, REJECTS
 from flood_assets.words import counted
 
 # Windows and objects that are named; the others are counted.
 NAMED = 5
-# Of what `--json` prints; it grows when a name changes its meaning or goes, not when one is added.
-JSON_VERSION = 1
 
 
 def show(lake_url: str, now: datetime, *, as_json: bool = False) -> int:
@@ -33,7 +32,7 @@ def show(lake_url: str, now: datetime, *, as_json: bool = False) -> int:
     lake = Place.of(lake_url, now).lake
     status = None if lake is None else look(lake, now)
     if as_json:
-        click.echo(json.dumps(_absent(lake_url, now) if status is None else _content(status), indent=2))
+        click.echo(json.dumps(_absent(lake_url, now) if status is None else content(status), indent=2))
         return 1 if status is None or status.faults else 0
     console = Console(highlight=False, markup=False)
     for line in _absent_lines(lake_url) if status is None else _lines(status):
@@ -177,61 +176,6 @@ def _minutes(length: timedelta) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-# -- JSON
-
-
 def _absent(lake_url: str, now: datetime) -> dict[str, Any]:
     fault = "there is no lake yet: run `flood-assets refresh`"
-    return {"version": JSON_VERSION, "lake": lake_url, "now": _iso(now), "exists": False, "faults": [fault]}
-
-
-def _content(status: Status) -> dict[str, Any]:
-    """Return the status as docs/configuration.md describes it: times in ISO 8601, sizes in bytes, ages in minutes."""
-    fresh, whole, warned = status.freshness, status.completeness, status.warnings
-    return {
-        "version": JSON_VERSION,
-        "lake": status.url,
-        "now": _iso(status.now),
-        "exists": True,
-        "faults": status.faults,
-        "api": status.api,
-        "last_refresh": _iso(status.as_of),
-        "last_failure": status.failure and {"step": status.failure.step, "at": _iso(status.failure.at)},
-        "retained_windows": len(retained_windows(status.now)),
-        "tables": {name: _table(table) for name, table in status.tables.items()},
-        "missing_windows": [_iso(window) for window in status.missing],
-        "expired_readings": status.past,
-        "quarantined": list(status.quarantined),
-        "freshness": fresh
-        and {
-            "reporting": fresh.measures,
-            "listed": fresh.known,
-            "silent": fresh.silent,
-            "unlisted": fresh.unlisted,
-            "newest": _iso(fresh.newest),
-            "within_minutes": {str(age // timedelta(minutes=1)): count for age, count in fresh.within.items()},
-        },
-        "completeness": whole and {"measures": whole.measures, "idle_measures": whole.idle, **whole.counts},
-        "warnings": warned
-        and {
-            "in_force": warned.in_force,
-            **{name: warned.levels[level] for level, name in ((1, "severe"), (2, "warning"), (3, "alert"))},
-            "listed_at": _iso(warned.asked_at),
-        },
-    }
-
-
-def _table(table: TableStatus) -> dict[str, Any]:
-    return {
-        "windows": len(table.windows),
-        "rows": table.rows,
-        "bytes": table.size,
-        "oldest": _iso(table.oldest),
-        "newest": _iso(table.newest),
-        "expired_windows": len(table.expired),
-        "damaged": [{"window": _iso(window), "reason": reason} for window, reason in table.damaged.items()],
-    }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return {"version": JSON_VERSION, "lake": lake_url, "now": iso(now), "exists": False, "faults": [fault]}

@@ -11,6 +11,7 @@ from flood_assets.lake.current import Present
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import WATERMARKS_KEY, current_key, key_of
 from flood_assets.partitions import window_of
+from flood_assets.query import status_json
 from flood_assets.query.status import look
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, REJECTS, STATIONS, WARNING_AREAS, WARNINGS
 from flood_assets.warnings import in_force
@@ -320,7 +321,7 @@ def test_json_says_the_same_for_scripts(lake, capsys):
     lake.record_failure("completeness", NOW + timedelta(seconds=1))
     found = in_json(lake, capsys)
     state = look(lake, NOW)
-    assert found["version"] == status.JSON_VERSION == 1
+    assert found["version"] == status_json.JSON_VERSION == 1
     assert (found["lake"], found["exists"], found["api"]) == (lake.url, True, state.api)
     assert (found["now"], found["last_refresh"]) == ("2026-11-21T09:07:30Z", "2026-11-21T09:07:30Z")
     assert found["last_failure"] == {"step": "completeness", "at": "2026-11-21T09:07:31Z"}

@@ -1,0 +1,141 @@
+"""Declare the parameters of each resource: what OpenAPI shows, and what a request is checked against.
+
+The meaning of each is in `tables`. A parameter that is not declared is an error, so that a mistyped filter never
+answers with everything.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_NUMBER = r"-?\d{1,3}(\.\d{1,20})?"
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Time = Annotated[
+    str,
+    Field(
+        max_length=40,
+        json_schema_extra={"format": "date-time"},
+        examples=["2026-11-21T09:00:00Z"],
+    ),
+]
+Duration = Annotated[str, Field(max_length=40, examples=["3h", "90min", "PT3H"])]
+Texts = Annotated[list[Text], Field(max_length=1000)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Page(_Asked):
+    """Parameters of everything that has rows."""
+
+    columns: Annotated[
+        str | None, Field(description="Only these columns, in this order, separated by commas.", max_length=1000)
+    ] = None
+    limit: Annotated[
+        int | None,
+        Field(ge=1, le=100_000, description="At most so many rows, and a link to the next ones. All by default."),
+    ] = None
+    after: Annotated[
+        str | None,
+        Field(description="Rows after this place; from the `next` link of the page before.", max_length=1000),
+    ] = None
+
+
+class Gauges(Page):
+    """Parameters that choose gauges; each may be given several times, of which any may match; all filters must."""
+
+    station_id: Annotated[Texts, Field(description="Station, by its exact id.")] = []
+    measure_id: Annotated[Texts, Field(description="Measure, by its exact id.")] = []
+    station: Annotated[
+        Texts, Field(description="Station, by its name, or the number of its public page, or another id.")
+    ] = []
+    river: Annotated[Texts, Field(description="River, such as `River Thames`; words of its name do too.")] = []
+    town: Annotated[Texts, Field(description="Nearest town.")] = []
+    catchment: Annotated[Texts, Field(description="Catchment.")] = []
+    parameter: Annotated[
+        Texts, Field(description="`level`, `flow`, `rainfall`, ..., or the qualifier, such as `Tidal Level`.")
+    ] = []
+    bbox: Annotated[
+        str | None,
+        Field(
+            description="Stations inside: west, south, east and north in degrees, separated by commas.",
+            pattern=rf"^{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}$",
+            max_length=120,
+            examples=["-0.6,51.3,0.3,51.7"],
+        ),
+    ] = None
+    near: Annotated[
+        str | None,
+        Field(
+            description="Stations within `km` of this latitude and longitude, separated by a comma.",
+            pattern=rf"^{_NUMBER},{_NUMBER}$",
+            max_length=60,
+            examples=["51.41,-0.31"],
+        ),
+    ] = None
+    km: Annotated[float, Field(gt=0, le=1000, description="Distance for `near`, in kilometres.")] = 10
+
+
+class Joined(Gauges):
+    """Gauges, and what is known of them beside."""
+
+    joined: Annotated[bool, Field(description="Add label, river, lat, long, parameter, qualifier and unit.")] = False
+
+
+class Spanned(Joined):
+    """Gauges in a span of time."""
+
+    start: Annotated[Time | None, Field(description="Moments from this one. 24 hours ago by default.")] = None
+    end: Annotated[Time | None, Field(description="Moments before this one. Up to and including now by default.")] = (
+        None
+    )
+    last: Annotated[Duration | None, Field(description="Instead of `start`: so long before `end`, or before now.")] = (
+        None
+    )
+
+
+class Readings(Spanned):
+    """Readings of gauges."""
+
+    flags: Annotated[
+        bool, Field(description="Add QARTOD's flags: 1 pass, 2 not evaluated, 3 suspect, 4 fail, 9 missing.")
+    ] = False
+
+
+class Changes(Joined):
+    """Readings that came or were corrected."""
+
+    since: Annotated[
+        str,
+        Field(
+            description="After this time, or so long before now.",
+            max_length=40,
+            examples=["15min", "2026-11-21T09:00:00Z"],
+        ),
+    ]
+
+
+class Conditions(Joined):
+    """States of gauges."""
+
+    band: Annotated[
+        list[Literal["below", "normal", "above", "record"]], Field(description="Only these bands of the typical range.")
+    ] = []
+    trend: Annotated[list[Literal["rising", "steady", "falling"]], Field(description="Only these trends.")] = []
+    freshness: Annotated[
+        list[Literal["current", "late", "silent"]], Field(description="Only gauges that report so.")
+    ] = []
+
+
+class Warnings(Page):
+    """Flood warnings."""
+
+    severity: Annotated[
+        list[Literal["severe", "warning", "alert", "ended"]], Field(description="Only these severities.")
+    ] = []
+    area: Annotated[Texts, Field(description="Flood area, by id, name or description.")] = []
+    county: Annotated[Texts, Field(description="County.")] = []
+    river: Annotated[Texts, Field(description="River, or part of the sea.")] = []
+    near: Annotated[Texts, Field(description="Within 8 km of the stations of this name or id.")] = []
+    in_force: Annotated[bool, Field(description="False also for those that ended in the last 24 hours.")] = True

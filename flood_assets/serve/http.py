@@ -1,0 +1,115 @@
+"""Send bodies as HTTP wants it: conditions, ranges, compression, HEAD, and problems in JSON (RFC 9457)."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flood_assets.serve.bodies import Body
+
+# How long an answer may be used again without asking, at most: the lake changes every quarter of an hour.
+FRESH_S = 15
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def send(request: Request, body: Body, now: datetime, age: timedelta | None = None) -> Response:
+    """Return the answer to a request whose body is known.
+
+    Args:
+        request: its headers decide what of the body is sent.
+        body: the whole.
+        now: the moment of the answer, which limits how long it may be used again.
+        age: how long ago the lake was last seen, if that is worth saying.
+    """
+    zipped = body.worth_compressing and "gzip" in request.headers.get("accept-encoding", "")
+    tag = f'"{body.digest}-gzip"' if zipped else f'"{body.digest}"'
+    fresh = FRESH_S if body.until is None else max(0, min(FRESH_S, int((body.until - now).total_seconds())))
+    headers = {
+        "etag": tag,
+        "last-modified": format_datetime(body.modified.astimezone(UTC), usegmt=True),
+        "cache-control": f"public, max-age={fresh}",
+        "vary": "accept, accept-encoding",
+        "accept-ranges": "bytes",
+        **body.headers,
+    }
+    if age is not None:
+        headers["age"] = str(int(age.total_seconds()))
+    if _unchanged(request, tag, body.modified):
+        return Response(status_code=304, headers=headers)
+    data, status = body.data, body.status
+    if zipped:
+        data = body.gzipped
+        headers["content-encoding"] = "gzip"
+    part = request.headers.get("range")
+    if part and request.method == "GET" and not zipped and _in_range(request, tag, body.modified):
+        span = _span(part, len(data))
+        if span == (0, 0):
+            whole = {"content-range": f"bytes */{len(data)}"}
+            return problem(request, 416, f"Range is {_shown(part)}: there are {len(data)} bytes", headers=whole)
+        if span:
+            headers["content-range"] = f"bytes {span[0]}-{span[1] - 1}/{len(data)}"
+            data, status = data[slice(*span)], 206
+    return Response(data, status, headers, body.media_type)
+
+
+def problem(
+    request: Request, status: int, detail: str, *, title: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an error as `application/problem+json`; the detail says what was wrong and what to do."""
+    said = {
+        "type": "about:blank",
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+    }
+    data = msgspec.json.encode(said)
+    return Response(data, status, {"cache-control": "no-store", **(headers or {})}, "application/problem+json")
+
+
+def _shown(text: str) -> str:
+    return f"'{text[:80]}'"
+
+
+def _unchanged(request: Request, tag: str, modified: datetime) -> bool:
+    """Return True if the client has the answer already (RFC 9110, 13.1)."""
+    known = request.headers.get("if-none-match")
+    if known is not None:
+        tags = [each.strip().removeprefix("W/") for each in known.split(",")]
+        return tag in tags or "*" in tags
+    since = _time(request.headers.get("if-modified-since"))
+    return since is not None and modified.replace(microsecond=0) <= since
+
+
+def _in_range(request: Request, tag: str, modified: datetime) -> bool:
+    """Return True if a part is wanted of this version (RFC 9110, 13.1.5)."""
+    known = request.headers.get("if-range")
+    if known is None or known == tag:
+        return True
+    return _time(known) == modified.replace(microsecond=0)
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _span(text: str, size: int) -> tuple[int, int] | None:
+    """Return the bytes [start, end) of a range; (0, 0) if there are none, None for a range that is sent whole."""
+    match = _RANGE.fullmatch(text.replace(" ", ""))
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        return (max(0, size - int(last)), size) if int(last) and size else (0, 0)
+    if last and int(last) < int(first):
+        return None
+    return (int(first), min(size, int(last) + 1 if last else size)) if int(first) < size else (0, 0)

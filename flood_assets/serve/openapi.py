@@ -1,0 +1,138 @@
+"""Describe the answers of the API for OpenAPI, from the tables' own columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from flood_assets import quality
+from flood_assets.schemas import MEASURES, STATIONS, TIME, Table
+from flood_assets.serve.formats import MEDIA_TYPES
+
+# Columns that some resources add to those of their table.
+_MORE: dict[str, tuple[str, ...]] = {
+    "readings": (*quality.SCHEMA.names, "joined"),
+    "latest": ("joined",),
+    "conditions": ("joined",),
+    "changes": ("change", "joined"),
+    "completeness": ("joined",),
+    "timeliness": ("joined",),
+    "warnings": ("distance_km",),
+}
+_JOINED = (*STATIONS.columns[1:3], *STATIONS.columns[5:7], *MEASURES.columns[2:5])
+_FLAG = "QARTOD flag: 1 pass, 2 not evaluated, 3 suspect or of high interest, 4 fail, 9 missing"
+
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What was wrong, and what to do."},
+        "instance": {"type": "string"},
+    },
+}
+_PROBLEMS = {
+    304: "Not modified since the answer with this ETag",
+    400: "A parameter is unknown or has no meaning",
+    406: "No accepted format is served",
+    416: "The range lies outside",
+    429: "Too many requests",
+    503: "The lake has not been read yet",
+}
+_PAGE: dict[str, Any] = {
+    "as_of": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "When the Agency's API was last asked.",
+    },
+    "numberMatched": {"type": "integer", "minimum": 0, "description": "Rows of the whole answer."},
+    "numberReturned": {"type": "integer", "minimum": 0, "description": "Rows of this page."},
+    "notes": {"type": "array", "items": {"type": "string"}, "description": "What there is to say of the answer."},
+    "next": {"type": "string", "description": "Path of the next page; missing on the last one."},
+}
+
+
+def of_rows(name: str, table: Table, known: Sequence[str]) -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of all answers of a resource."""
+    row = {"type": "object", "additionalProperties": False, "properties": _properties(name, table)}
+    content: dict[str, Any] = {}
+    for each in known:
+        kind = MEDIA_TYPES[each].partition(";")[0]
+        if each == "json":
+            content[kind] = {"schema": _page(name, row)}
+        elif each == "geojson":
+            content[kind] = {"schema": _page("features", _feature(row), type_={"const": "FeatureCollection"})}
+        elif each == "csv":
+            content[kind] = {"schema": {"type": "string"}}
+        else:
+            content[kind] = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"description": "The rows", "content": content}, 206: {"description": "A part of them"}, **_problems()}
+
+
+def of_status() -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of the answers of `status`."""
+    said = {"application/json": {"schema": {"type": "object", "required": ["version", "now", "faults", "tables"]}}}
+    return {200: {"description": "The state", "content": said}, **_problems()}
+
+
+def _problems() -> dict[int | str, dict[str, Any]]:
+    content = {"application/problem+json": {"schema": PROBLEM}}
+    return {
+        code: {"description": text, **({} if code == 304 else {"content": content})} for code, text in _PROBLEMS.items()
+    }
+
+
+def _page(name: str, row: dict[str, Any], **more: Any) -> dict[str, Any]:
+    kind = {each.rstrip("_"): schema for each, schema in more.items()}
+    return {
+        "type": "object",
+        "required": [*kind, "as_of", "numberMatched", "numberReturned", name],
+        "additionalProperties": False,
+        "properties": {**kind, **_PAGE, name: {"type": "array", "items": row}},
+    }
+
+
+def _feature(row: dict[str, Any]) -> dict[str, Any]:
+    numbers = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+    point = {
+        "type": ["object", "null"],
+        "required": ["type", "coordinates"],
+        "properties": {"type": {"const": "Point"}, "coordinates": numbers},
+    }
+    return {
+        "type": "object",
+        "required": ["type", "id", "geometry", "properties"],
+        "properties": {"type": {"const": "Feature"}, "id": {"type": "string"}, "geometry": point, "properties": row},
+    }
+
+
+def _properties(name: str, table: Table) -> dict[str, Any]:
+    found = {c.name: _cell(c.type, c.meaning, c.unit, nullable=c.nullable) for c in table.columns}
+    for more in _MORE.get(name, ()):
+        if more == "joined":
+            # A station may be known by the newest list that was unknown when the row was stored.
+            found |= {c.name: _cell(c.type, c.meaning, c.unit) for c in _JOINED}
+        elif more == "change":
+            found[more] = {"enum": ["new", "revised"], "description": "First seen after `since`, or corrected after it"}
+        elif more == "distance_km":
+            found[more] = _cell(pa.float64(), "Distance from the nearest of the stations", "km")
+        else:
+            found[more] = _cell(pa.int8(), _FLAG, "", nullable=False)
+    return found
+
+
+def _cell(kind: pa.DataType, meaning: str, unit: str, *, nullable: bool = True) -> dict[str, Any]:
+    if kind == TIME:
+        type_, more = "string", {"format": "date-time"}
+    elif pa.types.is_date(kind):
+        type_, more = "string", {"format": "date"}
+    elif pa.types.is_floating(kind):
+        type_, more = "number", {}
+    elif pa.types.is_boolean(kind):
+        type_, more = "boolean", {}
+    else:
+        type_, more = ("string" if pa.types.is_string(kind) else "integer"), {}
+    said = f"{meaning} [{unit}]" if unit else meaning
+    return {"type": [type_, "null"] if nullable else type_, **more, "description": said}

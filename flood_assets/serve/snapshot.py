@@ -1,0 +1,263 @@
+"""Hold one state of a lake, decoded for quick answers; nothing in it changes.
+
+What is asked most is answered from numpy columns here; all other questions are put to `flood_assets.query`, on the
+frozen lake. Nothing is cut to the last 24 hours here: that depends on the moment of the answer.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flood_assets.grouping import Floats, Ints
+from flood_assets.lake import watermarks
+from flood_assets.lake.frozen import Frozen
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.layout import key_of
+from flood_assets.lake.parquet import DamagedWindowError, schema_of
+from flood_assets.ledger.day import milliseconds
+from flood_assets.partitions import RETENTION, cutoff, from_ms, is_expired, to_ms
+from flood_assets.query import flood_warnings
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIMELINESS, Table
+
+
+class Lasting(Protocol):
+    """Something that holds for a while."""
+
+    @property
+    def until(self) -> datetime:
+        """Until when."""
+
+
+K = TypeVar("K", bound=Lasting)
+
+
+@dataclass(frozen=True)
+class Day:
+    """Readings of all retained windows, sorted by measure and time.
+
+    Attributes:
+        rows: schema `READINGS`, texts as dictionaries; each column is one chunk.
+        first: for each measure of the snapshot the place of its first reading, and at the end the number of readings.
+        at: date_time of each, ms since 1970.
+        measure: code of each, its measure's place in the snapshot.
+        times: distinct values of `at`, ascending.
+    """
+
+    rows: pa.Table
+    first: Ints
+    at: Ints
+    measure: Ints
+    times: Ints
+
+    def of(self, code: int) -> slice:
+        """Return the places of a measure's readings."""
+        return slice(int(self.first[code]), int(self.first[code + 1]))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A lake at a moment.
+
+    Attributes:
+        frozen: the lake's objects as they were.
+        taken_at: when it was looked at.
+        stations: the newest list, schema `STATIONS`; no rows without one.
+        measures: likewise, schema `MEASURES`.
+        ids: measure_id of all measures that are listed, have readings or a timeliness; sorted, distinct.
+        listed: the row of each in `measures`; -1 without one.
+        station: its station's row in `stations`; -1 without one.
+        station_ids: its station_id; None where nobody knows it.
+        day: the readings.
+        damaged: windows of readings that cannot be read, and why.
+        decoded: the retained windows by e-tag, for the next snapshot.
+        timeliness: the newest, schema `TIMELINESS`; no rows without one.
+    """
+
+    frozen: Frozen
+    taken_at: datetime
+    stations: pa.Table
+    measures: pa.Table
+    ids: pa.Array
+    listed: Ints
+    station: Ints
+    station_ids: list[str | None]
+    day: Day
+    damaged: Mapping[datetime, DamagedWindowError]
+    decoded: Mapping[tuple[datetime, str | None], pa.Table]
+    timeliness: pa.Table
+    _kept: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def of(cls, frozen: Frozen, now: datetime, before: "Snapshot | None" = None) -> "Snapshot":
+        """Decode a frozen lake; what `before` decoded of the same objects is taken from there.
+
+        Damaged windows are left out and told, as `flood-assets status` does.
+        """
+        lake = Lake(frozen)
+        known = before.decoded if before else {}
+        keys = [(each.window, each.e_tag) for each in lake.windows(READINGS) if not is_expired(each.window, now)]
+        decoded = {key: known[key] for key in keys if key in known and key[1] is not None}
+        damaged = dict[datetime, DamagedWindowError]()
+        missing = [window for window, e_tag in keys if (window, e_tag) not in decoded]
+        for window, rows in lake.each(READINGS, missing, coded=True):
+            if isinstance(rows, DamagedWindowError):
+                damaged[window] = rows
+            else:
+                decoded[window, frozen.e_tag(key_of(READINGS, window))] = rows
+        stations, measures, timeliness = (_newest(lake, table, now) for table in (STATIONS, MEASURES, TIMELINESS))
+        nothing = schema_of(READINGS, READINGS.schema.names, coded=True).empty_table()
+        rows = pa.concat_tables([nothing, *(decoded[key] for key in sorted(decoded))])
+        rows = rows.unify_dictionaries().combine_chunks()
+        coded = rows["measure_id"].combine_chunks()
+        with_readings = coded.dictionary.cast(pa.string())
+        ids = pc.unique(pa.concat_arrays([with_readings, *(_column(t, "measure_id") for t in (measures, timeliness))]))
+        ids = ids.take(pc.array_sort_indices(ids))
+        rank = pc.index_in(with_readings, value_set=ids).to_numpy()
+        day = _day(rows, rank[coded.indices.to_numpy()].astype(np.int64), len(ids))
+        listed = _places(ids, measures["measure_id"])
+        station_ids = pc.coalesce(
+            *(
+                table["station_id"].take(_indices(_places(ids, table["measure_id"])))
+                for table in (measures, timeliness)
+            ),
+            _first_known(day, len(ids)),
+        )
+        return cls(
+            frozen=frozen,
+            taken_at=now,
+            stations=stations,
+            measures=measures,
+            ids=ids,
+            listed=listed,
+            station=_places(station_ids, stations["station_id"]),
+            station_ids=station_ids.to_pylist(),
+            day=day,
+            damaged=damaged,
+            decoded=decoded,
+            timeliness=timeliness,
+        )
+
+    def kept(self, name: str, now: datetime, make: Callable[[], K]) -> K:
+        """Return what was made under a name as long as it holds at `now`, else make it, once for all who wait."""
+        with self._lock:
+            found: K | None = self._kept.get(name)
+            if found is None or not now < found.until:
+                found = self._kept[name] = make()
+            return found
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake as it was; it cannot be written."""
+        return Lake(self.frozen)
+
+    @cached_property
+    def codes(self) -> Mapping[str, int]:
+        """The place of each measure_id among `ids`."""
+        return {measure: code for code, measure in enumerate(self.ids.to_pylist())}
+
+    @cached_property
+    def of_station(self) -> Mapping[str, list[int]]:
+        """The codes of each station's measures, by station_id; those of no known station are at none."""
+        found: dict[str, list[int]] = {station: [] for station in self.stations["station_id"].to_pylist()}
+        for code, station in enumerate(self.station_ids):
+            if station is not None:
+                found.setdefault(station, []).append(code)
+        return found
+
+    @cached_property
+    def station_rows(self) -> Mapping[str, int]:
+        """The row of each station_id in `stations`."""
+        return {station: row for row, station in enumerate(self.stations["station_id"].to_pylist())}
+
+    @cached_property
+    def lat(self) -> Floats:
+        """Latitude of each station; NaN without one."""
+        return _numbers(self.stations["lat"])
+
+    @cached_property
+    def long(self) -> Floats:
+        """Longitude of each station; NaN without one."""
+        return _numbers(self.stations["long"])
+
+    @cached_property
+    def as_of(self) -> datetime | None:
+        """The time up to which the API was asked; None for a lake that no refresh has filled."""
+        found = watermarks.load(self.lake.store)
+        return found.as_of if found and not found.forgotten else None
+
+    @cached_property
+    def modified(self) -> datetime:
+        """Time at which the lake's newest object was written."""
+        return self.frozen.modified or self.taken_at
+
+    def cut(self, now: datetime) -> datetime:
+        """Return when what is retained changed last: when a reading became a day old, or a later one came of age.
+
+        Two answers from one snapshot are equal if this is.
+        """
+        times = self.day.times
+        aged = times[: np.searchsorted(times, to_ms(cutoff(now)), "right")][-1:]
+        come = times[: np.searchsorted(times, to_ms(now), "right")][-1:]
+        moments = [*(from_ms(each) + RETENTION for each in aged.tolist()), *map(from_ms, come.tolist())]
+        return max([self.modified, *moments])
+
+    def warnings(self, now: datetime) -> "flood_warnings.Known | None":
+        """Return the flood warnings of the last 24 hours; None if no list is stored."""
+        return flood_warnings.known(self.lake, now)
+
+
+def _newest(lake: Lake, table: Table, now: datetime) -> pa.Table:
+    found = lake.newest_snapshot(table, now)
+    return (table.schema.empty_table() if found is None else found).combine_chunks()
+
+
+def _column(rows: pa.Table, name: str) -> pa.Array:
+    return pa.concat_arrays([pa.array([], rows.schema.field(name).type), *rows[name].chunks])
+
+
+def _places(wanted: pa.Array, known: pa.ChunkedArray) -> Ints:
+    """Return the row of each value in a column of distinct ones; -1 for null and for others."""
+    found: Ints = pc.index_in(wanted, value_set=known, skip_nulls=True).fill_null(-1).to_numpy().astype(np.int64)
+    return found
+
+
+def _indices(places: Ints) -> pa.Array:
+    """Return places as Arrow takes them: null for -1."""
+    return pa.array(places, mask=places < 0)
+
+
+def _numbers(column: pa.ChunkedArray) -> Floats:
+    found: Floats = np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    return found
+
+
+def _day(rows: pa.Table, measure: Ints, measures: int) -> Day:
+    """Sort the readings of windows, given from the oldest to the newest, and each sorted by measure and time."""
+    at = milliseconds(rows["date_time"])
+    order = np.argsort(measure.astype(np.uint16) if measures < 1 << 16 else measure, kind="stable")
+    measure, at = measure[order], at[order]
+    # Numpy sorts small numbers by counting, and windows are in order of time; a damaged writer's may not be.
+    if ((np.diff(at) < 0) & (np.diff(measure) == 0)).any():
+        again = np.lexsort((at, measure))
+        order, measure, at = order[again], measure[again], at[again]
+    first = np.searchsorted(measure, np.arange(measures + 1))
+    # The measure is known by its place, and its text by the snapshot.
+    return Day(rows.take(pa.array(order)).combine_chunks(), first, at, measure, np.unique(at))
+
+
+def _first_known(day: Day, measures: int) -> pa.Array:
+    """Return the station_id that any reading of each measure has; null where none has one."""
+    column = day.rows["station_id"].combine_chunks()
+    code = column.indices.fill_null(-1).to_numpy()
+    found = np.full(measures, -1, np.int64)
+    known = np.flatnonzero(code >= 0)[::-1]
+    found[day.measure[known]] = code[known]
+    return column.dictionary.cast(pa.string()).take(_indices(found))
