@@ -20,6 +20,8 @@ from flood_assets.serve.snapshot import Snapshot
 _MOST = 96 * 1024 * 1024
 # Smaller ones are not worth compressing.
 _SMALL = 1024
+# Arrow and Parquet are compressed inside.
+_TEXTUAL = ("text/", "application/json", "application/geo+json", "image/svg")
 
 
 @dataclass
@@ -58,7 +60,8 @@ class Body:
     @property
     def worth_compressing(self) -> bool:
         """True once it is asked for again: to compress what is asked once costs more than to send it."""
-        return len(self.data) >= _SMALL and (self.asked > 1 or "gzipped" in self.__dict__)
+        again = self.asked > 1 or "gzipped" in self.__dict__
+        return again and len(self.data) >= _SMALL and self.media_type.startswith(_TEXTUAL)
 
 
 class Bodies:

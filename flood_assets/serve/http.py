@@ -1,7 +1,7 @@
 """Send bodies as HTTP wants it: conditions, ranges, compression, HEAD, and problems in JSON (RFC 9457)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
@@ -26,8 +26,11 @@ def send(request: Request, body: Body, now: datetime, age: timedelta | None = No
         now: the moment of the answer, which limits how long it may be used again.
         age: how long ago the lake was last seen, if that is worth saying.
     """
-    zipped = body.worth_compressing and "gzip" in request.headers.get("accept-encoding", "")
-    tag = f'"{body.digest}-gzip"' if zipped else f'"{body.digest}"'
+    part = request.headers.get("range") if request.method == "GET" else None
+    # A part is one of the bytes as they are.
+    zipped = part is None and body.worth_compressing and "gzip" in request.headers.get("accept-encoding", "")
+    tags = f'"{body.digest}"', f'"{body.digest}-gzip"'
+    tag = tags[zipped]
     fresh = FRESH_S if body.until is None else max(0, min(FRESH_S, int((body.until - now).total_seconds())))
     headers = {
         "etag": tag,
@@ -39,14 +42,13 @@ def send(request: Request, body: Body, now: datetime, age: timedelta | None = No
     }
     if age is not None:
         headers["age"] = str(int(age.total_seconds()))
-    if _unchanged(request, tag, body.modified):
+    if _unchanged(request, tags, body.modified):
         return Response(status_code=304, headers=headers)
     data, status = body.data, body.status
     if zipped:
         data = body.gzipped
         headers["content-encoding"] = "gzip"
-    part = request.headers.get("range")
-    if part and request.method == "GET" and not zipped and _in_range(request, tag, body.modified):
+    if part and _in_range(request, tag, body.modified):
         span = _span(part, len(data))
         if span == (0, 0):
             whole = {"content-range": f"bytes */{len(data)}"}
@@ -76,12 +78,11 @@ def _shown(text: str) -> str:
     return f"'{text[:80]}'"
 
 
-def _unchanged(request: Request, tag: str, modified: datetime) -> bool:
+def _unchanged(request: Request, tags: Collection[str], modified: datetime) -> bool:
     """Return True if the client has the answer already (RFC 9110, 13.1)."""
     known = request.headers.get("if-none-match")
     if known is not None:
-        tags = [each.strip().removeprefix("W/") for each in known.split(",")]
-        return tag in tags or "*" in tags
+        return any(each.strip().removeprefix("W/") in (*tags, "*") for each in known.split(","))
     since = _time(request.headers.get("if-modified-since"))
     return since is not None and modified.replace(microsecond=0) <= since
 

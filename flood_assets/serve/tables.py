@@ -47,13 +47,13 @@ def readings(snapshot: Snapshot, given: asked.Readings, now: datetime) -> Answer
     span = _span(given, now)
     whole = Span() if given.flags else span
     at = _retained(snapshot, gauges.measures, whole, now)
-    rows = _rows(snapshot, at)
+    rows = bare = _rows(snapshot, at)
+    rows = _with_gauges(snapshot, rows) if given.joined else rows
     if given.flags:
-        found = quality.flags(rows, snapshot.measures, snapshot.stations)
+        found = quality.flags(bare, snapshot.measures, snapshot.stations)
         for each in quality.SCHEMA:
             rows = rows.append_column(each, found[each.name])
         rows = span.cut(rows)
-    rows = _with_gauges(snapshot, rows) if given.joined else rows
     last = None if given.last is None else now - (span.start or now)
     return Answer(rows, READINGS.key, (*gauges.notes, *_of_time(span, now)), _until(snapshot, at, now, last))
 
