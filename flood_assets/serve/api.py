@@ -26,7 +26,7 @@ from flood_assets.serve.watch import Watcher
 PREFIX = "/api/v1"
 # As JSON the day of the country would be 110 MB: it comes in pages. All other formats give all rows.
 MOST_JSON_ROWS = 50_000
-# Rows that are looked up and encoded at once, without a thread; about ten milliseconds.
+# Gauges whose rows are looked up and encoded at once, without a thread.
 _FEW_GAUGES = 20
 
 Format = Literal["json", "geojson", "csv", "arrow", "parquet"]
@@ -144,7 +144,7 @@ def _add(routes: APIRouter, api: Api, name: str, resource: Resource) -> None:
         return await answered(request, given, suffix)
 
     async def answered(request: Request, given: Any, format_: str) -> Response:
-        quick = format_ != "parquet" and _is_narrow(given)
+        quick = _is_quick(api, name, given, format_)
         return await api.answer(
             request,
             lambda snapshot, now: body_of(request, snapshot, now, name, given, format_),
@@ -189,7 +189,7 @@ def body_of(request: Request, snapshot: Snapshot, now: datetime, name: str, give
             "features" if format_ == "geojson" else name, texts, _said(snapshot, answer, part, following, format_)
         )
     else:
-        headers["number-matched"] = str(len(answer.rows))
+        headers["number-matched"] = str(answer.count)
         data = formats.FILES[format_](answer.rows.select(names).slice(part.start, part.end - part.start))
     return Body(data, formats.MEDIA_TYPES[format_], snapshot.cut(now), answer.until, headers)
 
@@ -216,15 +216,25 @@ def accepted(header: str, known: list[str]) -> str | None:
     return best[2] if best else None
 
 
-def _is_narrow(given: Any) -> bool:
-    """Return True if few gauges are asked for, by their ids, so that the answer takes a few milliseconds at most."""
+def _is_quick(api: Api, name: str, given: Any, format_: str) -> bool:
+    """Return True if an answer takes some milliseconds at most, so that a thread would only cost more."""
     ids = [*getattr(given, "station_id", ()), *getattr(given, "measure_id", ())]
-    return 0 < len(ids) <= _FEW_GAUGES and isinstance(given, asked.Readings)
+    if name in ("readings", "changes"):
+        return 0 < len(ids) <= _FEW_GAUGES
+    # Of rows that are encoded already a part is quickly chosen.
+    snapshot = api.watcher.snapshot
+    joined = getattr(given, "joined", False) or (format_ == "geojson" and name != "stations")
+    whole = not given.model_fields_set - {"joined", "columns"}
+    if snapshot is None or whole or given.columns is not None:
+        return False
+    return snapshot.has(f"{name} joined" if joined else name, api.clock())
 
 
 def _texts(answer: Answer, names: list[str], part: Part, format_: str) -> list[str]:
     """Return the encoded rows of a part; rows of the whole country are encoded once for all requests."""
-    if answer.whole is not None and names == answer.rows.column_names:
+    if answer.as_json is not None and format_ == "json":
+        return answer.as_json(names, part.start, part.end)
+    if answer.whole is not None and names == answer.names:
         texts = answer.whole.texts(format_)
         if answer.places is None:
             return texts[part.start : part.end]
@@ -239,7 +249,7 @@ def _texts(answer: Answer, names: list[str], part: Part, format_: str) -> list[s
 def _said(snapshot: Snapshot, answer: Answer, part: Part, following: str | None, format_: str) -> dict[str, Any]:
     said: dict[str, Any] = {"type": "FeatureCollection"} if format_ == "geojson" else {}
     said["as_of"] = None if snapshot.as_of is None else f"{snapshot.as_of:%Y-%m-%dT%H:%M:%SZ}"
-    said["numberMatched"] = len(answer.rows)
+    said["numberMatched"] = answer.count
     said["numberReturned"] = part.end - part.start
     if answer.notes:
         said["notes"] = list(answer.notes)

@@ -4,7 +4,7 @@ The meaning of each is in `tables`. A parameter that is not declared is an error
 answers with everything.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,8 @@ Time = Annotated[
     ),
 ]
 Duration = Annotated[str, Field(max_length=40, examples=["3h", "90min", "PT3H"])]
+# Not a list, which would be copied for each request and parameter.
+_NONE: Any = ()
 Texts = Annotated[list[Text], Field(max_length=1000)]
 
 
@@ -45,17 +47,17 @@ class Page(_Asked):
 class Gauges(Page):
     """Parameters that choose gauges; each may be given several times, of which any may match; all filters must."""
 
-    station_id: Annotated[Texts, Field(description="Station, by its exact id.")] = []
-    measure_id: Annotated[Texts, Field(description="Measure, by its exact id.")] = []
+    station_id: Annotated[Texts, Field(description="Station, by its exact id.")] = _NONE
+    measure_id: Annotated[Texts, Field(description="Measure, by its exact id.")] = _NONE
     station: Annotated[
         Texts, Field(description="Station, by its name, or the number of its public page, or another id.")
-    ] = []
-    river: Annotated[Texts, Field(description="River, such as `River Thames`; words of its name do too.")] = []
-    town: Annotated[Texts, Field(description="Nearest town.")] = []
-    catchment: Annotated[Texts, Field(description="Catchment.")] = []
+    ] = _NONE
+    river: Annotated[Texts, Field(description="River, such as `River Thames`; words of its name do too.")] = _NONE
+    town: Annotated[Texts, Field(description="Nearest town.")] = _NONE
+    catchment: Annotated[Texts, Field(description="Catchment.")] = _NONE
     parameter: Annotated[
         Texts, Field(description="`level`, `flow`, `rainfall`, ..., or the qualifier, such as `Tidal Level`.")
-    ] = []
+    ] = _NONE
     bbox: Annotated[
         str | None,
         Field(
@@ -121,11 +123,11 @@ class Conditions(Joined):
 
     band: Annotated[
         list[Literal["below", "normal", "above", "record"]], Field(description="Only these bands of the typical range.")
-    ] = []
-    trend: Annotated[list[Literal["rising", "steady", "falling"]], Field(description="Only these trends.")] = []
+    ] = _NONE
+    trend: Annotated[list[Literal["rising", "steady", "falling"]], Field(description="Only these trends.")] = _NONE
     freshness: Annotated[
         list[Literal["current", "late", "silent"]], Field(description="Only gauges that report so.")
-    ] = []
+    ] = _NONE
 
 
 class Warnings(Page):
@@ -133,9 +135,9 @@ class Warnings(Page):
 
     severity: Annotated[
         list[Literal["severe", "warning", "alert", "ended"]], Field(description="Only these severities.")
-    ] = []
-    area: Annotated[Texts, Field(description="Flood area, by id, name or description.")] = []
-    county: Annotated[Texts, Field(description="County.")] = []
-    river: Annotated[Texts, Field(description="River, or part of the sea.")] = []
-    near: Annotated[Texts, Field(description="Within 8 km of the stations of this name or id.")] = []
+    ] = _NONE
+    area: Annotated[Texts, Field(description="Flood area, by id, name or description.")] = _NONE
+    county: Annotated[Texts, Field(description="County.")] = _NONE
+    river: Annotated[Texts, Field(description="River, or part of the sea.")] = _NONE
+    near: Annotated[Texts, Field(description="Within 8 km of the stations of this name or id.")] = _NONE
     in_force: Annotated[bool, Field(description="False also for those that ended in the last 24 hours.")] = True

@@ -41,6 +41,8 @@ def chosen(snapshot: Snapshot, given: asked.Gauges) -> Chosen:
     place = _in_place(snapshot, given)
     if not (named or given.station_id or given.measure_id) and place is None:
         return Chosen(None, None)
+    if not named and place is None and not (given.station_id and given.measure_id):
+        return _by_id(snapshot, given, notes)
     measures: Flags = np.ones(len(snapshot.ids), np.bool_)
     stations: Flags = np.ones(len(snapshot.stations), np.bool_)
     if given.station_id:
@@ -64,6 +66,17 @@ def chosen(snapshot: Snapshot, given: asked.Gauges) -> Chosen:
     if given.measure_id or by_name.concern(MEASURES):
         stations &= mask(snapshot.station[measures & (snapshot.station >= 0)].tolist(), len(stations))
     return Chosen(np.flatnonzero(measures), np.flatnonzero(stations), (*matched, *notes))
+
+
+def _by_id(snapshot: Snapshot, given: asked.Gauges, notes: list[str]) -> Chosen:
+    """Return the gauges of station_ids or of measure_ids, without looking at all others."""
+    if given.measure_id:
+        codes = np.unique(np.array(_codes(snapshot, given.measure_id, notes), np.int64))
+        rows = np.unique(snapshot.station[codes])
+        return Chosen(codes, rows[rows >= 0], tuple(notes))
+    rows = np.unique(np.array(_station_rows(snapshot, given.station_id, notes), np.int64))
+    of_stations = [code for station in given.station_id for code in snapshot.of_station.get(station, ())]
+    return Chosen(np.unique(np.array(of_stations, np.int64)), rows, tuple(notes))
 
 
 def _in_place(snapshot: Snapshot, given: asked.Gauges) -> Flags | None:

@@ -5,13 +5,14 @@ Times are UTC with a Z; JSON has null where a value is none, several, or not fin
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 MEDIA_TYPES: Mapping[str, str] = {
     "json": "application/json",
@@ -25,11 +26,41 @@ POSITION = ("lat", "long")
 _JSON = msgspec.json.Encoder()
 
 
+class Coded(NamedTuple):
+    """A column as codes: the JSON of each distinct value, and which of them each row has."""
+
+    codes: NDArray[np.int32]
+    texts: NDArray[np.object_]
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> "Coded":
+        """Encode each distinct value of a column once."""
+        if pa.types.is_dictionary(column.type):
+            coded = column.unify_dictionaries().combine_chunks()
+        else:
+            coded = column.combine_chunks().dictionary_encode()
+        # Rows without a value have the last code.
+        texts = np.array([*_cells(pa.chunked_array([coded.dictionary])), "null"], np.object_)
+        codes = coded.indices.cast(pa.int32()).fill_null(len(texts) - 1).to_numpy()
+        return cls(codes, texts)
+
+
+def json_of_codes(columns: Mapping[str, Coded], at: NDArray[np.int64]) -> list[str]:
+    """Return the rows at some places as JSON objects."""
+    some: Any = slice(int(at[0]), int(at[-1]) + 1) if len(at) and at[-1] - at[0] + 1 == len(at) else at
+    cells = (each.texts[each.codes[some]].tolist() for each in columns.values())
+    template = _template(columns)
+    return [template % row for row in zip(*cells, strict=True)]
+
+
 def json_rows(rows: pa.Table) -> list[str]:
     """Return each row as a JSON object."""
-    names = [_text(name) for name in rows.column_names]
-    template = "{" + ",".join(f"{name.replace('%', '%%')}:%s" for name in names) + "}"
+    template = _template(rows.column_names)
     return [template % cells for cells in zip(*(_cells(column) for column in rows.columns), strict=True)]
+
+
+def _template(names: Iterable[str]) -> str:
+    return "{" + ",".join(f"{_text(name).replace('%', '%%')}:%s" for name in names) + "}"
 
 
 def features(rows: pa.Table, key: Sequence[str], names: Sequence[str] | None = None) -> list[str]:

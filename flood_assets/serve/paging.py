@@ -1,9 +1,10 @@
 """Cut an answer into pages and columns."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -43,13 +44,18 @@ class Whole:
     def answer(self, chosen: Ints | None, notes: tuple[str, ...]) -> "Answer":
         """Return the rows of some measures or stations; None for all."""
         if chosen is None:
-            return Answer(self.rows, self.key, notes, self.until, self)
+            return Answer(len(self.rows), self.rows.column_names, self.key, lambda: self.rows, notes, self.until, self)
         if len(chosen) == 1:
-            low, high = np.searchsorted(self.of, (chosen[0], chosen[0] + 1))
-            places = np.arange(low, high)
+            places = np.arange(*np.searchsorted(self.of, (chosen[0], chosen[0] + 1)))
         else:
-            places = np.flatnonzero(np.isin(self.of, chosen, assume_unique=False))
-        return Answer(self.rows.take(pa.array(places)), self.key, notes, self.until, self, places)
+            fits = np.zeros(1 + max(self.of.max(initial=0), chosen.max(initial=0)), np.bool_)
+            fits[chosen] = True
+            places = np.flatnonzero(fits[self.of])
+
+        def rows() -> pa.Table:
+            return self.rows.take(pa.array(places))
+
+        return Answer(len(places), self.rows.column_names, self.key, rows, notes, self.until, self, places)
 
 
 @dataclass(frozen=True)
@@ -57,26 +63,44 @@ class Answer:
     """Rows that were asked for.
 
     Attributes:
-        rows: all of them, in the order of `key`.
-        key: the columns that make a row unique.
+        count: how many there are.
+        names: the names of their columns.
+        key: the columns that make a row unique, and in whose order they are.
+        make: gives the rows; they are made only if their texts are not known.
         notes: what there is to say, such as names that nothing is called.
         until: until when the answer holds, as long as the snapshot stays the same; None for as long as that.
         whole: the rows that these were chosen from, perhaps with their texts; None without such.
         places: the place of each row in `whole`; None for all of it.
+        as_json: gives the JSON of some columns of the rows from one to another, quicker than from the rows; or None.
     """
 
-    rows: pa.Table
+    count: int
+    names: list[str]
     key: tuple[str, ...]
+    make: Callable[[], pa.Table]
     notes: tuple[str, ...] = ()
     until: datetime | None = None
     whole: Whole | None = None
     places: Ints | None = None
+    as_json: Callable[[Sequence[str], int, int], list[str]] | None = None
+
+    @classmethod
+    def of(
+        cls, rows: pa.Table, key: tuple[str, ...], notes: tuple[str, ...] = (), until: datetime | None = None
+    ) -> "Answer":
+        """Return an answer whose rows are made."""
+        return cls(len(rows), rows.column_names, key, lambda: rows, notes, until)
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """All rows."""
+        return self.make()
 
 
 def names_of(answer: Answer, columns: str | None) -> list[str]:
     """Return the names of the columns that are asked for, separated by commas; all for None."""
     wanted = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
-    return valid(lambda: filters.columns(wanted, answer.rows.column_names, []))
+    return valid(lambda: filters.columns(wanted, answer.names, []))
 
 
 @dataclass(frozen=True)
@@ -99,12 +123,12 @@ def part_of(answer: Answer, limit: int | None, after: str | None) -> Part:
 
     The place is a key and not a number of rows: what comes or goes before it moves nothing.
     """
-    rows, start = answer.rows, 0
+    start = 0
     if after is not None:
-        start = len(rows) - (pc.sum(_beyond(rows, answer.key, _decoded(after, answer))).as_py() or 0)
-    if limit is None or len(rows) - start <= limit:
-        return Part(start, len(rows), None)
-    return Part(start, start + limit, _encoded(rows.slice(start, limit), answer.key))
+        start = answer.count - (pc.sum(_beyond(answer.rows, answer.key, _decoded(after, answer))).as_py() or 0)
+    if limit is None or answer.count - start <= limit:
+        return Part(start, answer.count, None)
+    return Part(start, start + limit, _encoded(answer.rows.slice(start, limit), answer.key))
 
 
 def _encoded(rows: pa.Table, key: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from flood_assets.ledger.day import milliseconds
 from flood_assets.partitions import RETENTION, cutoff, from_ms, is_expired, to_ms
 from flood_assets.query import flood_warnings
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIMELINESS, Table
+from flood_assets.serve.formats import Coded
 
 
 class Lasting(Protocol):
@@ -55,6 +56,11 @@ class Day:
     at: Ints
     measure: Ints
     times: Ints
+
+    @cached_property
+    def coded(self) -> Mapping[str, Coded]:
+        """Each column with the JSON of its distinct values."""
+        return {name: Coded.of(self.rows[name]) for name in self.rows.column_names}
 
     def of(self, code: int) -> slice:
         """Return the places of a measure's readings."""
@@ -197,6 +203,11 @@ class Snapshot:
     def modified(self) -> datetime:
         """Time at which the lake's newest object was written."""
         return self.frozen.modified or self.taken_at
+
+    def has(self, name: str, now: datetime) -> bool:
+        """Return True if something is kept under a name that holds at `now`."""
+        found = self._kept.get(name)
+        return found is not None and bool(now < found.until)
 
     def cut(self, now: datetime) -> datetime:
         """Return when what is retained changed last: when a reading became a day old, or a later one came of age.

@@ -4,7 +4,7 @@ What is asked most (readings, latest, stations) is answered from the snapshot's 
 `flood_assets.query` on its frozen lake, or by the same rules.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ from flood_assets.schemas import COMPLETENESS, CONDITIONS, MEASURES, READINGS, S
 from flood_assets.serve import asked
 from flood_assets.serve.choosing import Chosen, chosen, mask
 from flood_assets.serve.errors import valid
-from flood_assets.serve.formats import plain
+from flood_assets.serve.formats import json_of_codes, plain
 from flood_assets.serve.paging import Answer, Whole
 from flood_assets.serve.snapshot import Snapshot
 
@@ -45,8 +45,18 @@ def readings(snapshot: Snapshot, given: asked.Readings, now: datetime) -> Answer
     """Return readings, by measure_id and date_time; see `query.readings`."""
     gauges = chosen(snapshot, given)
     span = _span(given, now)
-    whole = Span() if given.flags else span
-    at = _retained(snapshot, gauges.measures, whole, now)
+    last = None if given.last is None else now - (span.start or now)
+    notes = (*gauges.notes, *_of_time(span, now))
+    at = _retained(snapshot, gauges.measures, Span() if given.flags else span, now)
+    until = _until(snapshot, at, now, last)
+    if not given.joined and not given.flags:
+        day = snapshot.day
+
+        def as_json(names: Sequence[str], start: int, end: int) -> list[str]:
+            return json_of_codes({name: day.coded[name] for name in names}, at[start:end])
+
+        names = READINGS.schema.names
+        return Answer(len(at), names, READINGS.key, lambda: _rows(snapshot, at), notes, until, as_json=as_json)
     rows = bare = _rows(snapshot, at)
     rows = _with_gauges(snapshot, rows) if given.joined else rows
     if given.flags:
@@ -54,8 +64,7 @@ def readings(snapshot: Snapshot, given: asked.Readings, now: datetime) -> Answer
         for each in quality.SCHEMA:
             rows = rows.append_column(each, found[each.name])
         rows = span.cut(rows)
-    last = None if given.last is None else now - (span.start or now)
-    return Answer(rows, READINGS.key, (*gauges.notes, *_of_time(span, now)), _until(snapshot, at, now, last))
+    return Answer.of(rows, READINGS.key, notes, until)
 
 
 def latest(snapshot: Snapshot, given: asked.Joined, now: datetime) -> Answer:
@@ -91,7 +100,7 @@ def changes(snapshot: Snapshot, given: asked.Changes, now: datetime) -> Answer:
     rows = _with_gauges(snapshot, rows) if given.joined else rows
     relative = any(letter in given.since for letter in "hms") and "T" not in given.since.lstrip("P")
     until = now if relative else _until(snapshot, np.arange(len(snapshot.day.at)), now, None)
-    return Answer(rows, order, gauges.notes, until)
+    return Answer.of(rows, order, gauges.notes, until)
 
 
 def conditions(snapshot: Snapshot, given: asked.Conditions, now: datetime) -> Answer:
@@ -116,7 +125,7 @@ def completeness(snapshot: Snapshot, given: asked.Spanned, now: datetime) -> Ans
     )
     rows = _of_measures(snapshot, rows, gauges)
     rows = _with_gauges(snapshot, rows) if given.joined else rows
-    return Answer(rows, ("window_start", "measure_id"), (*gauges.notes, *_of_time(span, now)), found.until)
+    return Answer.of(rows, ("window_start", "measure_id"), (*gauges.notes, *_of_time(span, now)), found.until)
 
 
 def timeliness(snapshot: Snapshot, given: asked.Joined, now: datetime) -> Answer:
@@ -125,7 +134,7 @@ def timeliness(snapshot: Snapshot, given: asked.Joined, now: datetime) -> Answer
     found = Accounted.of(snapshot, now)
     rows = _of_measures(snapshot, found.account.timeliness, gauges)
     rows = _with_gauges(snapshot, rows) if given.joined else rows
-    return Answer(rows, TIMELINESS.key, gauges.notes, found.until)
+    return Answer.of(rows, TIMELINESS.key, gauges.notes, found.until)
 
 
 def warnings(snapshot: Snapshot, given: asked.Warnings, now: datetime) -> Answer:
@@ -143,7 +152,7 @@ def warnings(snapshot: Snapshot, given: asked.Warnings, now: datetime) -> Answer
         )
     )
     key = ("severity_level", *(["distance_km"] if given.near else []), *WARNINGS.key)
-    return Answer(found.rows, key, tuple(found.notes), now + _STALE)
+    return Answer.of(found.rows, key, tuple(found.notes), now + _STALE)
 
 
 def _joined(
