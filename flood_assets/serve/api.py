@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ from flood_assets.serve.errors import BadRequestError
 from flood_assets.serve.http import problem, send
 from flood_assets.serve.openapi import of_rows, of_status
 from flood_assets.serve.paging import Answer, Part, names_of, part_of
+from flood_assets.serve.parameters import described, parse
 from flood_assets.serve.snapshot import Snapshot
 from flood_assets.serve.watch import Watcher
 
@@ -28,8 +29,6 @@ PREFIX = "/api/v1"
 MOST_JSON_ROWS = 50_000
 # Gauges whose rows are looked up and encoded at once, without a thread.
 _FEW_GAUGES = 20
-
-Format = Literal["json", "geojson", "csv", "arrow", "parquet"]
 
 
 @dataclass(frozen=True)
@@ -129,29 +128,34 @@ def router(api: Api) -> APIRouter:
 
 
 def _add(routes: APIRouter, api: Api, name: str, resource: Resource) -> None:
-    model: Any = resource.model
     known = [each for each in formats.MEDIA_TYPES if each != "geojson" or resource.placed]
-    suffix: Any = Literal[tuple(known)]
 
-    async def by_accept(request: Request, given: Annotated[model, Query()]) -> Response:
+    async def by_accept(request: Request) -> Response:
         wanted = accepted(request.headers.get("accept", ""), known)
         if wanted is None:
             there = ", ".join(formats.MEDIA_TYPES[each] for each in known)
             return problem(request, 406, f"none of the accepted types is served: there are {there}")
-        return await answered(request, given, wanted)
+        return await answered(request, wanted)
 
-    async def by_suffix(request: Request, given: Annotated[model, Query()], suffix: suffix) -> Response:
-        return await answered(request, given, suffix)
+    async def by_suffix(request: Request) -> Response:
+        wanted = request.path_params["suffix"]
+        if wanted not in known:
+            return problem(request, 404, f"there is no format '{wanted[:40]}' of {name}: there are {', '.join(known)}")
+        return await answered(request, wanted)
 
-    async def answered(request: Request, given: Any, format_: str) -> Response:
-        quick = _is_quick(api, name, given, format_)
+    async def answered(request: Request, format_: str) -> Response:
+        try:
+            given = parse(resource.model, request)
+        except BadRequestError as error:
+            return problem(request, 400, str(error))
         return await api.answer(
             request,
             lambda snapshot, now: body_of(request, snapshot, now, name, given, format_),
-            quick=quick,
+            quick=_is_quick(api, name, given, format_),
             key=format_,
         )
 
+    suffix = {"name": "suffix", "in": "path", "required": True, "schema": {"enum": known}}
     for path, endpoint in ((f"/{name}", by_accept), (f"/{name}.{{suffix}}", by_suffix)):
         routes.add_api_route(
             path,
@@ -162,6 +166,9 @@ def _add(routes: APIRouter, api: Api, name: str, resource: Resource) -> None:
             operation_id=name if endpoint is by_accept else f"{name}_as",
             response_class=Response,
             responses=of_rows(name, resource.table, known),
+            openapi_extra={
+                "parameters": [*([suffix] if endpoint is by_suffix else []), *described(resource.model)],
+            },
         )
         routes.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
 

@@ -1,14 +1,11 @@
 """Put the parts of the server together: an ASGI application over one lake."""
 
-import difflib
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -56,7 +53,6 @@ def create(watcher: Watcher, clock: Callable[[], datetime]) -> FastAPI:
         allow_headers=["Authorization", "Range", "If-None-Match"],
         expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After"],
     )
-    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     answers = rows.Api(watcher, clock)
     app.include_router(rows.router(answers))
@@ -78,44 +74,6 @@ def _ready(watcher: Watcher) -> Callable[[Request], Any]:
         return JSONResponse({"ready": True, "age_s": int(age.total_seconds())}, headers={"cache-control": "no-store"})
 
     return ready
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    """Return what is wrong with the parameters of a request, each with its name and value."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - for the type checker
-    told = [_told(request, each) for each in error.errors()]
-    return problem(request, 400, "; ".join(dict.fromkeys(told)))
-
-
-def _told(request: Request, error: Any) -> str:
-    name = str(error["loc"][1]) if len(error["loc"]) > 1 else ""
-    given = str(error.get("input"))[:80]
-    if error["type"] == "extra_forbidden":
-        known = _known(request)
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-        return f"unknown parameter '{name[:80]}': {hint}"
-    if error["type"] == "missing":
-        return f"{name} is missing: {_meaning(request, name)}"
-    if error["loc"][0] == "path":
-        return f"there is no format '{given}': {error['msg']}"
-    return f"{name} is '{given}': {error['msg'][:1].lower()}{error['msg'][1:]}"
-
-
-def _model(request: Request) -> Any:
-    name = re.sub(r"\..*", "", request.url.path.rpartition("/")[2])
-    resource = rows.RESOURCES.get(name)
-    return resource.model if resource else None
-
-
-def _known(request: Request) -> list[str]:
-    model = _model(request)
-    return sorted(model.model_fields) if model else []
-
-
-def _meaning(request: Request, name: str) -> str:
-    model = _model(request)
-    return str(model.model_fields[name].description) if model and name in model.model_fields else "it is needed"
 
 
 async def _refused(request: Request, error: Exception) -> Response:

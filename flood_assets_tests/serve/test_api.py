@@ -161,8 +161,7 @@ def test_a_page_goes_on_where_the_last_one_ended_though_rows_came_before_it(api)
         ("stations?after=x", "after is no place of this list"),
         ("changes", "since is missing: After this time, or so long before now."),
         ("conditions?band=high", "band is 'high'"),
-        ("readings.xml", "there is no format 'xml'"),
-        ("measures.geojson", "there is no format 'geojson'"),
+        ("readings?limit=1&limit=2", "limit is given twice"),
     ],
 )
 def test_a_request_without_meaning_is_refused_with_the_remedy(api, path, detail):
@@ -170,6 +169,13 @@ def test_a_request_without_meaning_is_refused_with_the_remedy(api, path, detail)
     assert response.status_code == 400
     assert response.headers["content-type"] == "application/problem+json"
     assert detail in response.json()["detail"]
+
+
+@pytest.mark.parametrize(("path", "detail"), [("readings.xml", "'xml' of readings"), ("measures.geojson", "'geojson'")])
+def test_a_format_that_is_not_served_is_not_found(api, path, detail):
+    response = api.client.get(f"/api/v1/{path}")
+    assert response.status_code == 404
+    assert f"there is no format {detail}" in response.json()["detail"]
 
 
 def test_a_name_that_nothing_is_called_gives_no_rows_and_says_so(api):
