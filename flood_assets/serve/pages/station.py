@@ -172,10 +172,10 @@ def view(snapshot: Snapshot, now: datetime, station_id: str | None, measure_id: 
     seen = Overview.of(snapshot, now)
     place = snapshot.station_rows.get(station_id or "") if station_id is not None and len(seen.stations) else None
     row = _unlisted(station_id) if place is None else seen.stations.slice(place, 1).to_pylist()[0]
-    if place is None and not any(snapshot.day.of(snapshot.codes[each]) for each in ids):
+    measures, until = _views(snapshot, now, row, ids, seen)
+    if place is None and not any(each.readings for each in measures):
         return None
     warned = Warned.of(snapshot, now)
-    measures, until = _views(snapshot, now, row, ids, seen)
     neighbours, others, where = _neighbours(seen, place, row)
     return StationView(
         row,

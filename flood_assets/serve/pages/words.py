@@ -146,6 +146,11 @@ def number(value: float | None, most: int = 3) -> str:
     return "0" if text in ("-0", "") else text.replace("-", _MINUS)
 
 
+def several(raw: str | None) -> str:
+    """Return the API's text of a reading with several values, such as "2.796 or 2.922"; empty for none."""
+    return (raw or "").replace("|", " or ")
+
+
 def unit(given: str | None) -> str:
     """Return a unit as people write it; empty for none."""
     return _UNITS.get(given or "", given or "")
