@@ -86,7 +86,7 @@ def test_metadata_lives_in_setup_cfg_and_tools_in_pyproject(pyproject, setup):
     assert "project" not in pyproject
     assert setup["metadata"]["name"] == "flood-assets"
     assert setup["options.entry_points"]["console_scripts"].strip() == "flood-assets = flood_assets.cli.main:main"
-    assert setup["options.package_data"]["flood_assets"] == "py.typed"
+    assert "py.typed" in setup["options.package_data"]["flood_assets"].split()
     assert flood_assets.__version__
 
 
