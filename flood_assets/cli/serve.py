@@ -24,9 +24,8 @@ def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime]) ->
     Raises:
         SettingsError: the address is taken or is none of this machine's.
     """
-    import uvicorn  # noqa: PLC0415 - only this command needs it
-
-    from flood_assets.serve.app import create  # noqa: PLC0415
+    from flood_assets.serve.app import create  # noqa: PLC0415 - only this command needs FastAPI and uvicorn
+    from flood_assets.serve.server import Server  # noqa: PLC0415
 
     def opened() -> Lake:
         found = Place.of(lake_url, clock()).lake
@@ -37,16 +36,7 @@ def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime]) ->
     listening = _listening(host, port)
     here = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     click.echo(f"Serving {lake_url} on {here}/ (API: {here}/docs); stop with Ctrl-C.")
-    config = uvicorn.Config(
-        create(Watcher(opened, clock), clock),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=20,
-        h11_max_incomplete_event_size=16 * 1024,
-    )
-    uvicorn.Server(config).run([listening])
+    Server(create(Watcher(opened, clock), clock)).run([listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:

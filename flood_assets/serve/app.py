@@ -13,7 +13,11 @@ from starlette.responses import JSONResponse, Response
 
 from flood_assets import __version__
 from flood_assets.serve import api as rows
+from flood_assets.serve import asked
 from flood_assets.serve.http import problem
+from flood_assets.serve.openapi import of_stream
+from flood_assets.serve.parameters import described
+from flood_assets.serve.stream import CLIENTS, Stream
 from flood_assets.serve.watch import UNREADY_AFTER, Watcher
 
 _SAID = """\
@@ -25,15 +29,24 @@ whole answer, and `numberMatched` always counts all of its rows.
 """
 
 
-def create(watcher: Watcher, clock: Callable[[], datetime]) -> FastAPI:
-    """Return the application; it starts and stops the watcher."""
+def create(watcher: Watcher, clock: Callable[[], datetime], *, clients: int = CLIENTS) -> FastAPI:
+    """Return the application.
+
+    Args:
+        watcher: is started and stopped with it.
+        clock: the current time.
+        clients: how many may follow the stream at once; `state.stream` is to be closed before the server ends.
+    """
+    stream = Stream(watcher, clock, most=clients)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stream.start()
         watcher.start()
         try:
             yield
         finally:
+            stream.close()
             watcher.stop()
 
     app = FastAPI(
@@ -56,6 +69,17 @@ def create(watcher: Watcher, clock: Callable[[], datetime]) -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     answers = rows.Api(watcher, clock)
     app.include_router(rows.router(answers))
+    app.state.stream = stream
+    app.add_api_route(
+        f"{rows.PREFIX}/stream",
+        stream.answer,
+        methods=["GET"],
+        summary="Changes as they come, as server-sent events",
+        operation_id="stream",
+        response_class=Response,
+        responses=of_stream(),
+        openapi_extra={"parameters": described(asked.Stream)},
+    )
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready(watcher), include_in_schema=False)
     return app

@@ -77,6 +77,13 @@ def of_status() -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The state", "content": said}, **_problems()}
 
 
+def of_stream() -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of the answers of `stream`."""
+    said = {"text/event-stream": {"schema": {"type": "string"}}}
+    found: dict[int | str, dict[str, Any]] = {200: {"description": "Events, until the client goes", "content": said}}
+    return found | {code: each for code, each in _problems().items() if code in (400, 429, 503)}
+
+
 def _problems() -> dict[int | str, dict[str, Any]]:
     content = {"application/problem+json": {"schema": PROBLEM}}
     return {
