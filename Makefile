@@ -8,6 +8,8 @@ DEMO_PORT ?= 8765
 NOTEBOOK := notebooks/my_quickstart.ipynb
 # The port of the Dagster UI; empty for 3000, or another one where that is taken.
 UI_PORT ?=
+# The port of the map; empty for 8000, or another one where that is taken.
+MAP_PORT ?=
 # Debian's packages for a real S3, each named like the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
@@ -21,7 +23,7 @@ QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo notebook test test-fast test-s3 test-readers test-long ceph soak bench bench-large lint ui ui-demo lock clean
+.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long ceph soak bench bench-large lint ui ui-demo lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -90,8 +92,11 @@ lint: setup ## Check style and types
 ui: setup ## Open Dagster on localhost:3000 (UI_PORT=...) against the live API
 	$(QUIET) $(LEAN) DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev --host 127.0.0.1 $(if $(UI_PORT),--port $(UI_PORT))
 
-ui-demo: setup ## Open Dagster on localhost:3000 (UI_PORT=...) against the simulator
-	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) UI_PORT=$(UI_PORT) BIN=$(BIN) sh demo.sh ui
+serve: setup ## Serve the lake over HTTP on localhost:8000 (MAP_PORT=...): API, map and pages
+	@$(BIN)/flood-assets serve $(if $(MAP_PORT),--port $(MAP_PORT))
+
+ui-demo: setup ## Open Dagster on localhost:3000 (UI_PORT=...) and the map on 8000 (MAP_PORT=...) against the simulator
+	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) UI_PORT=$(UI_PORT) MAP_PORT=$(MAP_PORT) BIN=$(BIN) sh demo.sh ui
 
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \

@@ -2,7 +2,7 @@
 # Run a demo on simulated gauges, with its own lake and Dagster home, apart from real data. The Makefile calls this script:
 # `demo.sh` stores one day and shows it, `demo.sh ui` opens the Dagster UI on it, `demo.sh clean` removes it.
 set -eu
-: "${DEMO:?}" "${BIN:?}" "${PORT:=8765}" "${UI_PORT:=}" "${PYTHON:=$BIN/python}"
+: "${DEMO:?}" "${BIN:?}" "${PORT:=8765}" "${UI_PORT:=}" "${MAP_PORT:=}" "${PYTHON:=$BIN/python}"
 mode=${1:-demo}
 if [ "$mode" = ui ]; then target=ui-demo; else target=$mode; fi
 case $DEMO in /*) root=$DEMO ;; *) root=$(pwd)/$DEMO ;; esac
@@ -50,8 +50,8 @@ if [ "$mode" = demo ] || [ "$(cat "$DEMO/port" 2> /dev/null)" != "$PORT" ]; then
 fi
 echo "$PORT" > "$DEMO/port"
 
-if [ "$mode" = ui ]; then
-  ui=$("$BIN/python" - "${UI_PORT:-3000}" << 'P'
+free() {  # print the first free port from $1 on
+  "$BIN/python" - "$1" << 'P'
 import socket, sys
 first = int(sys.argv[1])
 for port in range(first, min(first + 100, 65536)):
@@ -60,9 +60,17 @@ for port in range(first, min(first + 100, 65536)):
             print(port)
             break
 P
-  )
+}
+
+if [ "$mode" = ui ]; then
+  ui=$(free "${UI_PORT:-3000}")
+  map=$(free "${MAP_PORT:-8000}")
   [ "$ui" = "${UI_PORT:-3000}" ] || echo "Port ${UI_PORT:-3000} is in use; UI_PORT=... chooses another than $ui."
-  echo "Dagster: http://127.0.0.1:$ui   simulated API: $FLOOD_API_URL   (Ctrl-C stops both)"
+  [ "$map" = "${MAP_PORT:-8000}" ] || echo "Port ${MAP_PORT:-8000} is in use; MAP_PORT=... chooses another than $map."
+  "$BIN/flood-assets" serve --port "$map" > "$DEMO/server.log" 2>&1 9>&- &
+  server=$!
+  trap 'kill "$simulator" "$server" 2> /dev/null || true; wait "$simulator" "$server" 2> /dev/null || true' EXIT
+  echo "Map: http://127.0.0.1:$map   Dagster: http://127.0.0.1:$ui   simulated API: $FLOOD_API_URL   (Ctrl-C stops all)"
   "$BIN/dagster" dev --host 127.0.0.1 --port "$ui"
   exit
 fi
@@ -73,10 +81,11 @@ again="see above. \`make demo\` starts again; $log holds what the simulator said
 port=
 [ "$PORT" = 8765 ] || port=" DEMO_PORT=$PORT"
 echo
-echo "What to try next:"
+echo "What to try next, the map first, at http://127.0.0.1:8000/:"
+echo "  FLOOD_LAKE_URL=$DEMO/lake $BIN/flood-assets serve"
 printf '  %-29s %s\n' \
   "make notebook" "a notebook with a chart of this lake, in JupyterLab" \
-  "make ui-demo$port" "the same in the Dagster UI, with a refresh every 15 minutes" \
+  "make ui-demo$port" "map and Dagster UI side by side, with a refresh every 15 minutes" \
   "make ui" "the Dagster UI with the real gauges"
 cat << T
 

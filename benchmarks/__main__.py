@@ -19,7 +19,7 @@ from benchmarks.server import simulator
 HERE = Path(__file__).parent
 # After the first partition and before any machine's present: Dagster's partitions end at the machine's clock.
 NOW = datetime(2026, 10, 15, 9, 20, tzinfo=UTC)
-GROUPS = ("fills", "rivals", "ticks", "reading", "judging", "imports", "dagster")
+GROUPS = ("fills", "rivals", "ticks", "reading", "judging", "serving", "imports", "dagster")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,6 +90,8 @@ def day(
             done(reading=one.readings(fewer, 15), arrow_bytes=one.arrow_bytes())
         if "judging" in groups:
             done(judging=one.judging(15))
+        if "serving" in groups:
+            done(serving=one.serving(20 if quick else 400))
         if "imports" in groups:
             done(imports=imports.measured(rounds, tell))
         if "dagster" in groups:

@@ -163,6 +163,16 @@ class Session:
             return {}
         return run.told
 
+    def serving(self, times: int) -> dict[str, Any]:
+        """Time requests to the HTTP server, and the same answers by DuckDB."""
+        self.tell("HTTP")
+        command = [sys.executable, "-m", "benchmarks.serving", "--lake", str(self.full), "--times", str(times)]
+        run = harness.launched([*command, "--now", self.now.isoformat()])
+        if not run.ok:
+            self.missing["serving"] = run.error
+            return {}
+        return run.told
+
     def dagster(self, ticks: int) -> dict[str, Any]:
         """Measure from the schedule tick to the finished run."""
         self.tell("Dagster's own share")

@@ -42,7 +42,7 @@ def verdicts(day: Day | None, large: Mapping[str, Any] | None) -> list[Verdict]:
     if day:
         makers: Sequence[Callable[[Day], Iterable[Verdict]]] = (
             _cold, _rivals, _requests, _calm_tick, _usual_ticks, _reconcile, _memory, _size, _reading, _judging,
-            _definitions, _notebook, _dagster, _conditions,
+            _serving, _definitions, _notebook, _dagster, _conditions,
         )  # fmt: skip
         found += [verdict for make in makers for verdict in make(day)]
     if large:
@@ -221,6 +221,42 @@ def _judging(day: Day) -> Iterable[Verdict]:
             ratio(both, flags).median <= 1.5 and seconds.median <= 0.6,
             "Both sort the readings of each gauge.",
         )
+
+
+# Of each request: what it is called, CPU milliseconds at most, and how many times less than DuckDB at least.
+_REQUESTS = {
+    "gauge": ("One gauge's day as JSON", 0.6, 8),
+    "latest": ("The newest reading of all gauges as GeoJSON", 0.4, 100),
+    "box": ("The newest readings in a box of 1.1 degrees as GeoJSON", 1.2, 50),
+}
+
+
+def _serving(day: Day) -> Iterable[Verdict]:
+    told = day.all.get("serving")
+    if not told:
+        return
+    for name, (said, most, least) in _REQUESTS.items():
+        ours, theirs = told[name]["ours"], told[name]["duckdb"]
+        less, milliseconds = ratio(theirs, ours), Figure.of(ours)
+        yield Verdict(
+            f"{said} over HTTP, CPU of the server: at most {most} ms, and {least} x less than DuckDB in memory",
+            f"{milliseconds.median:.2f} ms; {shown.times(less)} less than {Figure.of(theirs).median:.1f} ms",
+            milliseconds.median <= most and less.median >= least,
+            "DuckDB's time has no HTTP in it.",
+        )
+    rebuild = told["rebuild"]
+    yield Verdict(
+        "A changed window is served: at most 20 s after its commit, and 1.5 s of CPU",
+        f"{rebuild['seconds']:.1f} s; {rebuild['cpu']:.2f} s",
+        rebuild["seconds"] <= 20 and rebuild["cpu"] <= 1.5,
+        "The server looks every five seconds.",
+    )
+    yield Verdict(
+        "Memory of a server of the whole country: at most 400 MB",
+        f"{told['memory'] / 1e6:.0f} MB",
+        told["memory"] <= 400e6,
+        "It holds the day as columns, and the bodies that were asked for last.",
+    )
 
 
 def _definitions(day: Day) -> Iterable[Verdict]:

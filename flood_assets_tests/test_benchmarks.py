@@ -28,7 +28,7 @@ SECONDS = st.floats(0.001, 1000)
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the results of a quick session of the contestants that need no other packages."""
     into = tmp_path_factory.mktemp("benchmarks")
-    benchmarks.main(["--quick", "--only", "fills,rivals,ticks,judging,imports", "--into", str(into)])
+    benchmarks.main(["--quick", "--only", "fills,rivals,ticks,judging,serving,imports", "--into", str(into)])
     return into
 
 
@@ -89,6 +89,25 @@ def test_both_ways_to_judge_a_day_are_timed_as_often(written):
     assert len(told["seconds"]["flags"]) == len(told["seconds"]["conditions"]) == 15
     assert 0 < told["measures"] < told["readings"]
     assert "Flags and conditions of all gauges, CPU time" in (written / "RESULTS.md").read_text()
+
+
+def test_the_server_and_duckdb_give_the_same_rows_and_are_timed_as_often(written):
+    told = json.loads((written / "results" / "day.json").read_text())["serving"]
+    for name in ("gauge", "latest", "box"):
+        assert len(told[name]["ours"]) == len(told[name]["duckdb"]) == 5
+    assert told["memory"] > 50e6
+    assert "A changed window is served" in (written / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "kept"), [(0.3, 3.0, True), (0.3, 2.0, False), (0.7, 9.0, False)], ids=["kept", "ratio", "ms"]
+)
+def test_a_request_is_held_against_its_time_and_duckdb(ours, theirs, kept):
+    requests = {name: {"ours": [ours] * 5, "duckdb": [theirs] * 5} for name in ("gauge", "latest", "box")}
+    serving = {**requests, "rebuild": {"seconds": 21, "cpu": 0.2}, "memory": 399e6}
+    day = Day({"prepared": {"readings": 1}, "serving": serving, "runs": []})
+    gauge, *_, rebuild, memory = targets._serving(day)
+    assert [gauge.kept, rebuild.kept, memory.kept] == [kept, False, True]
 
 
 def test_the_files_name_no_place(written):

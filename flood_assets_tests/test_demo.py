@@ -149,7 +149,7 @@ def test_a_demo_fills_a_new_lake_and_says_what_to_try_next(demo, tmp_path):
     (tmp_path / "demo" / "lake" / "old").mkdir(parents=True)
     code, out, err = ended(demo())
     assert (code, err) == (0, "")
-    assert "make ui-demo  " in out
+    assert out.index("http://127.0.0.1:8000/") < out.index("flood-assets serve") < out.index("make ui-demo  ")
     assert "make notebook  " in out
     assert list((tmp_path / "demo" / "lake").iterdir()) == []
     code, out, _ = ended(demo(PORT="8799"))
@@ -208,11 +208,14 @@ def test_the_ui_keeps_the_lake_of_the_demo_unless_the_port_is_another(demo, tmp_
 def test_the_banner_names_the_port_that_dagster_gets(demo, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ui = demo("ui", UI_PORT=str(port))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            map_port = free.getsockname()[1]
+        ui = demo("ui", UI_PORT=str(port), MAP_PORT=str(map_port))
         first, second = ui.stdout.readline(), ui.stdout.readline()
         started(tmp_path, "dagster dev")
-        chosen = (tmp_path / "calls").read_text().split("--port ")[-1].split()[0]
+        started(tmp_path, f"serve --port {map_port}")
+        chosen = (tmp_path / "calls").read_text().split("dagster dev ")[-1].split("--port ")[1].split()[0]
         assert int(chosen) > port
         assert first == f"Port {port} is in use; UI_PORT=... chooses another than {chosen}.\n"
-        assert second.startswith(f"Dagster: http://127.0.0.1:{chosen}   ")
+        assert second.startswith(f"Map: http://127.0.0.1:{map_port}   Dagster: http://127.0.0.1:{chosen}   ")
         interrupt(ui)

@@ -13,6 +13,7 @@ from flood_assets.notebook import NothingFoundWarning, load_measures, load_readi
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW
 from flood_assets_tests.support import examples
+from flood_assets_tests.support.served import served
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,20 @@ def test_each_name_that_the_pages_show_is_shown_with_values(example):
     assert "River Thames" in result.output
     assert "mASD" in result.output
     assert " BST" in result.output
+
+
+@pytest.fixture(scope="module")
+def served_demo(demo_lake):
+    with served(demo_lake, NOW) as found:
+        yield found
+
+
+@pytest.mark.parametrize("url", examples.urls())
+def test_each_url_of_the_pages_gives_rows(served_demo, url):
+    response = served_demo.client.get(url)
+    assert response.status_code == 200, response.text
+    rows = response.headers.get("number-matched") or response.json()["numberMatched"]
+    assert int(rows) > 0
 
 
 @pytest.mark.parametrize("example", examples.fenced("sql"), ids=lambda each: each.place)

@@ -1,6 +1,6 @@
 """Answer `/api/v1`: one resource for each table, in each format, with the same filters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,17 +71,24 @@ RESOURCES: Mapping[str, Resource] = {
 }
 
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
 class Api:
     """The answers to requests, from the watcher's snapshot.
 
     Args:
         watcher: has the snapshot.
         clock: the current time.
+
+    Attributes:
+        endpoints: the resources by their paths without a suffix, which are asked for most.
     """
 
     def __init__(self, watcher: Watcher, clock: Callable[[], datetime]) -> None:
         self.watcher, self.clock = watcher, clock
         self.bodies = Bodies()
+        self.endpoints: dict[str, Endpoint] = {}
 
     async def answer(
         self, request: Request, make: Callable[[Snapshot, datetime], Body], *, quick: bool = False, key: str = ""
@@ -171,6 +178,7 @@ def _add(routes: APIRouter, api: Api, name: str, resource: Resource) -> None:
             },
         )
         routes.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+    api.endpoints[f"{PREFIX}/{name}"] = by_accept
 
 
 def body_of(request: Request, snapshot: Snapshot, now: datetime, name: str, given: Any, format_: str) -> Body:
@@ -198,7 +206,7 @@ def body_of(request: Request, snapshot: Snapshot, now: datetime, name: str, give
     else:
         headers["number-matched"] = str(answer.count)
         data = formats.FILES[format_](answer.rows.select(names).slice(part.start, part.end - part.start))
-    return Body(data, formats.MEDIA_TYPES[format_], snapshot.cut(now), answer.until, headers)
+    return Body(data, formats.MEDIA_TYPES[format_], snapshot.cut(now), answer.until, headers).packed()
 
 
 def accepted(header: str, known: list[str]) -> str | None:

@@ -16,8 +16,10 @@ from starlette.concurrency import run_in_threadpool
 
 from flood_assets.serve.snapshot import Snapshot
 
-# Bytes that are kept at most, not counting what they are compressed to; the day of the whole country as CSV is 31 MB.
-_MOST = 96 * 1024 * 1024
+# Bytes that are kept at most, not counting what they are compressed to.
+_MOST = 32 * 1024 * 1024
+# Of larger text only the compressed bytes are kept: the day of the whole country as CSV is 60 MB, and 3 MB then.
+_LARGE = 8 * 1024 * 1024
 # Smaller ones are not worth compressing.
 _SMALL = 1024
 # Arrow and Parquet are compressed inside.
@@ -29,7 +31,7 @@ class Body:
     """An answer as it is sent.
 
     Attributes:
-        data: its bytes.
+        data: its bytes; empty once it is packed, see `whole`.
         media_type: what they are.
         modified: when the answer could have changed last.
         until: until when it holds; None for as long as its snapshot.
@@ -58,10 +60,28 @@ class Body:
         return gzip.compress(self.data, 2 if len(self.data) > 4 * 1024 * 1024 else 5, mtime=0)
 
     @property
+    def whole(self) -> bytes:
+        """The bytes, decompressed if need be."""
+        return self.data or (gzip.decompress(self.gzipped) if self.is_packed else b"")
+
+    @property
+    def is_packed(self) -> bool:
+        """True if only the compressed bytes are kept."""
+        return not self.data and "gzipped" in self.__dict__
+
+    def packed(self) -> "Body":
+        """Keep only the compressed bytes of long text; returns itself."""
+        if len(self.data) > _LARGE and self.media_type.startswith(_TEXTUAL):
+            _ = self.digest, self.gzipped
+            self.data = b""
+        return self
+
+    @property
     def worth_compressing(self) -> bool:
         """True once it is asked for again: to compress what is asked once costs more than to send it."""
-        again = self.asked > 1 or "gzipped" in self.__dict__
-        return again and len(self.data) >= _SMALL and self.media_type.startswith(_TEXTUAL)
+        if "gzipped" in self.__dict__:
+            return True
+        return self.asked > 1 and len(self.data) >= _SMALL and self.media_type.startswith(_TEXTUAL)
 
 
 class Bodies:
@@ -96,7 +116,7 @@ class Bodies:
         if (
             snapshot is not self._snapshot
             or key in self._bodies
-            or len(body.data) > self._most // 2
+            or len(body.data) > self._most
             or (body.until and body.until <= now)
         ):
             return

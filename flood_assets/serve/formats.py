@@ -5,6 +5,7 @@ Times are UTC with a Z; JSON has null where a value is none, several, or not fin
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -49,17 +50,18 @@ def json_of_codes(columns: Mapping[str, Coded], at: NDArray[np.int64]) -> list[s
     """Return the rows at some places as JSON objects."""
     some: Any = slice(int(at[0]), int(at[-1]) + 1) if len(at) and at[-1] - at[0] + 1 == len(at) else at
     cells = (each.texts[each.codes[some]].tolist() for each in columns.values())
-    template = _template(columns)
+    template = _template(tuple(columns))
     return [template % row for row in zip(*cells, strict=True)]
 
 
 def json_rows(rows: pa.Table) -> list[str]:
     """Return each row as a JSON object."""
-    template = _template(rows.column_names)
+    template = _template(tuple(rows.column_names))
     return [template % cells for cells in zip(*(_cells(column) for column in rows.columns), strict=True)]
 
 
-def _template(names: Iterable[str]) -> str:
+@lru_cache(maxsize=256)
+def _template(names: tuple[str, ...]) -> str:
     return "{" + ",".join(f"{_text(name).replace('%', '%%')}:%s" for name in names) + "}"
 
 

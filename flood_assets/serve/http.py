@@ -44,9 +44,8 @@ def send(request: Request, body: Body, now: datetime, age: timedelta | None = No
         headers["age"] = str(int(age.total_seconds()))
     if _unchanged(request, tags, body.modified):
         return Response(status_code=304, headers=headers)
-    data, status = body.data, body.status
+    data, status = body.gzipped if zipped else body.whole, body.status
     if zipped:
-        data = body.gzipped
         headers["content-encoding"] = "gzip"
     if part and _in_range(request, tag, body.modified):
         span = _span(part, len(data))

@@ -7,7 +7,7 @@ frozen lake. Nothing is cut to the last 24 hours here: that depends on the momen
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
@@ -22,10 +22,12 @@ from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.ledger.day import milliseconds
-from flood_assets.partitions import RETENTION, cutoff, from_ms, is_expired, to_ms
+from flood_assets.partitions import RETENTION, from_ms, is_expired, to_ms
 from flood_assets.query import flood_warnings
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIMELINESS, Table
 from flood_assets.serve.formats import Coded
+
+_DAY_MS = RETENTION // timedelta(milliseconds=1)
 
 
 class Lasting(Protocol):
@@ -121,7 +123,7 @@ class Snapshot:
         stations, measures, timeliness = (_newest(lake, table, now) for table in (STATIONS, MEASURES, TIMELINESS))
         nothing = schema_of(READINGS, READINGS.schema.names, coded=True).empty_table()
         rows = pa.concat_tables([nothing, *(decoded[key] for key in sorted(decoded))])
-        rows = rows.unify_dictionaries().combine_chunks()
+        rows = rows.unify_dictionaries()
         coded = rows["measure_id"].combine_chunks()
         with_readings = coded.dictionary.cast(pa.string())
         ids = pc.unique(pa.concat_arrays([with_readings, *(_column(t, "measure_id") for t in (measures, timeliness))]))
@@ -214,11 +216,12 @@ class Snapshot:
 
         Two answers from one snapshot are equal if this is.
         """
-        times = self.day.times
-        aged = times[: np.searchsorted(times, to_ms(cutoff(now)), "right")][-1:]
-        come = times[: np.searchsorted(times, to_ms(now), "right")][-1:]
-        moments = [*(from_ms(each) + RETENTION for each in aged.tolist()), *map(from_ms, come.tolist())]
-        return max([self.modified, *moments])
+        times, ms = self.day.times, to_ms(now)
+        aged, come = np.searchsorted(times, (ms - _DAY_MS, ms), "right").tolist()
+        moments = [to_ms(self.modified)]
+        moments += [int(times[aged - 1]) + _DAY_MS] if aged else []
+        moments += [int(times[come - 1])] if come else []
+        return from_ms(max(moments))
 
     def warnings(self, now: datetime) -> "flood_warnings.Known | None":
         """Return the flood warnings of the last 24 hours; None if no list is stored."""

@@ -234,8 +234,9 @@ def _span(given: asked.Spanned, now: datetime) -> Span:
 
 def _retained(snapshot: Snapshot, codes: Ints | None, span: Span, now: datetime) -> Ints:
     """Return the places of the retained readings of some measures in a span, ascending."""
-    first = max(to_ms(cutoff(now)) + 1, _ceil(span.start) if span.start else 0)
-    end = min(to_ms(now) + 1, _ceil(span.end) if span.end else _FAR)
+    ms = to_ms(now)
+    first = max(ms - _DAY_MS + 1, _ceil(span.start) if span.start else 0)
+    end = min(ms + 1, _ceil(span.end) if span.end else _FAR)
     day = snapshot.day
     if codes is not None and len(codes) <= _FEW:
         found = [np.zeros(0, np.int64)]
@@ -273,7 +274,7 @@ def _until(snapshot: Snapshot, at: Ints | None, now: datetime, last: timedelta |
         last: the length of a span that ends now; None without one.
     """
     day, ms = snapshot.day, to_ms(now)
-    edge = to_ms(cutoff(now))
+    edge = ms - _DAY_MS
     length = _DAY_MS if last is None else min(_DAY_MS, last // timedelta(milliseconds=1))
     ends = []
     if at is None:
@@ -307,6 +308,8 @@ def _of_measures(snapshot: Snapshot, rows: pa.Table, gauges: Chosen) -> pa.Table
 
 def _of_time(span: Span, now: datetime) -> list[str]:
     """Return a note for a span that is not retained."""
+    if span.start is None and span.end is None:
+        return []
     edge = cutoff(now)
     lost = f"is over a day ago: {LOST.format(filters.shown(edge))}"
     if span.end is not None and span.end <= edge:

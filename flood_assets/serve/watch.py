@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import pyarrow as pa
+
 from flood_assets.errors import FloodAssetsError
 from flood_assets.lake.frozen import Frozen
 from flood_assets.lake.lake import Lake
@@ -72,6 +74,8 @@ class Watcher:
                 frozen = Frozen.of(self._lake.store, before.frozen if before else None)
                 if before is None or frozen is not before.frozen:
                     self.snapshot = Snapshot.of(frozen, now, before)
+                    # Sorting a day takes several times its memory, which the allocator would keep.
+                    pa.default_memory_pool().release_unused()
             except FloodAssetsError as error:
                 if str(error) != self.trouble:
                     logger.warning("the lake cannot be read, so the last snapshot stays: %s", error)

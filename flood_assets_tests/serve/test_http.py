@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from flood_assets.serve.bodies import Body
 from flood_assets_tests.support.served import served
 from flood_assets_tests.support.seven_gauges import NOW
 
@@ -68,6 +69,18 @@ def test_what_is_asked_again_is_sent_compressed(api):
     assert len(packed) < len(plain.content) / 5
     assert response.headers["etag"] != plain.headers["etag"]
     assert "accept-encoding" in response.headers["vary"]
+
+
+def test_long_text_is_kept_compressed_and_sent_either_way():
+    text = b"a,b\n" * 3_000_000
+    body = Body(text, "text/csv; charset=utf-8", NOW)
+    plain = Body(text, "text/csv; charset=utf-8", NOW)
+    assert (body.packed().data, body.whole) == (b"", text)
+    assert gzip.decompress(body.gzipped) == text
+    assert body.digest == plain.digest
+    assert body.worth_compressing
+    assert Body(b"a,b\n", "text/csv", NOW).packed().data == b"a,b\n"
+    assert Body(text, "application/vnd.apache.parquet", NOW).packed().data == text
 
 
 def test_head_says_what_get_would(api):

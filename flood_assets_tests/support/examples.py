@@ -61,6 +61,11 @@ def shown() -> list[Example]:
     ]
 
 
+def urls() -> list[str]:
+    """Return what the pages ask of the served lake: paths and queries."""
+    return [url for page in PAGES for url in re.findall(r"http://127\.0\.0\.1:8000(/api/[^\s\"`]+)", _text(page))]
+
+
 def values(code: str, known: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Run code as a notebook does, and return each expression that stands alone with its value."""
     for statement in ast.parse(code).body:
