@@ -1,5 +1,6 @@
 """Put the parts of the server together: an ASGI application over one lake."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -16,7 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flood_assets import __version__
 from flood_assets.serve import api as rows
 from flood_assets.serve import asked
+from flood_assets.serve.headers import SafeHeaders
 from flood_assets.serve.http import problem
+from flood_assets.serve.limits import SHOWN, Limits, Throttle
 from flood_assets.serve.openapi import of_stream
 from flood_assets.serve.parameters import described
 from flood_assets.serve.stream import CLIENTS, Stream
@@ -33,13 +36,16 @@ whole answer, and `numberMatched` always counts all of its rows.
 """
 
 
-def create(watcher: Watcher, clock: Callable[[], datetime], *, clients: int = CLIENTS) -> FastAPI:
+def create(
+    watcher: Watcher, clock: Callable[[], datetime], *, clients: int = CLIENTS, limits: Limits | None = None
+) -> FastAPI:
     """Return the application.
 
     Args:
         watcher: is started and stopped with it.
         clock: the current time.
         clients: how many may follow the stream at once; `state.stream` is to be closed before the server ends.
+        limits: for clients; None for none.
     """
     stream = Stream(watcher, clock, most=clients)
 
@@ -67,13 +73,16 @@ def create(watcher: Watcher, clock: Callable[[], datetime], *, clients: int = CL
     )
     answers = rows.Api(watcher, clock)
     app.add_middleware(Shortcut, endpoints=answers.endpoints)
+    if limits is not None:
+        app.add_middleware(Throttle, limits=limits, clock=time.monotonic)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "OPTIONS"],
-        allow_headers=["Authorization", "Range", "If-None-Match"],
-        expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After"],
+        allow_headers=["Authorization", "X-Api-Key", "Range", "If-None-Match", "Last-Event-ID"],
+        expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After", *SHOWN],
     )
+    app.add_middleware(SafeHeaders)
     app.add_exception_handler(HTTPException, _refused)
     app.include_router(rows.router(answers))
     app.state.stream = stream

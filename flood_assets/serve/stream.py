@@ -17,6 +17,7 @@ reads nothing for a while is cut off by `server`. What several clients are to be
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -29,6 +30,7 @@ from flood_assets.serve import asked
 from flood_assets.serve.errors import BadRequestError
 from flood_assets.serve.feed import Chunk, Cursor, State, Wanted, next_chunk, said
 from flood_assets.serve.http import problem
+from flood_assets.serve.limits import CLIENT
 from flood_assets.serve.parameters import parse
 from flood_assets.serve.position import Position, PositionError
 from flood_assets.serve.snapshot import Snapshot
@@ -38,6 +40,8 @@ from flood_assets.serve.watch import Watcher
 BEAT = timedelta(seconds=15)
 # Of some 25 kB each.
 CLIENTS = 2000
+# Of one address or key.
+EACH = 100
 # Bytes of events that are kept for other clients.
 _MOST = 32 * 1024 * 1024
 logger = logging.getLogger("flood_assets.serve")
@@ -66,6 +70,7 @@ class Stream:
         self._beats = 0
         self._timer: asyncio.TimerHandle | None = None
         self.clients = 0
+        self._of = Counter[str]()
         self._closing = False
         self._chunks: dict[tuple[str, str], Chunk] = {}
         self._bytes = 0
@@ -97,8 +102,10 @@ class Stream:
             notes = await run_in_threadpool(wanted.notes, state.snapshot)
         except BadRequestError as error:
             return problem(request, 400, str(error))
-        if self.clients >= self._most or self._closing:
-            why = f"{self._most:,} clients follow already: try again later, or ask /api/v1/changes?since=15min"
+        who = request.scope.get(CLIENT, "")
+        if self.clients >= self._most or self._closing or (who and self._of[who] >= EACH):
+            many = f"{EACH} clients of this address or key" if self.clients < self._most else f"{self._most:,} clients"
+            why = f"{many} follow already: try again later, or ask /api/v1/changes?since=15min"
             return problem(request, 503, why, headers={"retry-after": "30"})
         position, begun = state.position, f"retry: {random.randint(2000, 6000)}\n\n".encode()
         last = request.headers.get("last-event-id") or given.last_event_id
@@ -113,15 +120,21 @@ class Stream:
         begun += said("snapshot", position.id, as_of=shown, resumed=resumed, notes=notes)
         return _Events(self, wanted, Cursor(state.shared(position)), begun)
 
-    async def follow(self, wanted: Wanted, cursor: Cursor, begun: bytes, receive: Receive, send: Send) -> None:
+    async def follow(
+        self, who: str, wanted: Wanted, cursor: Cursor, begun: bytes, receive: Receive, send: Send
+    ) -> None:
         """Send a client what is new until it goes."""
         self.clients += 1
+        self._of[who] += 1
         pump = asyncio.create_task(self._pump(wanted, cursor, begun, send))
         try:
             while (await receive())["type"] != "http.disconnect":
                 pass
         finally:
             self.clients -= 1
+            self._of[who] -= 1
+            if not self._of[who]:
+                del self._of[who]
             pump.cancel()
 
     async def _pump(self, wanted: Wanted, cursor: Cursor, begun: bytes, send: Send) -> None:
@@ -200,7 +213,7 @@ class _Events(Response):
         super().__init__(media_type="text/event-stream")
         self._stream, self._wanted, self._cursor, self._begun = stream, wanted, cursor, begun
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -209,7 +222,7 @@ class _Events(Response):
             (b"x-accel-buffering", b"no"),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._stream.follow(self._wanted, self._cursor, self._begun, receive, send)
+        await self._stream.follow(scope.get(CLIENT, ""), self._wanted, self._cursor, self._begun, receive, send)
 
 
 def _body(data: bytes) -> dict[str, object]:
