@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from flood_assets.lake.lake import Lake
 from flood_assets.serve.app import create
+from flood_assets.serve.limits import Limits
 from flood_assets.serve.server import Server
 from flood_assets.serve.watch import Watcher
 
@@ -105,6 +106,16 @@ class Events:
                 return "", None
 
 
-def listening(lake: Lake | Path, now: datetime, *, limits: dict[str, Any] | None = None, **options: Any) -> Listening:
-    """Return a server of a lake at a time, to be entered; the watcher looks when the test says so."""
-    return Listening(lake, now, options, limits or {})
+def listening(
+    lake: Lake | Path,
+    now: datetime,
+    *,
+    limits: dict[str, Any] | None = None,
+    client_limits: Limits | None = None,
+    **options: Any,
+) -> Listening:
+    """Return a server of a lake at a time, to be entered; the watcher looks when the test says so.
+
+    `limits` are those of the server's connections, `client_limits` those of its clients; the rest is for `create`.
+    """
+    return Listening(lake, now, {**options, "limits": client_limits}, limits or {})
