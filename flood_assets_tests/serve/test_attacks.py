@@ -169,7 +169,7 @@ def test_a_large_body_is_not_read(server):
         (b"", b""),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\n", b"X: y\r\n"),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", b"x"),
-        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", b"G"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /", b"a"),
     ],
     ids=["says nothing", "drips headers", "drips a body", "drips the next request"],
 )
@@ -183,7 +183,6 @@ def test_who_drips_is_cut_off(server, begin, drop):
             try:
                 if drop:
                     connection.sendall(drop)
-                    drop = drop if drop != b"G" else b"GET /"
                 if not connection.recv(65536):
                     break
             except TimeoutError:

@@ -101,18 +101,19 @@ ROWS = st.lists(
     min_size=1,
     max_size=8,
 )
+ASK = st.tuples(st.just("ask"), ROWS)
+COMMIT = st.tuples(st.just("commit"), st.integers(0, 2))
+LOOK = st.tuples(st.just("look"), st.integers(0, 1))
+READ = st.tuples(st.just("read"), st.integers(0, 2), st.integers(1, 3))
+RECONNECT = st.tuples(st.just("reconnect"), st.integers(0, 2), st.integers(0, 1))
+SELDOM = st.one_of(
+    st.tuples(st.just("restart"), st.integers(0, 1)),
+    st.tuples(st.just("wait"), st.integers(1, 90)),
+    st.tuples(st.just("trim")),
+)
+# Hypothesis likes short lists, in which no run overlaps another.
 STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("ask"), ROWS),
-        st.tuples(st.just("commit"), st.integers(0, 2)),
-        st.tuples(st.just("look"), st.integers(0, 1)),
-        st.tuples(st.just("read"), st.integers(0, 2), st.integers(1, 3)),
-        st.tuples(st.just("reconnect"), st.integers(0, 2), st.integers(0, 1)),
-        st.tuples(st.just("restart"), st.integers(0, 1)),
-        st.tuples(st.just("wait"), st.integers(1, 90)),
-        st.tuples(st.just("trim")),
-    ),
-    max_size=30,
+    st.one_of(ASK, ASK, COMMIT, COMMIT, COMMIT, LOOK, LOOK, READ, READ, RECONNECT, SELDOM), min_size=30, max_size=60
 )
 
 
