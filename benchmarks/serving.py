@@ -77,7 +77,17 @@ class Server:
 @contextmanager
 def _server(lake: Path, now: datetime) -> Iterator[Server]:
     environ = {**os.environ, "FLOOD_LAKE_URL": str(lake), "FLOOD_NOW": now.isoformat()}
-    command = [sys.executable, "-u", "-c", "from flood_assets.cli.main import main; main()", "serve", "--port", "0"]
+    command = [
+        sys.executable,
+        "-u",
+        "-c",
+        "from flood_assets.cli.main import main; main()",
+        "serve",
+        "--port",
+        "0",
+        "--rate",
+        "0",
+    ]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = process.stdout.readline() if process.stdout else ""

@@ -1,8 +1,12 @@
 """Settings from the environment, read when they are needed and never at import."""
 
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from flood_assets import places
@@ -64,3 +68,46 @@ def now(environ: Mapping[str, str] | None = None) -> datetime:
     if moment.year not in YEARS:
         raise SettingsError(f"FLOOD_NOW is '{override}': expected a year from {YEARS[0]} to {YEARS[-1]}")
     return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Settings of the server.
+
+    Attributes:
+        rate: requests a second for an address; 0 for any number.
+        keys: the file of keys; None without one.
+        keys_required: True if each request needs a key.
+        trusted_proxies: networks whose word for the address of a client is believed.
+        clients: how many may follow the stream at once.
+    """
+
+    rate: float
+    keys: Path | None
+    keys_required: bool
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    clients: int
+
+
+def serving(environ: Mapping[str, str] | None = None) -> Serving:
+    """Return the settings of the server: `FLOOD_RATE`, `FLOOD_API_KEYS` and others; see docs/configuration.md."""
+    given = environ if environ is not None else os.environ
+    rate, clients = (given.get(name) or text for name, text in (("FLOOD_RATE", "20"), ("FLOOD_STREAMS", "2000")))
+    keys, required = given.get("FLOOD_API_KEYS"), given.get("FLOOD_API_KEYS_REQUIRED") or "0"
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", rate):
+        raise SettingsError(f"FLOOD_RATE is '{rate}': expected requests a second, such as 20, or 0 for no limit")
+    if not re.fullmatch(r"\d{1,6}", clients):
+        raise SettingsError(f"FLOOD_STREAMS is '{clients}': expected a number of clients, such as 2000")
+    if required not in ("0", "1"):
+        raise SettingsError(f"FLOOD_API_KEYS_REQUIRED is '{required}': expected 1 or 0")
+    if required == "1" and not keys:
+        raise SettingsError("FLOOD_API_KEYS_REQUIRED is 1 without FLOOD_API_KEYS: name the file of the keys")
+    proxies = []
+    for text in (given.get("FLOOD_TRUSTED_PROXIES") or "").replace(",", " ").split():
+        try:
+            proxies.append(ipaddress.ip_network(text))
+        except ValueError:
+            raise SettingsError(
+                f"FLOOD_TRUSTED_PROXIES has '{text}': expected addresses and networks, such as 10.0.0.0/8, with commas"
+            ) from None
+    return Serving(float(rate), Path(keys) if keys else None, required == "1", tuple(proxies), int(clients))

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 the run failed or a check found a fault, 2 the command or a setting was wrong.
 """
 
+import os
 import sys
 from datetime import datetime
 from typing import Any
@@ -112,14 +113,39 @@ def doctor() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for a free one.")
-def serve(*, host: str, port: int) -> None:
+@click.option("--rate", metavar="NUMBER", help="Requests a second for an address; 0 for any number.  [default: 20]")
+@click.option("--keys", metavar="FILE", help="File of the keys that raise the limit.")
+@click.option("--keys-required", is_flag=True, help="Refuse who has no key.")
+@click.option("--trusted-proxies", metavar="NETWORKS", help="Networks of proxies that tell the address of a client.")
+@click.option("--streams", metavar="NUMBER", help="Clients that may follow the stream at once.  [default: 2000]")
+def serve(*, host: str, port: int, keys_required: bool, **given: str | None) -> None:
     """Serve the lake over HTTP: the API, the map and the pages, until Ctrl-C.
 
-    The lake is only read; any number of servers may serve one lake.
+    The lake is only read; any number of servers may serve one lake. FLOOD_RATE, FLOOD_API_KEYS,
+    FLOOD_API_KEYS_REQUIRED=1, FLOOD_TRUSTED_PROXIES and FLOOD_STREAMS say the same as the options.
     """
     from flood_assets.cli.serve import serve as serve_lake  # noqa: PLC0415
 
-    serve_lake(settings.lake_url(), host, port, settings.now)
+    names = {"keys": "FLOOD_API_KEYS"}
+    options = {names.get(name, f"FLOOD_{name.upper()}"): text for name, text in given.items() if text is not None}
+    options |= {"FLOOD_API_KEYS_REQUIRED": "1"} if keys_required else {}
+    serve_lake(settings.lake_url(), host, port, settings.now, settings.serving({**os.environ, **options}))
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--rate", default=50.0, show_default=True, type=click.FloatRange(0.001, 100_000), help="Requests a second."
+)
+@click.option("--rights", default="read", show_default=True, help="Rights, separated by commas.")
+def key(*, name: str, rate: float, rights: str) -> None:
+    """Make a key for a client of the server, and the line that makes the server know it.
+
+    The key is shown once and stored nowhere; the line, for the file of FLOOD_API_KEYS, has only its SHA-256.
+    """
+    from flood_assets.cli.serve import make_key  # noqa: PLC0415
+
+    make_key(name, rate, rights)
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """Run the HTTP server, for `flood-assets serve`."""
 
 import socket
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -10,23 +11,25 @@ from flood_assets.errors import SettingsError
 from flood_assets.lake.lake import Lake
 from flood_assets.query.place import Place
 from flood_assets.serve.watch import Watcher
+from flood_assets.settings import Serving
 
 
 class NoLakeError(SettingsError):
     """Lake that is not there yet."""
 
 
-def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime]) -> None:
+def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime], given: Serving) -> None:
     """Serve the lake until Ctrl-C.
 
     A lake that is not there yet, or cannot be reached, is waited for.
 
     Raises:
-        SettingsError: the address is taken or is none of this machine's.
+        SettingsError: the address is taken or is none of this machine's, or the file of keys cannot be read.
     """
-    import uvicorn  # noqa: PLC0415 - only this command needs it
-
-    from flood_assets.serve.app import create  # noqa: PLC0415
+    from flood_assets.serve.app import create  # noqa: PLC0415 - only this command needs FastAPI and uvicorn
+    from flood_assets.serve.keys import Keys  # noqa: PLC0415
+    from flood_assets.serve.limits import Limits  # noqa: PLC0415
+    from flood_assets.serve.server import Server  # noqa: PLC0415
 
     def opened() -> Lake:
         found = Place.of(lake_url, clock()).lake
@@ -34,19 +37,23 @@ def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime]) ->
             raise NoLakeError(f"there is no lake at {lake_url} yet: `flood-assets refresh` makes and fills it")
         return found
 
+    keys = Keys(given.keys, time.monotonic) if given.keys else None
+    limits = Limits(given.rate, keys, given.keys_required, given.trusted_proxies)
     listening = _listening(host, port)
     here = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     click.echo(f"Serving {lake_url} on {here}/ (API: {here}/docs); stop with Ctrl-C.")
-    config = uvicorn.Config(
-        create(Watcher(opened, clock), clock),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=20,
-        h11_max_incomplete_event_size=16 * 1024,
+    app = create(Watcher(opened, clock), clock, clients=given.clients, limits=limits)
+    Server(app).run([listening])
+
+
+def make_key(name: str, rate: float, rights: str) -> None:
+    """Print a new key, and its line for the file of keys."""
+    from flood_assets.serve.keys import new  # noqa: PLC0415
+
+    key, line = new(name, rate, rights)
+    click.echo(
+        f"The key, which is shown only now:\n\n    {key}\n\nIts line for the file of FLOOD_API_KEYS:\n\n    {line}"
     )
-    uvicorn.Server(config).run([listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:

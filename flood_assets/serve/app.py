@@ -1,5 +1,6 @@
 """Put the parts of the server together: an ASGI application over one lake."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -15,8 +16,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flood_assets import __version__
 from flood_assets.serve import api as rows
+from flood_assets.serve import asked
+from flood_assets.serve.headers import SafeHeaders
 from flood_assets.serve.http import problem
+from flood_assets.serve.limits import SHOWN, Limits, Throttle
+from flood_assets.serve.openapi import of_stream
 from flood_assets.serve.pages import routes as pages
+from flood_assets.serve.parameters import described
+from flood_assets.serve.stream import CLIENTS, Stream
 from flood_assets.serve.watch import UNREADY_AFTER, Watcher
 
 _THREADS = 4
@@ -30,17 +37,29 @@ whole answer, and `numberMatched` always counts all of its rows.
 """
 
 
-def create(watcher: Watcher, clock: Callable[[], datetime]) -> FastAPI:
-    """Return the application; it starts and stops the watcher."""
+def create(
+    watcher: Watcher, clock: Callable[[], datetime], *, clients: int = CLIENTS, limits: Limits | None = None
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        watcher: is started and stopped with it.
+        clock: the current time.
+        clients: how many may follow the stream at once; `state.stream` is to be closed before the server ends.
+        limits: for clients; None for none.
+    """
+    stream = Stream(watcher, clock, most=clients)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # What takes long is work for a core, not waiting; and each thread keeps a heap of its own.
         to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        stream.start()
         watcher.start()
         try:
             yield
         finally:
+            stream.close()
             watcher.stop()
 
     app = FastAPI(
@@ -55,15 +74,29 @@ def create(watcher: Watcher, clock: Callable[[], datetime]) -> FastAPI:
     )
     answers = rows.Api(watcher, clock)
     app.add_middleware(Shortcut, endpoints=answers.endpoints)
+    if limits is not None:
+        app.add_middleware(Throttle, limits=limits, clock=time.monotonic)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "OPTIONS"],
-        allow_headers=["Authorization", "Range", "If-None-Match"],
-        expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After"],
+        allow_headers=["Authorization", "X-Api-Key", "Range", "If-None-Match", "Last-Event-ID"],
+        expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After", *SHOWN],
     )
+    app.add_middleware(SafeHeaders)
     app.add_exception_handler(HTTPException, _refused)
     app.include_router(rows.router(answers))
+    app.state.stream = stream
+    app.add_api_route(
+        f"{rows.PREFIX}/stream",
+        stream.answer,
+        methods=["GET"],
+        summary="Changes as they come, as server-sent events",
+        operation_id="stream",
+        response_class=Response,
+        responses=of_stream(),
+        openapi_extra={"parameters": described(asked.Stream)},
+    )
     app.include_router(pages.router(answers))
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready(watcher), include_in_schema=False)

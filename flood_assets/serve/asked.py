@@ -28,12 +28,17 @@ class _Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Page(_Asked):
+class Rows(_Asked):
     """Parameters of everything that has rows."""
 
     columns: Annotated[
         str | None, Field(description="Only these columns, in this order, separated by commas.", max_length=1000)
     ] = None
+
+
+class Page(Rows):
+    """Parameters of rows that come in pages."""
+
     limit: Annotated[
         int | None,
         Field(ge=1, le=100_000, description="At most so many rows, and a link to the next ones. All by default."),
@@ -44,7 +49,7 @@ class Page(_Asked):
     ] = None
 
 
-class Gauges(Page):
+class OfGauges(_Asked):
     """Parameters that choose gauges; each may be given several times, of which any may match; all filters must."""
 
     station_id: Annotated[Texts, Field(description="Station, by its exact id.")] = _NONE
@@ -79,10 +84,16 @@ class Gauges(Page):
     km: Annotated[float, Field(gt=0, le=1000, description="Distance for `near`, in kilometres.")] = 10
 
 
-class Joined(Gauges):
-    """Gauges, and what is known of them beside."""
+class Gauges(OfGauges, Page):
+    """Gauges, in pages."""
 
+
+class _Joined(_Asked):
     joined: Annotated[bool, Field(description="Add label, river, lat, long, parameter, qualifier and unit.")] = False
+
+
+class Joined(_Joined, Gauges):
+    """Gauges, and what is known of them beside."""
 
 
 class Spanned(Joined):
@@ -116,6 +127,18 @@ class Changes(Joined):
             examples=["15min", "2026-11-21T09:00:00Z"],
         ),
     ]
+
+
+class Stream(_Joined, OfGauges, Rows):
+    """Changes as they come."""
+
+    last_event_id: Annotated[
+        str | None,
+        Field(
+            description="Go on after the event with this id; for clients that cannot send `Last-Event-ID`.",
+            max_length=16_000,
+        ),
+    ] = None
 
 
 class Conditions(Joined):

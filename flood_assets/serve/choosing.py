@@ -30,7 +30,7 @@ class Chosen:
     notes: tuple[str, ...] = ()
 
 
-def chosen(snapshot: Snapshot, given: asked.Gauges) -> Chosen:
+def chosen(snapshot: Snapshot, given: asked.OfGauges) -> Chosen:
     """Return the gauges that match each of the filters that are given."""
     notes, matched = list[str](), list[str]()
     named = {
@@ -68,7 +68,7 @@ def chosen(snapshot: Snapshot, given: asked.Gauges) -> Chosen:
     return Chosen(np.flatnonzero(measures), np.flatnonzero(stations), (*matched, *notes))
 
 
-def _by_id(snapshot: Snapshot, given: asked.Gauges, notes: list[str]) -> Chosen:
+def _by_id(snapshot: Snapshot, given: asked.OfGauges, notes: list[str]) -> Chosen:
     """Return the gauges of station_ids or of measure_ids, without looking at all others."""
     if given.measure_id:
         codes = np.unique(np.array(_codes(snapshot, given.measure_id, notes), np.int64))
@@ -79,7 +79,7 @@ def _by_id(snapshot: Snapshot, given: asked.Gauges, notes: list[str]) -> Chosen:
     return Chosen(np.unique(np.array(of_stations, np.int64)), rows, tuple(notes))
 
 
-def _in_place(snapshot: Snapshot, given: asked.Gauges) -> Flags | None:
+def _in_place(snapshot: Snapshot, given: asked.OfGauges) -> Flags | None:
     """Return a mask of the stations in the box and near the point that are given; None for all."""
     found: Flags | None = None
     if given.bbox is not None:

@@ -43,6 +43,9 @@ def send(request: Request, body: Body, now: datetime, age: timedelta | None = No
     if age is not None:
         headers["age"] = str(int(age.total_seconds()))
     if _unchanged(request, tags, body.modified):
+        # The client may have the answer as it was before it was compressed.
+        known = request.headers.get("if-none-match", "")
+        headers["etag"] = next((each for each in (tag, *tags) if each in known), tag)
         return Response(status_code=304, headers=headers)
     data, status = body.gzipped if zipped else body.whole, body.status
     if zipped:

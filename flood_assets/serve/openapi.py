@@ -36,10 +36,23 @@ PROBLEM = {
 _PROBLEMS = {
     304: "Not modified since the answer with this ETag",
     400: "A parameter is unknown or has no meaning",
+    401: "The key is unknown, or one is needed",
+    403: "The key has no right to read",
+    404: "There is no such format",
     406: "No accepted format is served",
     416: "The range lies outside",
     429: "Too many requests",
     503: "The lake has not been read yet",
+}
+_EVENT = {
+    "type": "object",
+    "description": "One server-sent event; see docs/serving.md.",
+    "properties": {
+        "event": {"enum": ["snapshot", "change", "reset"]},
+        "id": {"type": "string", "description": "For `Last-Event-ID`, to go on after this event."},
+        "data": {"type": "string", "description": "JSON: of `change` a list of rows as in `changes`, else an object."},
+        "retry": {"type": "integer", "description": "Milliseconds before a client comes back."},
+    },
 }
 _PAGE: dict[str, Any] = {
     "as_of": {
@@ -75,6 +88,13 @@ def of_status() -> dict[int | str, dict[str, Any]]:
     """Return the descriptions of the answers of `status`."""
     said = {"application/json": {"schema": {"type": "object", "required": ["version", "now", "faults", "tables"]}}}
     return {200: {"description": "The state", "content": said}, **_problems()}
+
+
+def of_stream() -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of the answers of `stream`."""
+    said = {"text/event-stream": {"schema": _EVENT}}
+    found: dict[int | str, dict[str, Any]] = {200: {"description": "Events, until the client goes", "content": said}}
+    return found | {code: each for code, each in _problems().items() if code in (400, 401, 403, 429, 503)}
 
 
 def _problems() -> dict[int | str, dict[str, Any]]:

@@ -12,13 +12,15 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from flood_assets.serve.asked import Page
+from flood_assets.serve.asked import Rows
 from flood_assets.serve.errors import BadRequestError
 
-M = TypeVar("M", bound=Page)
+M = TypeVar("M", bound=Rows)
 
 # More is no question; a URL may have 64 KiB.
 _MOST = 2000
+# A hint for each of a thousand unknown parameters would take a tenth of a second.
+_MOST_TOLD = 10
 
 
 def parse(model: type[M], request: Request) -> M:
@@ -42,11 +44,11 @@ def parse(model: type[M], request: Request) -> M:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        told = [_told(model, dict(each)) for each in error.errors(include_url=False)]
+        told = [_told(model, dict(each)) for each in error.errors(include_url=False)[:_MOST_TOLD]]
         raise BadRequestError("; ".join(dict.fromkeys(told))) from None
 
 
-def described(model: type[Page]) -> list[dict[str, Any]]:
+def described(model: type[Rows]) -> list[dict[str, Any]]:
     """Return the parameters as OpenAPI has them."""
     said = model.model_json_schema()
     return [_parameter(name, each, said.get("required", ())) for name, each in said["properties"].items()]
@@ -68,13 +70,13 @@ def _parameter(name: str, schema: Mapping[str, Any], required: Sequence[str]) ->
 
 
 @cache
-def _several(model: type[Page]) -> frozenset[str]:
+def _several(model: type[Rows]) -> frozenset[str]:
     """Return the names of the parameters that may be given several times."""
     said = model.model_json_schema()["properties"]
     return frozenset(name for name, schema in said.items() if schema.get("type") == "array")
 
 
-def _told(model: type[Page], error: Mapping[str, Any]) -> str:
+def _told(model: type[Rows], error: Mapping[str, Any]) -> str:
     name = str(error["loc"][0])
     given = str(error.get("input"))[:80]
     if error["type"] == "extra_forbidden":

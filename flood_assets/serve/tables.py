@@ -103,6 +103,13 @@ def changes(snapshot: Snapshot, given: asked.Changes, now: datetime) -> Answer:
     return Answer.of(rows, order, gauges.notes, until)
 
 
+def changed(snapshot: Snapshot, at: Ints, *, joined: bool) -> pa.Table:
+    """Return the readings at some places as `changes` has them; each is `revised` if it was ever corrected."""
+    rows = _rows(snapshot, at)
+    rows = rows.append_column("change", pc.if_else(pc.greater(rows["revision"], 0), "revised", "new"))
+    return _with_gauges(snapshot, rows) if joined else rows
+
+
 def conditions(snapshot: Snapshot, given: asked.Conditions, now: datetime) -> Answer:
     """Return the state of each gauge at about this moment, by measure_id; see `query.conditions`."""
     gauges = chosen(snapshot, given)
