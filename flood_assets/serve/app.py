@@ -71,6 +71,8 @@ def create(
         # Both load their scripts from a foreign host.
         docs_url=None,
         redoc_url=None,
+        # Another spelling of a path is another path: nothing is there.
+        redirect_slashes=False,
     )
     answers = rows.Api(watcher, clock)
     app.add_middleware(Shortcut, endpoints=answers.endpoints)

@@ -2,10 +2,12 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"strict-origin-when-cross-origin")]
-_POLICY = b"content-security-policy"
 # Of data. A page has its own.
-_NOTHING = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+_DEFAULTS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
 
 
 class SafeHeaders:
@@ -24,8 +26,8 @@ class SafeHeaders:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message["headers"]
-                own = any(name == _POLICY for name, _ in headers)
-                message["headers"] = [*headers, *_ALWAYS] if own else [*headers, *_ALWAYS, _NOTHING]
+                own = {name.lower() for name, _ in headers}
+                message["headers"] = [*headers, *(each for each in _DEFAULTS if each[0] not in own)]
             await send(message)
 
         await self._app(scope, receive, sending if scope["type"] == "http" else send)
