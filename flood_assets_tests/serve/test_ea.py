@@ -18,11 +18,9 @@ from flood_assets.partitions import cutoff, window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.serve import bodies
 from flood_assets.serve.bodies import Body
-from flood_assets.simulator import Simulator, serve
 from flood_assets_tests.support.lake_rows import fetched, snapshot
 from flood_assets_tests.support.over_http import over_http
 from flood_assets_tests.support.served import Served, served
-from flood_assets_tests.support.simulated_lake import fill_from
 
 NOW = datetime(2026, 11, 29, 9, 7, 30, tzinfo=UTC)
 DAY, HOUR = timedelta(hours=24), timedelta(hours=1)
@@ -63,12 +61,10 @@ class Both:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory) -> Iterator[Both]:
-    lake = Lake.open(tmp_path_factory.mktemp("ea") / "lake")
-    with serve(Simulator(stations=150, seed=1, now=lambda: NOW)) as source:
-        fill_from(source.url, lake, NOW)
-        with served(lake, NOW) as found:
-            yield Both(source.url, found)
+def both(country) -> Iterator[Both]:
+    assert country.now == NOW
+    with served(country.lake, NOW) as found:
+        yield Both(country.url, found)
 
 
 def several(value: Any) -> Any:

@@ -54,7 +54,8 @@ def routes(api: Api) -> list[Route]:
     async def answer(request: Request) -> Response:
         try:
             given = Asked.of(request)
-            return await api.answer(request, _maker(given), quick=_is_quick(api, given), key=f"ea {given.form}")
+            key = f"ea {given.form} {given.path}"
+            return await api.answer(request, _maker(given), quick=_is_quick(api, given), key=key)
         except RefusedError as refused:
             return Response(str(refused), refused.status, {"cache-control": "no-store"}, "text/plain")
 
