@@ -85,7 +85,9 @@ def of_days(
     of_each = {window.start: len(window) for window in shown.windows}
     counts = np.array([of_each.get(to_ms(window), 0) for window in windows])
     there = np.array([held.get(window, 0) for window in windows])
-    lacking, known = int(np.maximum(there - counts, 0).sum()), int(there.sum())
+    # What is over a day old is not needed, and a source such as a served lake has no more than a day.
+    needed = np.array([window > cutoff(now) for window in windows])
+    lacking, known = int(np.maximum(there - counts, 0)[needed].sum()), int(there.sum())
     if lacking > _tolerated(known, REMOVED):
         return f"the answers for {named} lack {lacking:,} of {known:,} readings that the API has shown before"
     present = np.count_nonzero(_present(shown))
@@ -94,15 +96,17 @@ def of_days(
     if present < COUNTRY:
         return ""
     return (
-        _of_hours(windows, counts, now) or _of_measures(shown, days, now) or _of_intervals(shown, days, watermarks, now)
+        _of_hours(windows, counts, needed, now)
+        or _of_measures(shown, days, now)
+        or _of_intervals(shown, days, watermarks, now)
     )
 
 
-def _of_hours(windows: Sequence[datetime], counts: Ints, now: datetime) -> str:
-    """Return a text if hours have far fewer readings than usual: a country does not fall silent for an hour."""
+def _of_hours(windows: Sequence[datetime], counts: Ints, needed: Flags, now: datetime) -> str:
+    """Return a text if needed hours have far fewer readings than usual: a country does not fall silent for an hour."""
     usual = float(np.median(counts[counts > 0]))
     settled = np.array([window + WINDOW <= now - SETTLED for window in windows])
-    silent = np.flatnonzero(settled & (counts < THIRD * usual))
+    silent = np.flatnonzero(settled & needed & (counts < THIRD * usual))
     if not len(silent):
         return ""
     return (
@@ -112,10 +116,16 @@ def _of_hours(windows: Sequence[datetime], counts: Ints, now: datetime) -> str:
 
 
 def _of_measures(shown: Windowed, days: Sequence[date], now: datetime) -> str:
-    """Return a text if many measures appear only on the later day: a country does not grow overnight."""
+    """Return a text if many measures appear only on the later day: a country does not grow overnight.
+
+    Of a day that a source has cut off at 24 hours, the end has no reading of what reports seldom.
+    """
     for day, following in pairwise(days):
-        after = _present(_of_days(shown, [following]))
-        fresh = int(np.count_nonzero(after & ~_present(_of_days(shown, [day]))))
+        before, after = _of_days(shown, [day]), _present(_of_days(shown, [following]))
+        start, edge = to_ms(midnight(day)), to_ms(cutoff(now))
+        if start <= edge and len(before) and not len(before.between(start - 1, edge)):
+            continue
+        fresh = int(np.count_nonzero(after & ~_present(before)))
         known = int(np.count_nonzero(after))
         if now >= settled(following) and fresh > _tolerated(known, NEW_MEASURES):
             return f"{fresh} of the {known} measures of {following} have no reading of {day}"

@@ -6,11 +6,13 @@ A body holds as long as its snapshot is the newest one, and none of its rows has
 import asyncio
 import gzip
 import hashlib
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 
 from starlette.concurrency import run_in_threadpool
 
@@ -22,6 +24,8 @@ _MOST = 32 * 1024 * 1024
 _LARGE = 8 * 1024 * 1024
 # Smaller ones are not worth compressing.
 _SMALL = 1024
+# Bytes of a digest.
+_DIGEST = 12
 # Arrow and Parquet are compressed inside.
 _TEXTUAL = ("text/", "application/json", "application/geo+json", "image/svg")
 
@@ -48,10 +52,31 @@ class Body:
     status: int = 200
     asked: int = 0
 
+    @classmethod
+    def of_parts(
+        cls, parts: Iterable[bytes], media_type: str, modified: datetime, until: datetime | None = None
+    ) -> "Body":
+        """Return a body of parts of text that are made one by one: of a large one, only packed bytes are ever held."""
+        small, size, coming = list[bytes](), 0, iter(parts)
+        for part in coming:
+            small.append(part)
+            size += len(part)
+            if size > _LARGE:
+                break
+        else:
+            return cls(b"".join(small), media_type, modified, until)
+        hashed, packer, packed = hashlib.blake2b(digest_size=_DIGEST), zlib.compressobj(2, wbits=31), list[bytes]()
+        for part in chain(small, coming):
+            hashed.update(part)
+            packed.append(packer.compress(part))
+        body = cls(b"", media_type, modified, until)
+        body.__dict__.update(digest=hashed.hexdigest(), gzipped=b"".join([*packed, packer.flush()]))
+        return body
+
     @cached_property
     def digest(self) -> str:
         """A digest of the bytes."""
-        return hashlib.blake2b(self.data, digest_size=12).hexdigest()
+        return hashlib.blake2b(self.data, digest_size=_DIGEST).hexdigest()
 
     @cached_property
     def gzipped(self) -> bytes:

@@ -34,7 +34,7 @@ _STALE = timedelta(seconds=60)
 # Measures up to which each one's readings are looked up; more are found by looking at all readings.
 _FEW = 100
 _FAR = 1 << 62
-_FOREVER = datetime.max.replace(tzinfo=UTC)
+FOREVER = datetime.max.replace(tzinfo=UTC)
 _DAY_MS = int(RETENTION / timedelta(milliseconds=1))
 
 _OF_STATION = [STATIONS.schema.field(name) for name in ("label", "river", "lat", "long")]
@@ -174,16 +174,34 @@ def _joined(
     )
 
 
-def _latest(snapshot: Snapshot, now: datetime) -> Whole:
+def newest(snapshot: Snapshot, now: datetime) -> Ints:
+    """Return the place of the newest reading of each measure that has one in the last 24 hours, ascending."""
     day = snapshot.day
     begun, ended = day.first[:-1], day.first[1:]
     if len(day.times) and day.times[-1] > to_ms(now):
         not_yet = np.cumsum(np.append(0, day.at > to_ms(now)))
         ended = ended - (not_yet[ended] - not_yet[begun])
     at = (ended - 1)[ended > begun]
-    at = at[day.at[at] > to_ms(cutoff(now))]
-    until = _until(snapshot, at, now, None) or _FOREVER
-    return Whole(_rows(snapshot, at).combine_chunks(), day.measure[at], ("measure_id",), until)
+    return at[day.at[at] > to_ms(cutoff(now))]
+
+
+def retained(snapshot: Snapshot, codes: Ints | None, span: Span, now: datetime) -> tuple[Ints, datetime | None]:
+    """Return the places of the retained readings of some measures in a span, and until when there are no others.
+
+    Args:
+        snapshot: what they are in.
+        codes: the measures; None for all.
+        span: has moments that do not depend on `now`.
+        now: the moment of the answer.
+    """
+    at = _retained(snapshot, codes, span, now)
+    return at, _until(snapshot, at, now, None)
+
+
+def _latest(snapshot: Snapshot, now: datetime) -> Whole:
+    at = newest(snapshot, now)
+    until = _until(snapshot, at, now, None) or FOREVER
+    return Whole(_rows(snapshot, at).combine_chunks(), snapshot.day.measure[at], ("measure_id",), until)
 
 
 def _conditions(snapshot: Snapshot, now: datetime) -> Whole:
@@ -196,9 +214,9 @@ def _conditions(snapshot: Snapshot, now: datetime) -> Whole:
 
 def _listed(rows: pa.Table, table: Table, now: datetime) -> Whole:
     newest = pc.max(rows["observed_at"]).as_py()
-    until = _FOREVER if newest is None else window_of(newest) + WINDOW + RETENTION
+    until = FOREVER if newest is None else window_of(newest) + WINDOW + RETENTION
     rows = rows if now < until else rows.slice(0, 0)
-    return Whole(rows, np.arange(len(rows)), table.key, until if now < until else _FOREVER)
+    return Whole(rows, np.arange(len(rows)), table.key, until if now < until else FOREVER)
 
 
 def _no_list(found: Whole, table: Table) -> list[str]:

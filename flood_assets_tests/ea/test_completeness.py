@@ -42,6 +42,18 @@ def country(measures: int = 40) -> list[Key]:
     return [(f"m{i:02}", start + n * QUARTER) for i in range(measures) for n in range(int((NOW - start) / QUARTER) + 1)]
 
 
+def mixed_country(now: datetime) -> list[Key]:
+    """Ninety gauges that report each quarter of an hour, and ten that report on the hour."""
+    start = MIDNIGHT - 24 * HOUR
+    kinds = [("q", 90, QUARTER), ("h", 10, HOUR)]
+    return [
+        (f"{kind}{i:02}", start + n * step)
+        for kind, measures, step in kinds
+        for i in range(measures)
+        for n in range(int((now - start) / step) + 1)
+    ]
+
+
 def held(keys: list[Key]) -> Mapping[datetime, int]:
     return Counter(window_of(at) for _, at in keys)
 
@@ -128,6 +140,29 @@ def test_shortly_after_midnight_today_may_hold_nothing():
     now = MIDNIGHT + QUARTER
     assert suspect([key for key in country() if key[1] < MIDNIGHT], now=now) == ""
     assert now < completeness.settled(TODAY) < now + 2 * HOUR
+
+
+@pytest.mark.parametrize("now", [NOW, MIDNIGHT + 5 * HOUR, MIDNIGHT + 14 * HOUR - QUARTER / 3])
+def test_a_source_that_has_24_hours_only_is_not_suspect(now):
+    """A served lake is one. The window that the cutoff crosses may be stored whole, and a tenth reports by the hour."""
+    every = mixed_country(now)
+    kept = [key for key in every if key[1] > now - 24 * HOUR]
+    stored = [key for key in every if key[1] >= window_of(now - 24 * HOUR)]
+    assert suspect(kept, lake=stored, now=now) == ""
+    assert suspect(kept, now=now) == ""
+    # Nor does it hide what is missing of the last 24 hours.
+    cut = [key for key in kept if not now - 20 * HOUR < key[1] < now - 15 * HOUR]
+    assert "less than a third" in suspect(cut, now=now)
+    assert "that the API has shown before" in suspect(cut, lake=stored, now=now)
+
+
+def test_late_in_the_day_a_source_of_24_hours_has_nothing_of_yesterday_from_what_reports_seldom():
+    now = MIDNIGHT + 23 * HOUR + timedelta(minutes=40)
+    every = mixed_country(now)
+    assert suspect([key for key in every if key[1] > now - 24 * HOUR], now=now) == ""
+    # One that keeps more must have it.
+    lacking = [key for key in every if not (key[0].startswith("h") and key[1] < MIDNIGHT)]
+    assert "have no reading of 2026-11-20" in suspect(lacking, now=now)
 
 
 @pytest.mark.parametrize(("absent", "older", "is_suspect"), [(3, 0, False), (4, 0, True), (0, 4, True), (0, 3, False)])
