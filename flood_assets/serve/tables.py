@@ -104,8 +104,8 @@ def changes(snapshot: Snapshot, given: asked.Changes, now: datetime) -> Answer:
 
 
 def changed(snapshot: Snapshot, at: Ints, *, joined: bool) -> pa.Table:
-    """Return the readings at some places as `changes` has them; each is `revised` if it was ever corrected."""
-    rows = _rows(snapshot, at)
+    """Return the readings at some places, in this order, as `changes` has them; `revised` if ever corrected."""
+    rows = plain(snapshot.day.rows.take(pa.array(at)))
     rows = rows.append_column("change", pc.if_else(pc.greater(rows["revision"], 0), "revised", "new"))
     return _with_gauges(snapshot, rows) if joined else rows
 

@@ -180,6 +180,18 @@ def test_each_change_comes_once_and_none_is_lost(tmp_path_factory, first, steps)
         assert len(client.sent) == len(set(client.sent))
 
 
+def test_rows_are_those_of_their_commits_in_whatever_order_these_are(tmp_path):
+    """Once, three commits whose readings stood as second, first and fourth were taken for the second to the fourth."""
+    story = Story(Lake.open(tmp_path / "lake"), [("a", TIMES[0], 1.0)])
+    story.ask([("a", TIMES[1], 1.0)])
+    story.ask([("a", TIMES[2], 1.0), ("b", TIMES[0], 1.0)])
+    for _ in range(3):
+        story.commit(0)
+    story.look(0)
+    story.read(0, 3)
+    assert [row[:2] for row in story.clients[0].sent] == [("a", TIMES[1]), ("a", TIMES[2]), ("b", TIMES[0])]
+
+
 NUMBERS = st.integers(1_790_000_000_000, 1_800_000_000_000)
 
 
