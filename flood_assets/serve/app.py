@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flood_assets import __version__
 from flood_assets.serve import api as rows
-from flood_assets.serve.dialects import ea, features
+from flood_assets.serve.dialects import ea, erddap, features
 from flood_assets.serve.http import problem
 from flood_assets.serve.watch import UNREADY_AFTER, Watcher
 
@@ -66,6 +66,7 @@ def create(watcher: Watcher, clock: Callable[[], datetime]) -> FastAPI:
     app.include_router(rows.router(answers))
     app.router.routes += ea.routes(answers)
     app.router.routes += features.routes(answers)
+    app.router.routes += erddap.routes(answers)
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready(watcher), include_in_schema=False)
     return app
