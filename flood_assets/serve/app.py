@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from flood_assets import __version__
 from flood_assets.serve import api as rows
 from flood_assets.serve import asked
-from flood_assets.serve.dialects import ea, features
+from flood_assets.serve.dialects import ea, erddap, features
 from flood_assets.serve.headers import SafeHeaders
 from flood_assets.serve.http import problem
 from flood_assets.serve.limits import SHOWN, Limits, Throttle
@@ -103,6 +103,7 @@ def create(
     app.router.routes += ea.routes(answers)
     app.router.routes += features.routes(answers)
     app.include_router(pages.router(answers))
+    app.router.routes += erddap.routes(answers)
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready(watcher), include_in_schema=False)
     return app

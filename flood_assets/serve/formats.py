@@ -127,6 +127,14 @@ def times(column: pa.ChunkedArray) -> list[str]:
     return [f"{text}Z" if text != "NaT" else "" for text in np.datetime_as_string(found, unit=_unit(found)).tolist()]
 
 
+def text_of(texts: pa.Array) -> bytes:
+    """Return texts one after the other, which is how an array holds them."""
+    _, offsets, data = texts.buffers()
+    first, last = np.frombuffer(offsets, np.int32)[[texts.offset, texts.offset + len(texts)]].tolist()
+    found: bytes = data[first:last].to_pybytes()
+    return found
+
+
 def _text(text: str) -> str:
     return _JSON.encode(text).decode()
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from flood_assets.grouping import Ints
 from flood_assets.serve.dialects.ea_items import Gauges, csv_row
+from flood_assets.serve.formats import text_of
 from flood_assets.serve.snapshot import Day
 
 HEADER = ("dateTime", "measure", "value")
@@ -99,12 +100,12 @@ class Readings:
             value = self._values(at, self.texts.csv, self.texts.raw_csv)
             return [date, "T", clock, *([",", date] if full else []), middle, value, "\r\n"]
 
-        yield from map(_bytes, self._chunks(columns))
+        yield from map(text_of, self._chunks(columns))
 
     def json(self, *, full: bool) -> Iterator[bytes]:
         """Yield the items of a list, with commas between them."""
         comma = 1
-        for chunk in map(_bytes, self._items(dated=full, full=full)):
+        for chunk in map(text_of, self._items(dated=full, full=full)):
             yield chunk[comma:]
             comma = 0
 
@@ -142,14 +143,6 @@ class Readings:
     def _chunks(self, columns: Callable[[Ints], list[pa.Array | str]]) -> Iterator[pa.Array]:
         for start in range(0, len(self.places), _ROWS):
             yield pc.binary_join_element_wise(*columns(self.places[start : start + _ROWS]), "")
-
-
-def _bytes(texts: pa.Array) -> bytes:
-    """Return texts one after the other, which is how an array holds them."""
-    _, offsets, data = texts.buffers()
-    first, last = np.frombuffer(offsets, np.int32)[[texts.offset, texts.offset + len(texts)]].tolist()
-    found: bytes = data[first:last].to_pybytes()
-    return found
 
 
 def _texts(texts: list[str]) -> pa.Array:
