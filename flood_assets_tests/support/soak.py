@@ -49,8 +49,10 @@ from flood_assets_tests.support.country import Country, simulated_country
 from flood_assets_tests.support.daemon import Daemon, open_daemon
 from flood_assets_tests.support.hurried import hurried_steps
 
-# Inside the time that partitions know; midnight, so that a row of the table is a UTC day.
-START = datetime(2026, 10, 5, tzinfo=UTC)
+# Inside the time that partitions know; midnight, so that a row of the table is a UTC day. With seed 1, a flood of 400
+# warnings rises and falls between the second day and the seventh, which both have fewer than ten: what has grown from
+# one to the other is not the weather.
+START = datetime(2026, 10, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 # When something is due: the ticks, the reconcile (four times a day) and housekeeping.
