@@ -27,7 +27,6 @@ from typing import Any
 from urllib.parse import quote
 
 TURNS = 5
-_TICK = os.sysconf("SC_CLK_TCK")
 _BOX_DEGREES = 1.1
 _LATEST = "/api/v1/latest.geojson"
 
@@ -52,12 +51,13 @@ class Server:
 
     def __init__(self, process: int, port: int) -> None:
         self._process = process
+        # As POSIX's clock_getcpuclockid() makes it, which Python lacks: /proc counts in hundredths of a second.
+        self._clock = ~process << 3 | 2
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
 
     def cpu(self) -> float:
         """Return the CPU seconds of the server until now."""
-        found = Path(f"/proc/{self._process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(found[11]) + int(found[12])) / _TICK
+        return time.clock_gettime(self._clock)
 
     def memory(self) -> int:
         """Return the most memory that it had, in bytes."""
