@@ -1,5 +1,6 @@
 """Run the HTTP server, for `flood-assets serve`."""
 
+import ctypes
 import socket
 import time
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from flood_assets.lake.lake import Lake
 from flood_assets.query.place import Place
 from flood_assets.serve.watch import Watcher
 from flood_assets.settings import Serving
+
+# Of glibc's malloc.h.
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 
 
 class NoLakeError(SettingsError):
@@ -30,6 +34,8 @@ def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime], gi
     from flood_assets.serve.keys import Keys  # noqa: PLC0415
     from flood_assets.serve.limits import Limits  # noqa: PLC0415
     from flood_assets.serve.server import Server  # noqa: PLC0415
+
+    _return_freed_memory()
 
     def opened() -> Lake:
         found = Place.of(lake_url, clock()).lake
@@ -54,6 +60,20 @@ def make_key(name: str, rate: float, rights: str) -> None:
     click.echo(
         f"The key, which is shown only now:\n\n    {key}\n\nIts line for the file of FLOOD_API_KEYS:\n\n    {line}"
     )
+
+
+def _return_freed_memory() -> None:
+    """Make glibc return large blocks to the system when they are freed; elsewhere, do nothing.
+
+    Its threshold for that otherwise grows with the largest block so far, and each thread keeps a heap of its own: after
+    a few files of the whole day, a server held 90 MB more.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+    mallopt(_M_ARENA_MAX, 1)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,6 +1,6 @@
 """Answer `/api/v1`: one resource for each table, in each format, with the same filters."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -200,13 +200,12 @@ def body_of(request: Request, snapshot: Snapshot, now: datetime, name: str, give
     headers = {"link": f'<{following}>; rel="next"'} if following else {}
     if textual:
         texts = _texts(answer, names, part, format_)
-        data = formats.json_object(
-            "features" if format_ == "geojson" else name, texts, _said(snapshot, answer, part, following, format_)
-        )
+        said = _said(snapshot, answer, part, following, format_)
+        parts: Iterable[bytes] = [formats.json_object("features" if format_ == "geojson" else name, texts, said)]
     else:
         headers["number-matched"] = str(answer.count)
-        data = formats.FILES[format_](answer.rows.select(names).slice(part.start, part.end - part.start))
-    return Body(data, formats.MEDIA_TYPES[format_], snapshot.cut(now), answer.until, headers).packed()
+        parts = formats.FILES[format_](answer.rows.select(names).slice(part.start, part.end - part.start))
+    return Body.of_parts(parts, formats.MEDIA_TYPES[format_], snapshot.cut(now), answer.until, headers)
 
 
 def accepted(header: str, known: list[str]) -> str | None:

@@ -4,7 +4,7 @@ Times are UTC with a Z; JSON has null where a value is none, several, or not fin
 """
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -25,6 +25,8 @@ MEDIA_TYPES: Mapping[str, str] = {
 POSITION = ("lat", "long")
 
 _JSON = msgspec.json.Encoder()
+# Rows of CSV that are made at once: 3 MB of readings.
+_CSV_ROWS = 20_000
 
 
 class Coded(NamedTuple):
@@ -86,32 +88,32 @@ def json_object(name: str, rows: Iterable[str], said: Mapping[str, Any]) -> byte
     return f'{begun}"{name}":[{",".join(rows)}]}}'.encode()
 
 
-def csv(rows: pa.Table) -> bytes:
-    """Return rows as CSV (RFC 4180) with a header; null is an empty cell."""
-    sink = io.BytesIO()
-    options = arrow_csv.WriteOptions(quoting_style="needed", quoting_header="none")
-    arrow_csv.write_csv(_with_time_texts(rows), sink, options)
-    return sink.getvalue()
+def csv(rows: pa.Table) -> Iterator[bytes]:
+    """Yield rows as CSV (RFC 4180) with a header; null is an empty cell."""
+    rows = _with_time_texts(rows)
+    for start in range(0, max(1, len(rows)), _CSV_ROWS):
+        sink = io.BytesIO()
+        options = arrow_csv.WriteOptions(include_header=not start, quoting_style="needed", quoting_header="none")
+        arrow_csv.write_csv(plain(rows.slice(start, _CSV_ROWS)), sink, options)
+        yield sink.getvalue()
 
 
-def arrow(rows: pa.Table) -> bytes:
-    """Return rows as an Arrow file, compressed with LZ4."""
+def arrow(rows: pa.Table) -> Iterator[bytes]:
+    """Yield rows as an Arrow file, compressed with LZ4."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_table(rows)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    yield sink.getvalue().to_pybytes()
 
 
-def parquet(rows: pa.Table) -> bytes:
-    """Return rows as a Parquet file, compressed with Zstandard."""
+def parquet(rows: pa.Table) -> Iterator[bytes]:
+    """Yield rows as a Parquet file, compressed with Zstandard."""
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd")
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    yield sink.getvalue().to_pybytes()
 
 
-FILES: Mapping[str, Callable[[pa.Table], bytes]] = {"csv": csv, "arrow": arrow, "parquet": parquet}
+FILES: Mapping[str, Callable[[pa.Table], Iterator[bytes]]] = {"csv": csv, "arrow": arrow, "parquet": parquet}
 
 
 def plain(rows: pa.Table) -> pa.Table:
@@ -181,14 +183,12 @@ def _unit(moments: Any) -> Any:
 
 
 def _with_time_texts(rows: pa.Table) -> pa.Table:
-    """Return rows with times as text: each distinct one is formatted once, which takes a tenth of the time."""
+    """Return rows with times as dictionaries of text: to format each distinct one takes a tenth of the time."""
     for number, field in enumerate(rows.schema):
         if pa.types.is_timestamp(field.type):
             coded = rows.column(number).combine_chunks().dictionary_encode()
             texts = pa.array(times(pa.chunked_array([coded.dictionary])), pa.string())
-            rows = rows.set_column(
-                number, field.name, pa.DictionaryArray.from_arrays(coded.indices, texts).cast(pa.string())
-            )
+            rows = rows.set_column(number, field.name, pa.DictionaryArray.from_arrays(coded.indices, texts))
     return rows
 
 

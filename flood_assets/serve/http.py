@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from flood_assets.serve.bodies import Body
 
@@ -47,18 +47,24 @@ def send(request: Request, body: Body, now: datetime, age: timedelta | None = No
         known = request.headers.get("if-none-match", "")
         headers["etag"] = next((each for each in (tag, *tags) if each in known), tag)
         return Response(status_code=304, headers=headers)
-    data, status = body.gzipped if zipped else body.whole, body.status
     if zipped:
         headers["content-encoding"] = "gzip"
+        return Response(body.gzipped, body.status, headers, body.media_type)
+    start, end, status = 0, body.size, body.status
     if part and _in_range(request, tag, body.modified):
-        span = _span(part, len(data))
+        span = _span(part, body.size)
         if span == (0, 0):
-            whole = {"content-range": f"bytes */{len(data)}"}
-            return problem(request, 416, f"Range is {_shown(part)}: there are {len(data)} bytes", headers=whole)
+            whole = {"content-range": f"bytes */{body.size}"}
+            return problem(request, 416, f"Range is {_shown(part)}: there are {body.size} bytes", headers=whole)
         if span:
-            headers["content-range"] = f"bytes {span[0]}-{span[1] - 1}/{len(data)}"
-            data, status = data[slice(*span)], 206
-    return Response(data, status, headers, body.media_type)
+            (start, end), status = span, 206
+            headers["content-range"] = f"bytes {start}-{end - 1}/{body.size}"
+    if not body.is_packed:
+        return Response(body.data[start:end], status, headers, body.media_type)
+    headers["content-length"] = str(end - start)
+    if request.method == "HEAD":
+        return Response(None, status, headers, body.media_type)
+    return StreamingResponse(body.parts(start, end), status, headers, body.media_type)
 
 
 def problem(

@@ -1,10 +1,18 @@
 """Answers over HTTP: conditions, ranges, compression, HEAD, CORS."""
 
 import gzip
+import random
+from collections.abc import Iterator
+from typing import cast
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flood_assets.serve.bodies import Body
+from flood_assets.serve import bodies
+from flood_assets.serve.bodies import Bodies, Body
+from flood_assets.serve.snapshot import Snapshot
 from flood_assets_tests.support.served import served
 from flood_assets_tests.support.seven_gauges import NOW
 
@@ -71,16 +79,61 @@ def test_what_is_asked_again_is_sent_compressed(api):
     assert "accept-encoding" in response.headers["vary"]
 
 
-def test_long_text_is_kept_compressed_and_sent_either_way():
+def _in_thousands(text: bytes) -> Iterator[bytes]:
+    return (text[at : at + 1000] for at in range(0, len(text), 1000))
+
+
+def test_of_long_text_only_the_compressed_bytes_are_kept():
     text = b"a,b\n" * 3_000_000
-    body = Body(text, "text/csv; charset=utf-8", NOW)
-    plain = Body(text, "text/csv; charset=utf-8", NOW)
-    assert (body.packed().data, body.whole) == (b"", text)
-    assert gzip.decompress(body.gzipped) == text
-    assert body.digest == plain.digest
-    assert body.worth_compressing
-    assert Body(b"a,b\n", "text/csv", NOW).packed().data == b"a,b\n"
-    assert Body(text, "application/vnd.apache.parquet", NOW).packed().data == text
+    packed, plain = Body.of_parts(_in_thousands(text), "text/csv", NOW), Body(text, "text/csv", NOW)
+    assert (packed.data, packed.size, packed.digest) == (b"", len(text), plain.digest)
+    assert gzip.decompress(packed.gzipped) == b"".join(packed.parts(0, len(text))) == text
+    assert packed.worth_compressing
+    assert packed.held == len(packed.gzipped)
+    assert Body.of_parts([b"a,b\n"], "text/csv", NOW).data == b"a,b\n"
+    # These are compressed inside.
+    assert Body.of_parts(_in_thousands(text), "application/vnd.apache.parquet", NOW).data == text
+
+
+@given(data=st.data())
+def test_any_part_of_a_packed_body_is_that_part_of_its_text(data):
+    text = random.Random(1).randbytes(60_000)
+    with mock.patch.object(bodies, "_LARGE", 5000):
+        packed = Body.of_parts([text], "text/csv", NOW)
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    assert b"".join(packed.parts(start, end)) == text[start:end]
+
+
+def test_a_packed_answer_is_sent_as_any_other(seven, monkeypatch):
+    path, plain = "/api/v1/readings.csv", {"accept-encoding": "identity"}
+    with served(seven, NOW) as one:
+        whole = one.client.get(path, headers=plain)
+    monkeypatch.setattr(bodies, "_LARGE", 5000)
+    with served(seven, NOW) as other:
+        for method in ("GET", "HEAD", "GET"):
+            sent = other.client.request(method, path, headers=plain)
+            assert sent.content == (whole.content if method == "GET" else b"")
+            same = ("etag", "content-length", "content-type", "last-modified", "cache-control", "accept-ranges")
+            assert [sent.headers[name] for name in same] == [whole.headers[name] for name in same]
+        part = other.client.get(path, headers={"range": "bytes=7000-7099"})
+        assert (part.status_code, part.content) == (206, whole.content[7000:7100])
+        assert part.headers["content-range"] == f"bytes 7000-7099/{len(whole.content)}"
+        with other.client.stream("GET", path, headers={"accept-encoding": "gzip"}) as zipped:
+            assert gzip.decompress(b"".join(zipped.iter_raw())) == whole.content
+
+
+def test_bodies_that_are_kept_take_no_more_than_they_may(monkeypatch):
+    monkeypatch.setattr(bodies, "_LARGE", 50_000)
+    kept, snapshot = Bodies(most=100_000), cast("Snapshot", object())
+    assert kept.get(snapshot, "0", NOW) is None
+    for number in range(20):
+        # A fifth of them are packed, and random text hardly shrinks.
+        text = random.Random(number).randbytes(60_000 if number % 5 == 0 else 30_000)
+        kept.keep(snapshot, str(number), Body.of_parts([text], "text/csv", NOW), NOW)
+        there = [body for key in range(20) if (body := kept.get(snapshot, str(key), NOW))]
+        assert 0 < sum(body.held for body in there) <= 100_000
+    assert [key for key in range(20) if kept.get(snapshot, str(key), NOW)] == [17, 18, 19]
 
 
 def test_head_says_what_get_would(api):

@@ -136,7 +136,7 @@ def _items(snapshot: Snapshot, now: datetime, name: str, given: Any, base: str, 
         "links": links,
     }
     data = formats.json_object("features", _texts(answer, collection, part, given.columns), said)
-    return Body(data, GEOJSON, snapshot.cut(now), answer.until).packed()
+    return Body.of_parts([data], GEOJSON, snapshot.cut(now), answer.until)
 
 
 def _item(snapshot: Snapshot, now: datetime, name: str, one: str, base: str) -> Body:
