@@ -19,7 +19,7 @@ from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.serve import bodies
 from flood_assets.serve.bodies import Body
 from flood_assets_tests.support.lake_rows import fetched, snapshot
-from flood_assets_tests.support.over_http import over_http
+from flood_assets_tests.support.listening import listening
 from flood_assets_tests.support.served import Served, served
 
 NOW = datetime(2026, 11, 29, 9, 7, 30, tzinfo=UTC)
@@ -323,7 +323,7 @@ def test_aioeafm_itself(both):
             stations = await aioeafm.get_stations(session, parameter="level", qualifier="Stage")
             return stations, [await aioeafm.get_station(session, each["notation"]) for each in stations[:20]]
 
-    with over_http(both.served.lake, NOW) as http:
+    with listening(both.served.lake, NOW) as http:
         stations, pages = asyncio.run(read())
     path = "/id/stations?parameter=level&qualifier=Stage&status=Active"
     assert {each["@id"] for each in stations} == {each["@id"] for each in both.theirs(path)}

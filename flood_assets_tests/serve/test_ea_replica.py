@@ -13,7 +13,7 @@ from flood_assets.cli.run import run
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, WARNING_AREAS, WARNINGS
 from flood_assets.simulator import Simulator, serve
-from flood_assets_tests.support.over_http import over_http
+from flood_assets_tests.support.listening import listening
 
 QUARTER = timedelta(minutes=15)
 # What says when and by whom a row was asked for, and what it was before.
@@ -74,7 +74,7 @@ def test_a_replica_is_equal_also_while_the_first_lake_goes_on_changing(clock, tm
         before = contents(first, clock.now)
         assert min(map(len, before.values())) > 0
         assert any("|" in (row["raw_value"] or "") for row in before["readings"])
-        with over_http(first, clock.now) as served:
+        with listening(first, clock.now) as served:
             url = f"{served.url}/flood-monitoring"
             clock.refresh(url, replica)
             assert contents(replica, clock.now) == before

@@ -22,7 +22,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import window_of
 from flood_assets.schemas import MEASURES, STATIONS
 from flood_assets_tests.support.lake_rows import fetched, snapshot
-from flood_assets_tests.support.over_http import OverHttp, over_http
+from flood_assets_tests.support.listening import Listening, listening
 from flood_assets_tests.support.served import Served, served
 
 NAMES = {"date_time": "time", "lat": "latitude", "long": "longitude"}
@@ -31,8 +31,8 @@ Row = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def http(country) -> Iterator[OverHttp]:
-    with over_http(country.lake, country.now) as found:
+def http(country) -> Iterator[Listening]:
+    with listening(country.lake, country.now) as found:
         yield found
 
 

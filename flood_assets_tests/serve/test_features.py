@@ -17,7 +17,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import window_of
 from flood_assets.schemas import STATIONS, WARNING_AREAS
 from flood_assets_tests.support.lake_rows import snapshot
-from flood_assets_tests.support.over_http import OverHttp, over_http
+from flood_assets_tests.support.listening import Listening, listening
 from flood_assets_tests.support.served import Served, as_json, served
 
 COLLECTIONS = ("stations", "latest", "conditions", "warnings")
@@ -25,8 +25,8 @@ CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 
 @pytest.fixture(scope="module")
-def http(country) -> Iterator[OverHttp]:
-    with over_http(country.lake, country.now) as found:
+def http(country) -> Iterator[Listening]:
+    with listening(country.lake, country.now) as found:
         yield found
 
 

@@ -20,16 +20,17 @@ _NEVER = timedelta(days=1)
 
 
 class Listening:
-    """A server of a lake: its port, its watcher, and the time, which a test may set."""
+    """A server of a lake: its address, its watcher, and the time, which a test may set."""
 
     def __init__(self, lake: Lake | Path, now: datetime, options: dict[str, Any], limits: dict[str, Any]) -> None:
         self.now = now
-        place = lake if isinstance(lake, Lake) else Lake.open(lake)
-        self.watcher = Watcher(lambda: place, lambda: self.now, every=_NEVER)
+        self.lake = lake if isinstance(lake, Lake) else Lake.open(lake)
+        self.watcher = Watcher(lambda: self.lake, lambda: self.now, every=_NEVER)
         self.app = create(self.watcher, lambda: self.now, **options)
         self.server = Server(self.app, **limits)
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self.server.run, args=([self.socket],))
 
     def __enter__(self) -> Self:
