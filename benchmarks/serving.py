@@ -5,7 +5,8 @@
 The server is a process of its own, asked over loopback by this one, one request after the other on one connection. Each
 gauge and each box is asked for once, so that no answer is one that was kept. DuckDB holds the same day in memory, in
 this process, and gets no HTTP to do. Prints one line of JSON: CPU milliseconds of each request, by turns of `--times`
-requests; what a rebuild takes after one window has changed; and the server's memory.
+requests; what a rebuild takes after one window has changed; the server's memory; and what it takes to send a change to
+a thousand clients of the stream, with the rebuild.
 """
 
 import argparse
@@ -26,7 +27,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from benchmarks.following import followed
+
 TURNS = 5
+_CLIENTS = 1000
+# Requests of a quick run, and its clients of the stream.
+_FEW = 20
 _BOX_DEGREES = 1.1
 _LATEST = "/api/v1/latest.geojson"
 
@@ -50,7 +56,7 @@ class Server:
     """A running server and a connection to it."""
 
     def __init__(self, process: int, port: int) -> None:
-        self._process = process
+        self._process, self.port = process, port
         # As POSIX's clock_getcpuclockid() makes it, which Python lacks: /proc counts in hundredths of a second.
         self._clock = ~process << 3 | 2
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -151,35 +157,53 @@ def _measured(server: Server, lake: Path, now: datetime, times: int) -> dict[str
             for number in range(begin, begin + fewer):
                 rivals[name](number)
             told[name]["duckdb"].append(1000 * (time.process_time() - started) / fewer)
-    return {**told, "rebuild": _rebuilt(server, lake, now), "memory": server.memory(), "measures": len(measures)}
+    change = Change(server, lake, now)
+    told["rebuild"] = _rebuilt(server, change)
+    told["memory"] = server.memory()
+    told["stream"] = followed(server.port, _CLIENTS if times > _FEW else _FEW, change.commit, server.cpu)
+    return {**told, "measures": len(measures)}
 
 
 def _box(west: float, south: float) -> tuple[float, float, float, float]:
     return west, south, west + _BOX_DEGREES, south + _BOX_DEGREES
 
 
-def _rebuilt(server: Server, lake: Path, now: datetime) -> dict[str, float]:
-    """Commit a new value of one gauge, and return how long it takes to be seen and the CPU of the server until then."""
-    import pyarrow as pa  # noqa: PLC0415 - imports are not measured
+class Change:
+    """Commits of a new value of one gauge, each time another one."""
 
-    from flood_assets.lake.lake import Lake  # noqa: PLC0415
+    def __init__(self, server: Server, lake: Path, now: datetime) -> None:
+        self._lake, self._now, self._value = lake, now, 77.0
+        measure = json.loads(server.get("/api/v1/latest.json?limit=1"))["latest"][0]
+        self._measure, self._time = measure["measure_id"], datetime.fromisoformat(measure["date_time"])
+        self.path = f"/api/v1/latest.json?measure_id={quote(self._measure)}&columns=value"
 
-    opened = Lake.open(lake)
-    measure = json.loads(server.get("/api/v1/latest.json?limit=1"))["latest"][0]
-    path = f"/api/v1/latest.json?measure_id={quote(measure['measure_id'])}&columns=value"
-    rows = pa.table(
-        {
-            "measure_id": [measure["measure_id"]],
-            "date_time": pa.array([datetime.fromisoformat(measure["date_time"])], pa.timestamp("ms", tz="UTC")),
-            "value": [77.125],
-            "raw_value": pa.array([None], pa.string()),
-        }
-    )
+    def commit(self) -> bytes:
+        """Commit the next value and return it as JSON says it."""
+        import pyarrow as pa  # noqa: PLC0415 - imports are not measured
+
+        from flood_assets.lake.lake import Lake  # noqa: PLC0415
+
+        self._value += 0.125
+        self._now += timedelta(milliseconds=1)
+        rows = pa.table(
+            {
+                "measure_id": [self._measure],
+                "date_time": pa.array([self._time], pa.timestamp("ms", tz="UTC")),
+                "value": [self._value],
+                "raw_value": pa.array([None], pa.string()),
+            }
+        )
+        Lake.open(self._lake).upsert_readings(rows, self._now, self._now)
+        return f'"value":{self._value}'.encode()
+
+
+def _rebuilt(server: Server, change: Change) -> dict[str, float]:
+    """Return how long it takes until a new value is seen, and the CPU of the server until then."""
     started, spent = time.monotonic(), server.cpu()
-    opened.upsert_readings(rows, now + timedelta(milliseconds=1), now + timedelta(milliseconds=1))
+    value = change.commit()
 
     def seen() -> None:
-        if b"77.125" not in server.get(path):
+        if value not in server.get(change.path):
             raise SystemExit("the new value is not seen")
 
     _wait(seen)

@@ -257,6 +257,14 @@ def _serving(day: Day) -> Iterable[Verdict]:
         told["memory"] <= 400e6,
         "It holds the day as columns, and the bodies that were asked for last.",
     )
+    stream = told["stream"]
+    sent = stream["cpu"] - rebuild["cpu"]
+    yield Verdict(
+        "A change to 1,000 clients of the stream: nobody lost, at most 0.2 s of CPU besides the rebuild",
+        f"{stream['got']:,} of {stream['clients']:,} clients; {sent:.2f} s, {stream['cpu']:.2f} s with the rebuild",
+        stream["got"] == stream["clients"] and sent <= 0.2,
+        "Each connection is written to by itself.",
+    )
 
 
 def _definitions(day: Day) -> Iterable[Verdict]:
