@@ -24,8 +24,8 @@ _MOST = 32 * 1024 * 1024
 _LARGE = 8 * 1024 * 1024
 # Smaller ones are not worth compressing.
 _SMALL = 1024
-# Bytes of a digest.
-_DIGEST = 12
+# Characters of a digest. Processors compute SHA-256 in half the time of BLAKE2.
+_DIGEST = 24
 # Bodies that are made at the same time; those of the whole day take tens of MB while they are made.
 _AT_ONCE = 2
 # The level of compression for large texts.
@@ -78,13 +78,15 @@ class Body:
         else:
             body.data = b"".join(small)
             return body
-        hashed, packer, packed = hashlib.blake2b(digest_size=_DIGEST), zlib.compressobj(_QUICK, wbits=31), list[bytes]()
+        hashed, packer, packed = hashlib.sha256(), zlib.compressobj(_QUICK, wbits=31), list[bytes]()
         size = 0
         for part in chain(small, coming):
             size += len(part)
             hashed.update(part)
             packed.append(packer.compress(part))
-        body.__dict__.update(size=size, digest=hashed.hexdigest(), gzipped=b"".join([*packed, packer.flush()]))
+        body.__dict__.update(
+            size=size, digest=hashed.hexdigest()[:_DIGEST], gzipped=b"".join([*packed, packer.flush()])
+        )
         return body
 
     @cached_property
@@ -95,7 +97,7 @@ class Body:
     @cached_property
     def digest(self) -> str:
         """A digest of the bytes."""
-        return hashlib.blake2b(self.data, digest_size=_DIGEST).hexdigest()
+        return hashlib.sha256(self.data).hexdigest()[:_DIGEST]
 
     @cached_property
     def gzipped(self) -> bytes:

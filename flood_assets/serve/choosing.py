@@ -71,12 +71,17 @@ def chosen(snapshot: Snapshot, given: asked.OfGauges) -> Chosen:
 def _by_id(snapshot: Snapshot, given: asked.OfGauges, notes: list[str]) -> Chosen:
     """Return the gauges of station_ids or of measure_ids, without looking at all others."""
     if given.measure_id:
-        codes = np.unique(np.array(_codes(snapshot, given.measure_id, notes), np.int64))
-        rows = np.unique(snapshot.station[codes])
+        codes = _ascending(_codes(snapshot, given.measure_id, notes))
+        rows = _ascending(snapshot.station[codes].tolist())
         return Chosen(codes, rows[rows >= 0], tuple(notes))
-    rows = np.unique(np.array(_station_rows(snapshot, given.station_id, notes), np.int64))
+    rows = _ascending(_station_rows(snapshot, given.station_id, notes))
     of_stations = [code for station in given.station_id for code in snapshot.of_station.get(station, ())]
-    return Chosen(np.unique(np.array(of_stations, np.int64)), rows, tuple(notes))
+    return Chosen(_ascending(of_stations), rows, tuple(notes))
+
+
+def _ascending(few: list[int]) -> Ints:
+    # For a few numbers, a tenth of the time of np.unique.
+    return np.array(sorted({*few}), np.int64)
 
 
 def _in_place(snapshot: Snapshot, given: asked.OfGauges) -> Flags | None:
