@@ -13,6 +13,7 @@ from flood_assets.notebook import NothingFoundWarning, load_measures, load_readi
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW
 from flood_assets_tests.support import examples
+from flood_assets_tests.support.listening import listening
 from flood_assets_tests.support.served import served
 
 
@@ -62,12 +63,30 @@ def served_demo(demo_lake):
         yield found
 
 
-@pytest.mark.parametrize("url", examples.urls())
+STREAM = "/api/v1/stream"
+
+
+@pytest.mark.parametrize("url", [url for url in examples.urls("/api/v1/") if not url.startswith(STREAM)])
 def test_each_url_of_the_pages_gives_rows(served_demo, url):
     response = served_demo.client.get(url)
     assert response.status_code == 200, response.text
     rows = response.headers.get("number-matched") or response.json()["numberMatched"]
     assert int(rows) > 0
+
+
+@pytest.mark.parametrize("url", examples.urls("/erddap/"))
+def test_each_erddap_url_of_the_pages_gives_rows(served_demo, url):
+    response = served_demo.client.get(url)
+    assert response.status_code == 200, response.text
+    # The first two lines are names and units.
+    assert len(response.text.splitlines()) > 2
+
+
+@pytest.mark.parametrize("url", examples.urls(STREAM))
+def test_each_stream_of_the_pages_begins(demo_lake, url):
+    with listening(demo_lake, NOW) as server, server.events(url.removeprefix(STREAM)) as events:
+        name, said = events.next()
+    assert (name, said["notes"]) == ("snapshot", [])
 
 
 @pytest.mark.parametrize("example", examples.fenced("sql"), ids=lambda each: each.place)
@@ -92,6 +111,7 @@ def test_the_examples_were_found():
         assert part in python
     assert {example.text for example in examples.shown()} == {"Kingston", "River Thames"}
     assert {("river", "Thames"), ("station", "Kingston"), ("catchment", "Cotswolds")} <= set(examples.filters())
+    assert min(len(examples.urls(below)) for below in (STREAM, "/erddap/", "/api/v1/latest")) > 0
     assert {example.place.split(".")[0] for example in examples.fenced("sql")} == {"README", "notebooks"}
 
 

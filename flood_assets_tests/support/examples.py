@@ -61,9 +61,10 @@ def shown() -> list[Example]:
     ]
 
 
-def urls() -> list[str]:
-    """Return what the pages ask of the served lake: paths and queries."""
-    return [url for page in PAGES for url in re.findall(r"http://127\.0\.0\.1:8000(/api/[^\s\"`]+)", _text(page))]
+def urls(below: str) -> list[str]:
+    """Return what the pages ask of the served lake below a path: paths and queries."""
+    found = [url for page in PAGES for url in re.findall(r"http://127\.0\.0\.1:8000(/[^\s\"`]+)", _text(page))]
+    return [url for url in found if url.startswith(below)]
 
 
 def values(code: str, known: dict[str, Any]) -> Iterator[tuple[str, Any]]:
