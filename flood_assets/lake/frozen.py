@@ -23,16 +23,18 @@ class Frozen(Store):
     """Objects of a lake in memory: all but quarantine, locks and strangers' files. It cannot be written."""
 
     local = True
+    # Messages name it, and those who read them over HTTP are not to know where the lake is.
+    url = "served-lake"
 
-    def __init__(self, url: str, blobs: Mapping[str, Blob]) -> None:
-        self.url = url
+    def __init__(self, blobs: Mapping[str, Blob]) -> None:
         self._blobs = blobs
 
     @classmethod
     def of(cls, store: Store, before: "Frozen | None" = None) -> "Frozen":
         """Hold what a store has now; `before` itself if nothing has changed since.
 
-        An object that is replaced while the others are read is held as it was read.
+        An object that is replaced while the others are read is held as it was read. Watermarks are never newer than the
+        windows that they speak of.
 
         Args:
             store: the lake's.
@@ -50,7 +52,10 @@ class Frozen(Store):
         read = all_of(store.read, missing, 1 if store.local else _READERS)
         # One that is gone meanwhile had expired.
         blobs |= {key: blob for key, blob in zip(missing, read, strict=True) if blob is not None}
-        return cls(store.url, blobs)
+        frozen = cls(blobs)
+        marks = next((meta.e_tag for meta in listed if meta.key == WATERMARKS_KEY), None)
+        # A refresh replaces them last. If they are newer than the listing, windows may be too.
+        return frozen if frozen.e_tag(WATERMARKS_KEY) == marks else cls.of(store, frozen)
 
     @property
     def modified(self) -> datetime | None:

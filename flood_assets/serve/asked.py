@@ -22,6 +22,8 @@ Duration = Annotated[str, Field(max_length=40, examples=["3h", "90min", "PT3H"])
 # Not a list, which would be copied for each request and parameter.
 _NONE: Any = ()
 Texts = Annotated[list[Text], Field(max_length=1000)]
+# There is a station whose id is empty.
+Ids = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=1000)]
 
 
 class _Asked(BaseModel):
@@ -52,8 +54,8 @@ class Page(Rows):
 class OfGauges(_Asked):
     """Parameters that choose gauges; each may be given several times, of which any may match; all filters must."""
 
-    station_id: Annotated[Texts, Field(description="Station, by its exact id.")] = _NONE
-    measure_id: Annotated[Texts, Field(description="Measure, by its exact id.")] = _NONE
+    station_id: Annotated[Ids, Field(description="Station, by its exact id.")] = _NONE
+    measure_id: Annotated[Ids, Field(description="Measure, by its exact id.")] = _NONE
     station: Annotated[
         Texts, Field(description="Station, by its name, or the number of its public page, or another id.")
     ] = _NONE

@@ -228,3 +228,12 @@ def test_the_description_names_every_parameter_and_answer(api):
         "application/vnd.apache.arrow.file",
         "application/vnd.apache.parquet",
     }
+
+
+def test_a_station_without_an_id_is_found_by_it(country):
+    with served(country.lake, country.now) as one:
+        stations = one.rows("stations")
+        assert "" in {row["station_id"] for row in stations}
+        assert one.rows("stations", station_id="") == [row for row in stations if row["station_id"] == ""]
+        measures = [row for row in one.rows("measures") if row["station_id"] == ""]
+        assert one.rows("measures", station_id="") == measures

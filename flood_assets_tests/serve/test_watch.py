@@ -6,11 +6,15 @@ import pyarrow as pa
 import pytest
 
 from flood_assets.errors import LakeError
+from flood_assets.lake import watermarks
 from flood_assets.lake.frozen import Frozen
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import key_of
+from flood_assets.lake.layout import WATERMARKS_KEY, key_of
+from flood_assets.lake.objects import Blob
+from flood_assets.lake.store import Store
 from flood_assets.partitions import window_of
-from flood_assets.schemas import READINGS
+from flood_assets.schemas import READINGS, TIME, WATERMARKS
+from flood_assets.serve.api import RESOURCES
 from flood_assets_tests.support.lake_rows import QUARTER, fetched, put_raw
 from flood_assets_tests.support.served import served
 from flood_assets_tests.support.seven_gauges import NOW, fill
@@ -64,6 +68,54 @@ def test_a_frozen_lake_stays_as_it_was(lake):
     assert Lake(frozen).read(READINGS, now=NOW).equals(rows)
     with pytest.raises(LakeError, match="could not be written: this is a copy in memory"):
         Lake(frozen).upsert_readings(fetched(("K1-level", NOW, 1.0)), NOW, NOW)
+
+
+def test_watermarks_are_never_newer_than_the_windows(lake, monkeypatch):
+    """A refresh commits between the listing and the reading; it replaces the watermarks last."""
+    window = key_of(READINGS, window_of(NOW))
+
+    def refresh(minutes: int, *, found: bool = True) -> None:
+        now = NOW + timedelta(minutes=minutes)
+        if found:
+            later(lake, minutes, ("K1-level", NOW, float(minutes)))
+        marks = pa.table([["K1-level"], pa.array([now], TIME), pa.array([900], pa.int32())], schema=WATERMARKS)
+        watermarks.advance(lake.store, marks, now)
+
+    refresh(1)
+    frozen = Frozen.of(lake.store)
+    # What is listed now is that the watermarks alone have changed.
+    refresh(2, found=False)
+    original, coming = type(lake.store).read, [3]
+
+    def read(store: Store, key: str) -> Blob | None:
+        if coming and key == WATERMARKS_KEY:
+            monkeypatch.undo()
+            refresh(coming.pop(0))
+            monkeypatch.setattr(type(lake.store), "read", read)
+        return original(store, key)
+
+    monkeypatch.setattr(type(lake.store), "read", read)
+    frozen = Frozen.of(lake.store, frozen)
+    monkeypatch.undo()
+    assert not coming
+    assert {key: frozen.e_tag(key) for key in (window, WATERMARKS_KEY)} == {
+        meta.key: meta.e_tag for meta in lake.store.list("") if meta.key in (window, WATERMARKS_KEY)
+    }
+    # Found in the first pass, if nobody commits meanwhile.
+    assert Frozen.of(lake.store, frozen) is frozen
+
+
+def test_no_message_says_where_the_lake_is(tmp_path, lake):
+    put_raw(lake, key_of(READINGS, window_of(NOW)), b"damaged")
+    lake.store.delete([meta.key for meta in lake.store.list("") if "stations" in meta.key])
+    with served(lake, NOW) as api:
+        for name in (*RESOURCES, "status"):
+            query = "?since=1h" if name == "changes" else ""
+            answer = api.client.get(f"/api/v1/{name}{query}")
+            assert answer.status_code in (200, 503), answer.text
+            assert tmp_path.name not in answer.text
+            assert lake.url not in answer.text
+        assert "damaged" in api.get("status").text
 
 
 def test_a_lake_that_cannot_be_reached_is_served_as_it_was_with_its_age(lake, monkeypatch):
