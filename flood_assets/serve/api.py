@@ -14,7 +14,7 @@ from starlette.responses import Response
 from flood_assets.query.status import look
 from flood_assets.query.status_json import content
 from flood_assets.schemas import COMPLETENESS, CONDITIONS, MEASURES, READINGS, STATIONS, TIMELINESS, WARNINGS, Table
-from flood_assets.serve import asked, formats, tables
+from flood_assets.serve import asked, deprecated, formats, tables
 from flood_assets.serve.bodies import Bodies, Body
 from flood_assets.serve.errors import BadRequestError
 from flood_assets.serve.http import problem, send
@@ -197,7 +197,9 @@ def body_of(request: Request, snapshot: Snapshot, now: datetime, name: str, give
     limit = given.limit or (MOST_JSON_ROWS if textual else None)
     part = part_of(answer, limit, given.after)
     following = None if part.next is None else _next(request, part.next, limit)
-    headers = {"link": f'<{following}>; rel="next"'} if following else {}
+    headers = deprecated.headers((*given.model_fields_set, *names)) if deprecated.DEPRECATED else {}
+    if following:
+        headers["link"] = ", ".join(filter(None, (f'<{following}>; rel="next"', headers.get("link"))))
     if textual:
         texts = _texts(answer, names, part, format_)
         said = _said(snapshot, answer, part, following, format_)

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from flood_assets import quality
 from flood_assets.schemas import MEASURES, STATIONS, TIME, Table
+from flood_assets.serve.deprecated import DEPRECATED
 from flood_assets.serve.formats import MEDIA_TYPES
 
 # Columns that some resources add to those of their table.
@@ -140,7 +141,7 @@ def _properties(name: str, table: Table) -> dict[str, Any]:
             found[more] = _cell(pa.float64(), "Distance from the nearest of the stations", "km")
         else:
             found[more] = _cell(pa.int8(), _FLAG, "", nullable=False)
-    return found
+    return {name: cell | {"deprecated": True} if name in DEPRECATED else cell for name, cell in found.items()}
 
 
 def _cell(kind: pa.DataType, meaning: str, unit: str, *, nullable: bool = True) -> dict[str, Any]:

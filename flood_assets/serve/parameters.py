@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from flood_assets.serve.asked import Rows
+from flood_assets.serve.deprecated import DEPRECATED
 from flood_assets.serve.errors import BadRequestError
 
 M = TypeVar("M", bound=Rows)
@@ -65,6 +66,7 @@ def _parameter(name: str, schema: Mapping[str, Any], required: Sequence[str]) ->
         "in": "query",
         "required": name in required,
         "description": schema.get("description", ""),
+        "deprecated": name in DEPRECATED,
         "schema": bare,
     }
 

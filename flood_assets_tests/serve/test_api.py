@@ -1,7 +1,7 @@
 """The API gives what `query` says of the same lake, in each format."""
 
 import io
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +11,7 @@ import pytest
 
 from flood_assets import query
 from flood_assets.serve.api import RESOURCES
+from flood_assets.serve.deprecated import DEPRECATED
 from flood_assets_tests.support.served import as_json, served
 from flood_assets_tests.support.seven_gauges import NOW
 
@@ -237,3 +238,19 @@ def test_a_station_without_an_id_is_found_by_it(country):
         assert one.rows("stations", station_id="") == [row for row in stations if row["station_id"] == ""]
         measures = [row for row in one.rows("measures") if row["station_id"] == ""]
         assert one.rows("measures", station_id="") == measures
+
+
+def test_who_uses_a_deprecated_name_is_told(seven, monkeypatch):
+    monkeypatch.setitem(DEPRECATED, "rloi_id", date(2026, 11, 29))
+    monkeypatch.setitem(DEPRECATED, "town", date(2026, 12, 1))
+    with served(seven, NOW) as one:
+        answer = one.get("stations", limit=2)
+        assert answer.headers["deprecation"] == "@1795910400"
+        assert answer.links["deprecation"]["url"] == "/docs"
+        assert "after=" in answer.links["next"]["url"]
+        assert one.get("measures", town="Kingston").headers["deprecation"] == "@1796083200"
+        for path in ("measures", "stations?columns=station_id,label"):
+            assert "deprecation" not in one.get(path).headers
+        paths = one.client.get("/api/v1/openapi.json").json()["paths"]
+    marked = [each["name"] for each in paths["/api/v1/measures"]["get"]["parameters"] if each["deprecated"]]
+    assert marked == ["town"]
