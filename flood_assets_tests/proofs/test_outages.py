@@ -77,10 +77,8 @@ def test_a_daemon_that_was_away_asks_once_for_what_it_missed_and_has_the_whole_d
 def test_a_deploy_in_the_middle_of_a_run_holds_the_api_up_until_the_next_tick_at_most(
     daemon: Daemon, place: Place, monkeypatch, ended_by
 ):
-    # The run that dies is a process of its own and writes with the machine's clock.
-    now = datetime.now(UTC)
     # In the last quarter of an hour: the first window of its range expires before it is launched again.
-    killed_at = now - timedelta(seconds=(now.timestamp() - 2700) % 3600) + timedelta(seconds=3)
+    killed_at = START.replace(minute=45)
     daemon.schedules(killed_at - QUARTER - timedelta(minutes=1))
     daemon.schedules(killed_at - QUARTER)
     daemon.retries(killed_at - QUARTER)
@@ -113,11 +111,12 @@ def test_a_deploy_in_the_middle_of_a_run_holds_the_api_up_until_the_next_tick_at
     daemon.restart()
 
     daemon.schedules(killed_at + QUARTER)
-    daemon.monitoring(now + timedelta(minutes=10))
+    # The run that died was a process of its own, which Dagster records with the machine's clock.
+    daemon.monitoring(killed_at + QUARTER, records_at=datetime.now(UTC) + timedelta(minutes=10))
     if ended_by == signal.SIGKILL:
         assert status(daemon, run) == dg.DagsterRunStatus.STARTED
         assert daemon.waiting()
-        daemon.monitoring(datetime.now(UTC) + QUARTER)
+        daemon.monitoring(killed_at + QUARTER, records_at=datetime.now(UTC) + QUARTER)
     # On SIGTERM it had the time to say so itself, and the API was free at once.
     assert status(daemon, run) == dg.DagsterRunStatus.FAILURE
     assert not daemon.waiting()

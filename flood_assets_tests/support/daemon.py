@@ -84,8 +84,9 @@ class Daemon:
             list(execute_backfill_iteration(self.workspace, LOG))
             self.queue()
 
-    def monitoring(self, moment: datetime) -> None:
-        with self.at(moment):
+    def monitoring(self, moment: datetime, *, records_at: datetime) -> None:
+        """Look for runs that died, at a moment of the project and of Dagster's records."""
+        with self.at(moment), freeze_time(records_at):
             list(execute_run_monitoring_iteration(self.workspace, LOG))
             self.queue()
 
