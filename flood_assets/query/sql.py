@@ -75,13 +75,13 @@ class Views:
 
     def __init__(self, lake: Lake, now: datetime) -> None:
         self.notes: list[str] = []
-        self._answers = {name: _Answer(name, lake, now, self.notes) for name in _QUESTIONS}
+        self._failures: list[FloodAssetsError] = []
         self._connection = duckdb.connect(config=_SETTINGS)
         self._connection.execute("SET TimeZone = 'UTC'")
         for statement in moment_macros(now):
             self._connection.execute(statement)
-        for name, answer in self._answers.items():
-            self._connection.register(name, answer)
+        for name in _QUESTIONS:
+            self._connection.register(name, _Answer(name, lake, now, self.notes, self._failures))
         self._connection.execute(f"CREATE TEMP VIEW latest AS {LATEST}")
         self._connection.execute("SET lock_configuration = true")
 
@@ -121,17 +121,18 @@ class Views:
         try:
             yield
         except duckdb.Error as error:
-            failures = [each.failure for each in self._answers.values() if each.failure]
-            raise (failures[0] if failures else StatementError(_said(error))) from None
+            raise (self._failures.pop() if self._failures else StatementError(_said(error))) from None
 
 
 class _Answer:
     """The answer of a question as an Arrow stream, which is asked when DuckDB scans it for the first time."""
 
-    def __init__(self, name: str, lake: Lake, now: datetime, notes: list[str]) -> None:
-        self._name, self._lake, self._now, self._notes = name, lake, now, notes
+    def __init__(
+        self, name: str, lake: Lake, now: datetime, notes: list[str], failures: list[FloodAssetsError]
+    ) -> None:
+        self._name, self._lake, self._now = name, lake, now
+        self._notes, self._failures = notes, failures
         self._rows: pa.Table | None = None
-        self.failure: FloodAssetsError | None = None
 
     def __arrow_c_schema__(self) -> object:
         return TABLES[self._name].schema.__arrow_c_schema__()
@@ -141,7 +142,8 @@ class _Answer:
             try:
                 found = _QUESTIONS[self._name](self._lake, self._now)
             except FloodAssetsError as error:
-                self.failure = error
+                # DuckDB would tell it in its own words.
+                self._failures.append(error)
                 raise
             self._rows = found.rows
             self._notes.extend(note for note in found.notes if note not in self._notes)
