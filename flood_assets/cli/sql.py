@@ -169,7 +169,7 @@ def _csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: BinaryIO) -
 def _json(batches: Iterator[pa.RecordBatch], sink: BinaryIO) -> None:
     before = b"["
     for batch in batches:
-        for row in batch.to_pylist():
+        for row in batch.to_pylist(maps_as_pydicts="lossy"):
             sink.write(before + _JSON.encode(row))
             before = b",\n"
     sink.write(b"]\n" if before != b"[" else b"[]\n")

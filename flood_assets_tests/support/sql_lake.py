@@ -1,6 +1,5 @@
 """The demo's lake two hours later, with readings that came and were corrected since, for what answers SQL over it."""
 
-import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,4 +32,8 @@ def later(demo: Path, folder: Path) -> Lake:
 def recipes() -> dict[str, str]:
     """Return the statements of the page on SQL by their headings."""
     page = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
-    return dict(re.findall(r"^### (.+?)\n(?:(?!^#).*\n)*?```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    found = {}
+    for section in page.split("\n### ")[1:]:
+        heading, _, rest = section.partition("\n")
+        found[heading] = rest.partition("```sql\n")[2].partition("```\n")[0]
+    return found
