@@ -37,9 +37,9 @@ _OF_WINDOWS = {
     "readings": "SELECT * FROM {files}\nWHERE date_time > now() - INTERVAL 24 HOURS AND date_time <= now()",
     # An hour counts as long as a moment of it is retained.
     "completeness": "SELECT * FROM {files}\nWHERE window_start > now() - INTERVAL 25 HOURS AND window_start <= now()",
-    # The names of files sort by window.
+    # All rows of a window are of one moment.
     "timeliness": (
-        "SELECT * EXCLUDE (filename) FROM {files}\nWHERE filename = (SELECT max(filename) FROM {files})\n"
+        "SELECT * FROM {files}\nWHERE observed_at = (SELECT max(observed_at) FROM {files})\n"
         "    AND observed_at > now() - INTERVAL 25 HOURS"
     ),
 }
@@ -77,7 +77,7 @@ def _views(lake: Lake, place: str) -> Iterator[str]:
             body = LATEST
         elif name in _OF_WINDOWS:
             files = f"{_glob(place)}/{name}/date=*/hour=*/{name}.parquet"
-            body = _OF_WINDOWS[name].format(files=_read(files, filename=name == "timeliness"))
+            body = _OF_WINDOWS[name].format(files=_read(files))
         else:
             body = _OF_PRESENT.format(files=_read(f"{_glob(place)}/{current_key(table)}"))
         is_there = lake.windows(table) if table.name in _OF_WINDOWS else current_key(table) in present
@@ -85,9 +85,8 @@ def _views(lake: Lake, place: str) -> Iterator[str]:
         yield f"{comment}CREATE OR REPLACE VIEW {name} AS\n{body};\n" if is_there else _NONE.format(name=name)
 
 
-def _read(files: str, *, filename: bool = False) -> str:
-    options = "hive_partitioning = false" + (", filename = true" if filename else "")
-    return f"read_parquet({_quoted(files)}, {options})"
+def _read(files: str) -> str:
+    return f"read_parquet({_quoted(files)}, hive_partitioning = false)"
 
 
 def _quoted(text: str) -> str:

@@ -9,9 +9,10 @@ from flood_assets.errors import SettingsError
 from flood_assets.lake.frozen import Frozen
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import current_key
+from flood_assets.partitions import window_of
 from flood_assets.query.sql import VIEWS
 from flood_assets.query.sql_script import script
-from flood_assets.schemas import READINGS, TABLES, TIMELINESS, WARNING_AREAS
+from flood_assets.schemas import READINGS, TABLES, TIME, TIMELINESS, WARNING_AREAS
 from flood_assets_tests.conftest import NOW, QUARTER
 from flood_assets_tests.query.test_sql import KEYS, in_microseconds
 from flood_assets_tests.support import sql_lake
@@ -85,11 +86,13 @@ def test_what_is_added_later_is_seen_without_writing_the_file_again(lake, shell)
 
 
 def test_of_timeliness_the_newest_window_counts(lake, shell):
-    older = lake.newest_snapshot(TIMELINESS, LATER)
-    lake.put_snapshots(TIMELINESS, [LATER - 5 * HOUR], older)
+    newest = lake.newest_snapshot(TIMELINESS, LATER)
+    at = newest.schema.get_field_index("observed_at")
+    older = newest.set_column(at, newest.schema.field(at), pa.repeat(pa.scalar(NOW - 5 * HOUR, TIME), len(newest)))
+    lake.put_snapshots(TIMELINESS, [window_of(NOW - 5 * HOUR)], older)
     shell.execute(script(lake, LATER, stopped=True))
     assert len(lake.windows(TIMELINESS)) == 2
-    assert all_of(shell, "timeliness", ["measure_id"]).equals(in_microseconds(older))
+    assert all_of(shell, "timeliness", ["measure_id"]).equals(in_microseconds(newest))
 
 
 @pytest.mark.parametrize("name", ["it's", "[a-z]*", "a ? b", "per%20cent", "é", 'qu"ote', "-- x"])
