@@ -96,8 +96,9 @@ def _sink(output: str | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     path = Path(output)
-    # A device or a pipe is written itself.
-    part = path if path.exists() and not path.is_file() else path.with_name(f"{path.name}.part")
+    # A device, a pipe or a link such as /dev/stdout is written itself, and not replaced.
+    is_special = path.is_symlink() or (path.exists() and not path.is_file())
+    part = path if is_special else path.with_name(f"{path.name}.part")
     try:
         try:
             with part.open("wb") as file:

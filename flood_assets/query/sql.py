@@ -122,6 +122,11 @@ class Views:
             yield
         except duckdb.Error as error:
             raise (self._failures.pop() if self._failures else StatementError(_said(error))) from None
+        except RuntimeError as error:
+            # DuckDB's word for Ctrl-C.
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from None
+            raise
 
 
 class _Answer:

@@ -37,7 +37,7 @@ _OF_WINDOWS = {
     "readings": "SELECT * FROM {files}\nWHERE date_time > now() - INTERVAL 24 HOURS AND date_time <= now()",
     # An hour counts as long as a moment of it is retained.
     "completeness": "SELECT * FROM {files}\nWHERE window_start > now() - INTERVAL 25 HOURS AND window_start <= now()",
-    # All rows of a window are of one moment.
+    # All rows of a window are of one moment. DuckDB 1.5.5 has an internal error where the file's name is compared.
     "timeliness": (
         "SELECT * FROM {files}\nWHERE observed_at = (SELECT max(observed_at) FROM {files})\n"
         "    AND observed_at > now() - INTERVAL 25 HOURS"

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -233,6 +235,36 @@ def test_a_reader_that_has_enough_ends_it_without_a_word(demo_lake):
         process.stdout.close()
         assert process.stderr.read() == b""
         process.wait()
+
+
+def test_ctrl_c_ends_a_long_statement_without_a_trace(demo_lake, tmp_path):
+    # Whoever runs the tests in the background has told their children to ignore it.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from flood_assets.cli.main import main; main()"
+    environ = {**os.environ, "FLOOD_LAKE_URL": demo_lake.as_uri(), "FLOOD_NOW": NOW.isoformat()}
+    statement = "SELECT a.range AS n FROM range(100000000000) a WHERE a.range % 7 = 8 OR a.range < 3"
+    file = tmp_path / "x.csv"
+    command = [sys.executable, "-c", code, "sql", statement, "-o", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ) as process:
+        while not (tmp_path / "x.csv.part").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate()
+    assert (process.returncode, out, said.decode().strip()) == (1, b"", "Aborted!")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_plain_file_is_written_and_not_replaced(sql, tmp_path):
+    (tmp_path / "there.csv").write_text("old and longer than the new")
+    link = tmp_path / "link.csv"
+    link.symlink_to(tmp_path / "there.csv")
+    assert printed(sql("SELECT 1 AS a", "-o", str(link))) == ""
+    assert link.is_symlink()
+    assert (tmp_path / "there.csv").read_text() == "a\n1\n"
+    assert printed(sql("SELECT 1 AS a", "-o", os.devnull, "--format", "csv")) == ""
+    assert not os.path.isfile(os.devnull)  # noqa: PTH113
 
 
 def test_notes_go_to_stderr_and_not_among_the_rows(sql, tmp_path, monkeypatch):
