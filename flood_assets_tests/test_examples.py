@@ -89,7 +89,12 @@ def test_each_stream_of_the_pages_begins(demo_lake, url):
     assert (name, said["notes"]) == ("snapshot", [])
 
 
-@pytest.mark.parametrize("example", examples.fenced("sql"), ids=lambda each: each.place)
+# Those of the page on SQL are for `flood-assets sql`: `flood_assets_tests.query.test_sql_recipes` runs them.
+@pytest.mark.parametrize(
+    "example",
+    [each for each in examples.fenced("sql") if not each.place.startswith("sql.md")],
+    ids=lambda each: each.place,
+)
 def test_the_sql_of_the_pages_gives_rows_and_each_reading_once(demo_lake, monkeypatch, example):
     stored = len(Lake.open(demo_lake.as_uri()).read(READINGS, now=NOW))
     monkeypatch.chdir(demo_lake.parent)
@@ -112,7 +117,7 @@ def test_the_examples_were_found():
     assert {example.text for example in examples.shown()} == {"Kingston", "River Thames"}
     assert {("river", "Thames"), ("station", "Kingston"), ("catchment", "Cotswolds")} <= set(examples.filters())
     assert min(len(examples.urls(below)) for below in (STREAM, "/erddap/", "/api/v1/latest")) > 0
-    assert {example.place.split(".")[0] for example in examples.fenced("sql")} == {"README", "notebooks"}
+    assert {example.place.split(".")[0] for example in examples.fenced("sql")} == {"README", "notebooks", "sql"}
 
 
 def test_the_gauge_of_the_examples_is_real_in_name_number_and_river():

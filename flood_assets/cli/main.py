@@ -90,6 +90,33 @@ def show(*, name: str) -> None:
 
 
 @main.command()
+@click.argument("statement", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    help="Default: by the suffix of FILE, else a table, in a pipe CSV.",
+)
+@click.option("--output", "-o", metavar="FILE", help="Write the answer to a file.")
+@click.option("--init", metavar="FILE", help="Write a file that makes the views in DuckDB's own shell.")
+def sql(*, statement: str | None, form: str | None, output: str | None, init: str | None) -> None:
+    """Answer a SELECT over the lake: STATEMENT, or - to read it from stdin.
+
+    Views: readings, latest, stations, measures, conditions, completeness, timeliness, warnings, warning_areas. The
+    lake is only read.
+    """
+    from flood_assets.cli.sql import answer, write_script  # noqa: PLC0415
+
+    if statement is not None and init is None:
+        text = sys.stdin.read() if statement == "-" else statement
+        answer(settings.lake_url(), settings.now(), text, form, output)
+    elif init is not None and statement is None:
+        write_script(settings.lake_url(), settings.now(), init, stopped=bool(os.environ.get("FLOOD_NOW")))
+    else:
+        raise click.UsageError("give a statement, such as 'SELECT * FROM latest', or --init FILE")
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 def status(*, as_json: bool) -> None:
     """Show windows, rows, freshness and completeness of the lake, and the number of warnings in force.
