@@ -1,18 +1,22 @@
-"""The notebook as a newcomer runs it: in a fresh home, on the lake of a demo. The other examples: `test_examples`."""
+"""The notebook as a newcomer runs it: in a fresh home, on the lake of a demo. The other examples: `test_examples`.
+
+Jupyter's packages take over a second to import, so only the process that runs these tests imports them.
+"""
 
 import json
 import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 
 from flood_assets.query.conditions import BANDS, TRENDS
 from flood_assets_tests.conftest import NOW
+
+if TYPE_CHECKING:
+    import nbformat
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
@@ -23,8 +27,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-def run(home: Path, lake: Path) -> nbformat.NotebookNode:
+def run(home: Path, lake: Path) -> "nbformat.NotebookNode":
     """Execute the notebook by this interpreter, whatever kernels are installed."""
+    import nbformat  # noqa: PLC0415
+    from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415
+    from nbclient import NotebookClient  # noqa: PLC0415
+
     kernel = home / "jupyter" / "kernels" / "python3"
     kernel.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -45,16 +53,18 @@ def run(home: Path, lake: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def outputs(notebook: nbformat.NotebookNode, cell: str) -> list:
+def outputs(notebook: "nbformat.NotebookNode", cell: str) -> list:
     (found,) = [each for each in notebook.cells if each.id == cell]
     return found.outputs
 
 
-def text(notebook: nbformat.NotebookNode, cell: str, kind: str = "text/plain") -> str:
+def text(notebook: "nbformat.NotebookNode", cell: str, kind: str = "text/plain") -> str:
     return "".join(out.get("text", "") + out.get("data", {}).get(kind, "") for out in outputs(notebook, cell))
 
 
 def test_the_notebook_is_stored_without_output_and_is_valid():
+    import nbformat  # noqa: PLC0415
+
     notebook = nbformat.read(QUICKSTART, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:

@@ -106,16 +106,15 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     assert checks == "13 of 13 checks passed"
 
 
-def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(place, run):
-    assert run("refresh").exit_code == 0
-    place.at(NOW + QUARTER)
+def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(filled, run):
+    filled.at(NOW + QUARTER)
     result = run("refresh")
     assert "measures " not in result.output.split("readings")[0]
     assert "12 of 12 checks passed" in result.output
-    place.at(NOW + HOUR)
+    filled.at(NOW + HOUR)
     assert "14 of 14 checks passed" in run("refresh").output
     # The first one stands for the whole day, the second for its hour; what has expired meanwhile is gone.
-    assert [found.window for found in place.lake.windows(MEASURES)] == retained_windows(place.now)
+    assert [found.window for found in filled.lake.windows(MEASURES)] == retained_windows(filled.now)
 
 
 @pytest.mark.parametrize(
@@ -125,63 +124,58 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
         ("/id/floodAreas", 1, "warning_areas failed:"),
     ],
 )
-def test_readings_are_stored_though_warnings_or_areas_cannot_be_had(place, run, monkeypatch, path, code, said):
+def test_readings_are_stored_though_warnings_or_areas_cannot_be_had(filled, run, monkeypatch, path, code, said):
     definitions = build_defs(source=Source(tries=1))
     monkeypatch.setattr(terminal, "build_defs", lambda: definitions)
-    assert run("refresh").exit_code == 0
-    place.lake.store.delete([found.key for found in place.lake.windows(WARNING_AREAS)])
-    place.at(NOW + QUARTER)
-    place.server.set_faults([{"kind": "status", "status": 500, "match": path, "times": 0}])
+    filled.lake.store.delete([found.key for found in filled.lake.windows(WARNING_AREAS)])
+    filled.at(NOW + QUARTER)
+    filled.server.set_faults([{"kind": "status", "status": 500, "match": path, "times": 0}])
     result = run("refresh")
     assert (result.exit_code, said in result.output) == (code, True), result.output
-    assert place.server.stats()["/data/readings latest"]["requests"] == 1
-    assert place.lake.contents(READINGS, [window_of(NOW)])[window_of(NOW)].newest > NOW
+    assert filled.server.stats()["/data/readings latest"]["requests"] == 1
+    assert filled.lake.contents(READINGS, [window_of(NOW)])[window_of(NOW)].newest > NOW
 
 
-def test_reconcile_says_what_was_the_same(place, run):
-    assert run("refresh").exit_code == 0
+def test_reconcile_says_what_was_the_same(filled, run):
     result = run("reconcile")
     assert result.exit_code == 0
     assert "reading 2026-10-14 and 2026-10-15 again, as requested" in result.output
-    held = f"{len(place.lake.read(READINGS, now=NOW)):,}"
+    held = f"{len(filled.lake.read(READINGS, now=NOW)):,}"
     (row,) = [line.split() for line in result.output.splitlines() if line.strip().startswith("readings ")]
     assert row[2:7] == [held, "0", "0", held, "0"]
 
 
-def test_expire_deletes_and_a_dry_run_only_reports(place, run):
-    assert run("refresh").exit_code == 0
-    place.at(NOW + 3 * HOUR)
+def test_expire_deletes_and_a_dry_run_only_reports(filled, run):
+    filled.at(NOW + 3 * HOUR)
     dry, wet, again = run("expire", "--dry-run"), run("expire"), run("expire")
     assert [result.exit_code for result in (dry, wet, again)] == [0, 0, 0]
     assert re.fullmatch(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n1 of 1 check passed\n", wet.output)
     assert dry.output == wet.output.replace("deleted", "would be deleted").replace("trimmed", "would be trimmed")
     assert again.output == "0 windows deleted, 0 trimmed: 0 rows, 0 bytes\n1 of 1 check passed\n"
-    assert [found.window for found in place.lake.windows(READINGS)] == retained_windows(place.now)[:-3]
+    assert [found.window for found in filled.lake.windows(READINGS)] == retained_windows(filled.now)[:-3]
 
 
 @pytest.mark.parametrize("command", ["refresh", "reconcile"])
-def test_who_runs_only_one_command_from_cron_is_cleaned_up_after(place, run, command):
-    assert run("refresh").exit_code == 0
-    place.at(NOW + 3 * HOUR)
+def test_who_runs_only_one_command_from_cron_is_cleaned_up_after(filled, run, command):
+    filled.at(NOW + 3 * HOUR)
     result = run(command)
     assert result.exit_code == 0, result.output
     assert re.match(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n", result.output)
-    assert place.lake.expired(place.now) == []
+    assert filled.lake.expired(filled.now) == []
     assert (
-        min(found.window for table in TABLES.values() for found in place.lake.windows(table))
-        == retained_windows(place.now)[0]
+        min(found.window for table in TABLES.values() for found in filled.lake.windows(table))
+        == retained_windows(filled.now)[0]
     )
     assert "deleted" not in run(command).output, "nothing is left to clean up"
 
 
-def test_expired_readings_go_although_the_api_is_away(place, run):
-    assert run("refresh").exit_code == 0
-    place.at(NOW + 3 * HOUR)
-    place.server.set_faults([{"match": "flood-monitoring", "kind": "status", "status": 400, "times": 0}])
+def test_expired_readings_go_although_the_api_is_away(filled, run):
+    filled.at(NOW + 3 * HOUR)
+    filled.server.set_faults([{"match": "flood-monitoring", "kind": "status", "status": 400, "times": 0}])
     result = run("refresh")
     assert result.exit_code == 1
     assert result.output.startswith("12 windows deleted, 1 trimmed: ")
-    assert place.lake.expired(place.now) == []
+    assert filled.lake.expired(filled.now) == []
 
 
 def test_verbose_lets_dagsters_log_through(run):
@@ -262,8 +256,7 @@ def test_readings_are_stored_without_stations_and_the_next_refresh_asks_for_stat
     assert len(place.lake.windows(STATIONS)) == 25
 
 
-def test_brackets_in_a_message_are_shown_as_they_are(run, monkeypatch):
-    assert run("refresh").exit_code == 0
+def test_brackets_in_a_message_are_shown_as_they_are(filled, run, monkeypatch):
     monkeypatch.setenv("FLOOD_API_URL", "http://127.0.0.1:9/[bold]x[/nothing]")
     result = run("reconcile")
     assert result.exit_code == 1
@@ -308,15 +301,14 @@ def test_a_wrong_time_is_named_after_its_option():
     assert "FLOOD_NOW" not in result.output
 
 
-def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
-    assert run("refresh").exit_code == 0
+def test_a_fault_that_a_check_finds_is_exit_code_1(filled, run):
     window = retained_windows(NOW)[3]
     key = key_of(READINGS, window)
-    stored = load(place.lake.store, READINGS, key)
+    stored = load(filled.lake.store, READINGS, key)
     rows = stored.file.read()
     twice = encode(READINGS, pa.concat_tables([rows, rows.slice(0, 2)]))
-    place.lake.store.put(key, twice, replaces=stored.meta)
-    place.at(NOW + QUARTER)
+    filled.lake.store.put(key, twice, replaces=stored.meta)
+    filled.at(NOW + QUARTER)
     result = run("refresh")
     assert result.exit_code == 1
     assert "check unique_keys of readings failed: rows " in result.output
@@ -328,11 +320,10 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(place, run):
     assert result.output.endswith(result.stderr)
 
 
-def test_a_warning_of_a_check_is_shown_and_is_no_failure(place, run):
-    assert run("refresh").exit_code == 0
+def test_a_warning_of_a_check_is_shown_and_is_no_failure(filled, run):
     silent = {"kind": "hole", "start": f"{NOW:%Y-%m-%dT%H:%M}", "end": "2027", "times": 0}
-    place.server.set_faults([{"match": "readings.csv", **silent}])
-    place.at(NOW + QUARTER * 7)
+    filled.server.set_faults([{"match": "readings.csv", **silent}])
+    filled.at(NOW + QUARTER * 7)
     assert run("expire").exit_code == 0
     result = run("refresh")
     assert (result.exit_code, "fresh_measures of readings failed (a warning): " in result.output) == (0, True)

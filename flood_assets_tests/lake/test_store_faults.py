@@ -298,12 +298,12 @@ def test_a_snapshot_whose_answer_is_lost_is_stored_once(lake, proxy):
 
 @pytest.fixture
 def crowd(lake, proxy, request):
-    """10,000 objects below `readings/` and 1,500 quarantined, by asking for many at once."""
-    days = [f"{NOW - (100 + i) * 24 * HOUR:date=%Y-%m-%d}" for i in range(3000)]
-    names = [f"readings/notes {i}.txt" for i in range(3000)]
-    names += [f"readings/{days[i]}/hour={i % 24:02}/part-{i}.parquet" for i in range(3000)]
-    names += [f"readings/date=2016-13-{i % 90:02}/hour={i // 90:02}/readings.parquet" for i in range(3000)]
-    names += [f"readings/{days[i]}/hour=30/readings.parquet" for i in range(1000)]
+    """3,000 objects below `readings/` and 1,500 quarantined, by asking for many at once."""
+    days = [f"{NOW - (100 + i) * 24 * HOUR:date=%Y-%m-%d}" for i in range(900)]
+    names = [f"readings/notes {i}.txt" for i in range(900)]
+    names += [f"readings/{days[i]}/hour={i % 24:02}/part-{i}.parquet" for i in range(900)]
+    names += [f"readings/date=2016-13-{i % 90:02}/hour={i // 90:02}/readings.parquet" for i in range(900)]
+    names += [f"readings/{days[i]}/hour=30/readings.parquet" for i in range(300)]
     names += [f"readings-{i}/date=2026-11-21/hour=09/readings.parquet" for i in range(100)]
     aside = [f"_quarantine/{key_of(READINGS, NOW - (48 + i) * HOUR)}.2026-{i}" for i in range(1500)]
     prefix = lake.url.removeprefix(f"s3://{BUCKET}/")
@@ -324,14 +324,14 @@ def crowd(lake, proxy, request):
         yield names
 
 
-def test_among_ten_thousand_objects_only_the_windows_are_seen_and_expired(lake, proxy, crowd):
+def test_among_thousands_of_objects_only_the_windows_are_seen_and_expired(lake, proxy, crowd):
     # With the usual patience: a busy gateway may take seconds for a thousand objects, and is asked again after that.
     lake = Lake.open(lake.url, s3=proxy.server)
     before = [stored.window for stored in beside(lake, proxy).windows(READINGS)]
     assert len(before) == 4
     proxy.asked.clear()
     assert [stored.window for stored in lake.windows(READINGS)] == before
-    assert proxy.count("GET", "list-type=2") >= 11  # a thousand a page
+    assert proxy.count("GET", "list-type=2") >= 4  # a thousand a page
     assert len(lake.expired(LATER, tables=[READINGS])) == 1502
     proxy.asked.clear()
     done = lake.expire(LATER, tables=[READINGS])

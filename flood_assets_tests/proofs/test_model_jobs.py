@@ -20,7 +20,10 @@ from flood_assets.partitions import cutoff, retained_windows, window_of
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW, Place
 from flood_assets_tests.proofs.test_refresh_day import same
+from flood_assets_tests.support.faulty import country
 from flood_assets_tests.support.retained import is_retained
+
+__all__ = ["country"]
 
 EXAMPLES = int(os.environ.get("FLOOD_MODEL_JOB_EXAMPLES", "4"))
 STEPS = int(os.environ.get("FLOOD_MODEL_JOB_STEPS", "12"))

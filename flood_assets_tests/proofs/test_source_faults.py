@@ -25,7 +25,7 @@ __all__ = ["country", "full", "waits"]
 
 STATIONS_LIST, MEASURES_LIST, LATEST, SINCE = "/id/stations", "/id/measures", "?latest", "since="
 TODAY, YESTERDAY = "date=2026-10-15", "date=2026-10-14"
-LISTS = {STATIONS_LIST, MEASURES_LIST}
+DAYS, LISTS = (TODAY, YESTERDAY), (STATIONS_LIST, MEASURES_LIST)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,16 @@ FAULTS = {
 
 # Of refusals and of servers in trouble that are treated alike, one each is in the suite.
 ALIKE = {"500", "502", "403", "404", "429 with an hour in Retry-After"}
-EACH_FAULT = [pytest.param(name, marks=[pytest.mark.long] if name in ALIKE else []) for name in FAULTS]
+# In the suite the faults take turns at requests that are alike, such as the two days; each meets all in the long run.
+IN_TURN = [pytest.param(name, False, id=name) for name in FAULTS if name not in ALIKE]
+AT_ALL = [pytest.param(name, True, marks=pytest.mark.long, id=f"{name}, all requests") for name in FAULTS]
+EACH_FAULT = pytest.mark.parametrize(("name", "thorough"), [*IN_TURN, *AT_ALL])
+
+
+def met_by(name: str, alike: tuple[str, ...], *, thorough: bool, turn: int = 0) -> tuple[str, ...]:
+    """Return the requests that a fault meets: of those that are alike, all or the one whose turn it is."""
+    can = [match for match in alike if match not in FAULTS[name].spares]
+    return tuple(can if thorough or not can else [can[(turn + list(FAULTS).index(name)) % len(can)]])
 
 
 def befallen(place: Place, case: Case, match: str):
@@ -210,26 +219,27 @@ def heals(place: Place) -> None:
     trial.equals_truth()
 
 
-@pytest.mark.parametrize("name", EACH_FAULT)
-def test_an_answer_that_is_none_leaves_an_empty_lake_empty_and_the_next_tick_fills_it(name, place, waits, no_waiting):
+@EACH_FAULT
+def test_an_answer_that_is_none_leaves_an_empty_lake_empty_and_the_next_tick_fills_it(
+    name, thorough, place, waits, no_waiting
+):
     case = FAULTS[name]
-    for match in (TODAY, YESTERDAY):
-        if match not in case.spares:
-            is_given_up(place, case, match, lean_tick, waits, no_waiting)
-            assert not place.lake.windows(READINGS)
+    for match in met_by(name, DAYS, thorough=thorough):
+        is_given_up(place, case, match, lean_tick, waits, no_waiting)
+        assert not place.lake.windows(READINGS)
     heals(place)
 
 
-@pytest.mark.parametrize("name", EACH_FAULT)
+@EACH_FAULT
 def test_an_answer_that_is_none_leaves_a_full_lake_as_it_is_and_the_next_tick_goes_on(
-    name, place, full, waits, no_waiting
+    name, thorough, place, full, waits, no_waiting
 ):
     case = FAULTS[name]
     copied(full, place).at(NOW + QUARTER)
-    befalls = {LATEST: lean_tick, TODAY: lean_reread, YESTERDAY: lean_reread, **dict.fromkeys(LISTS, lean_reread)}
-    for match, run in befalls.items():
-        if match not in case.spares:
-            is_given_up(place, case, match, run, waits, no_waiting)
+    days, lists = met_by(name, DAYS, thorough=thorough, turn=1), met_by(name, LISTS, thorough=thorough)
+    for match in (*met_by(name, (LATEST,), thorough=thorough), *days, *lists):
+        run = lean_tick if match == LATEST else lean_reread
+        is_given_up(place, case, match, run, waits, no_waiting)
     if SINCE not in case.spares:
         only_what_jumped_stays_behind(place, case, waits)
     heals(place)
@@ -264,6 +274,29 @@ SHORT_ANSWERS = {
     "each second row left out": {"kind": "lossy"},
     "nothing": {"kind": "nothing"},
 }
+# To the client both clean ends are alike: in the suite the second is met with the days only.
+EACH_SHORT_ANSWER = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if "closed" in name else []) for name in SHORT_ANSWERS]
+)
+
+
+def for_days(*matches: str, too: tuple[str, str] = ("", "")) -> pytest.MarkDecorator:
+    """Parametrize with each short answer for each day; in the suite the answers take turns at the days.
+
+    Args:
+        matches: the days.
+        too: an answer and a day that end otherwise than all others, and are in the suite too.
+    """
+    return pytest.mark.parametrize(
+        ("name", "match"),
+        [
+            pytest.param(
+                name, match, marks=[] if (i - j) % len(matches) == 0 or (name, match) == too else [pytest.mark.long]
+            )
+            for i, name in enumerate(SHORT_ANSWERS)
+            for j, match in enumerate(matches)
+        ],
+    )
 
 
 def meets(place: Place, fault: dict[str, Any], run: Run) -> tuple[dg.ExecuteInProcessResult, str]:
@@ -282,8 +315,7 @@ def meets(place: Place, fault: dict[str, Any], run: Run) -> tuple[dg.ExecuteInPr
     return result, told["suspect"].value if "suspect" in told else ""
 
 
-@pytest.mark.parametrize("name", SHORT_ANSWERS)
-@pytest.mark.parametrize("match", [YESTERDAY, TODAY, "date="])
+@for_days(YESTERDAY, TODAY, "date=", too=("nothing", "date="))
 def test_a_day_that_ends_early_but_cleanly_fills_no_empty_lake_for_good(place, name, match):
     result, told = meets(place, {**SHORT_ANSWERS[name], "match": match}, lean_tick)
     if (name, match) == ("nothing", "date="):
@@ -298,8 +330,7 @@ def test_a_day_that_ends_early_but_cleanly_fills_no_empty_lake_for_good(place, n
     heals(place)
 
 
-@pytest.mark.parametrize("name", SHORT_ANSWERS)
-@pytest.mark.parametrize("match", [YESTERDAY, TODAY])
+@for_days(YESTERDAY, TODAY)
 def test_a_reconcile_treats_a_day_as_suspect_that_lacks_what_the_lake_holds(place, full, name, match):
     copied(full, place).at(NOW + 4 * QUARTER)
     before = Trial(place).watermarks()
@@ -310,7 +341,7 @@ def test_a_reconcile_treats_a_day_as_suspect_that_lacks_what_the_lake_holds(plac
     heals(place)
 
 
-@pytest.mark.parametrize("name", SHORT_ANSWERS)
+@EACH_SHORT_ANSWER
 def test_a_tick_asks_again_for_a_latest_that_lacks_measures(place, full, name):
     copied(full, place).at(NOW + QUARTER)
     result, told = meets(place, {**SHORT_ANSWERS[name], "match": LATEST}, lean_tick)
@@ -326,7 +357,7 @@ def test_a_tick_asks_again_for_a_latest_that_lacks_measures(place, full, name):
     heals(place)
 
 
-@pytest.mark.parametrize("name", SHORT_ANSWERS)
+@EACH_SHORT_ANSWER
 def test_a_tick_does_not_take_a_part_of_today_for_all_of_it(place, full, name):
     """Two hours away: so many have jumped that the day is read, and `latest` tells what it must hold."""
     copied(full, place).at(NOW + 8 * QUARTER)
@@ -340,7 +371,7 @@ def test_a_tick_does_not_take_a_part_of_today_for_all_of_it(place, full, name):
     heals(place)
 
 
-@pytest.mark.parametrize("name", SHORT_ANSWERS)
+@EACH_SHORT_ANSWER
 def test_a_measure_that_was_asked_singly_stays_behind_when_its_newest_reading_is_not_in_the_answer(place, full, name):
     copied(full, place).at(NOW + QUARTER)
     before = Trial(place).watermarks()

@@ -6,6 +6,7 @@ refresh` does. Orders are lines of JSON on stdin, each answered with one line on
 `Forker` is the tests' side of it.
 """
 
+import gc
 import json
 import os
 import random
@@ -137,23 +138,38 @@ def forker(environ: Mapping[str, str]) -> Iterator[Forker]:
 
 
 def _serve() -> None:
-    # What a run imports on its way, so that its children need not.
+    # What a run imports and makes on its way, so that its children need not.
     import boto3  # noqa: F401, PLC0415
+    import dagster as dg  # noqa: PLC0415
+    import dagster._core.execution.execute_in_process  # noqa: PLC0415
+    import dagster._core.execution.plan.active  # noqa: PLC0415
+    import dagster._core.executor.in_process  # noqa: PLC0415
     import dagster_aws.s3  # noqa: F401, PLC0415
     import duckdb  # noqa: F401, PLC0415
     import filelock  # noqa: F401, PLC0415
     import obstore.auth.boto3  # noqa: F401, PLC0415
     import pandas as pd  # noqa: F401, PLC0415
+    import pyarrow.acero  # noqa: PLC0415
     import pyarrow.dataset  # noqa: F401, PLC0415
     import requests  # noqa: F401, PLC0415
 
     from flood_assets import notebook  # noqa: F401, PLC0415
     from flood_assets.cli import run  # noqa: F401, PLC0415
+    from flood_assets.definitions import build_defs  # noqa: PLC0415
+    from flood_assets_tests.support.quick_dagster import answers_kept  # noqa: PLC0415
 
-    assert threading.active_count() == 1, "a thread is lost in a fork, with whatever it holds"
-    print("ready", flush=True)
-    for line in sys.stdin:
-        print(json.dumps(_all(json.loads(line))), flush=True)
+    with answers_kept():
+        defs = build_defs()
+        for name in ("refresh_job", "reconcile_job", "retention_job"):
+            defs.resolve_job_def(name)
+        dg.DagsterInstance.ephemeral().dispose()
+        assert threading.active_count() == 1, "a thread is lost in a fork, with whatever it holds"
+        # A collection in a child would touch, and so copy, all of this.
+        gc.collect()
+        gc.freeze()
+        print("ready", flush=True)
+        for line in sys.stdin:
+            print(json.dumps(_all(json.loads(line))), flush=True)
 
 
 @dataclass
@@ -318,7 +334,7 @@ def _reading(over: Path, look: Callable[[datetime], dict[datetime, int]]) -> int
     looks, last = 0, False
     while not last:
         last = over.exists()
-        now = settings.now()
+        started, now = time.monotonic(), settings.now()
         found = look(now)
         # Windows that contain the cutoff, or soon will, lose rows correctly.
         settled = {window: rows for window, rows in before.items() if window > cutoff(now) + WINDOW}
@@ -327,6 +343,8 @@ def _reading(over: Path, look: Callable[[datetime], dict[datetime, int]]) -> int
         assert not fewer, f"rows vanished: {fewer}"
         before = found
         looks += 1
+        # It rests as long as it has looked: readers that never rest leave the writers, and the test, half a machine.
+        time.sleep(0 if last else time.monotonic() - started)
     print(f"{looks} looks, {len(before)} windows, {sum(before.values())} rows")
     return 0
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flood_assets_tests.support.s3 import BUCKET, REGION, S3Server
+from flood_assets_tests.support.s3 import BUCKET, REGION, S3Server, remembering
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def _serve() -> None:
     )
     from werkzeug.serving import make_server  # noqa: PLC0415
 
-    application = DomainDispatcherApplication(create_backend_app)
+    application = remembering(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, application, threaded=False, request_handler=MotoRequestHandler)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Whatever happens to the tests' process, the server ends with it.
