@@ -15,6 +15,8 @@ from flood_assets.words import counted
 
 NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
+# Many gauges report every few hours; readers expect what is now.
+_OLD = timedelta(hours=2)
 BANDS: Mapping[str, str] = {
     "record": "Above the highest on record",
     "above": "Above the typical range",
@@ -125,6 +127,11 @@ def ago(moment: datetime, now: datetime) -> str:
     if passed < timedelta(0):
         return f"in {lasting(-passed)}"
     return "just now" if passed < timedelta(minutes=1) else f"{lasting(passed)} ago"
+
+
+def old(moment: datetime, now: datetime) -> str:
+    """Return the age of a reading that people may take for a newer one, such as "15 hours old"; else nothing."""
+    return f"{lasting(now - moment)} old" if now - moment > _OLD else ""
 
 
 def lasting(length: timedelta) -> str:
