@@ -218,6 +218,10 @@ class Snapshot:
         """Return True if there is a reading of the last 24 hours."""
         return bool(len(self.day.times)) and int(self.day.times[-1]) > to_ms(now) - _DAY_MS
 
+    def has_made(self, name: str) -> bool:
+        """Return True if something was ever made under a name."""
+        return name in self._kept
+
     def has(self, name: str, now: datetime) -> bool:
         """Return True if something is kept under a name that holds at `now`."""
         found = self._kept.get(name)

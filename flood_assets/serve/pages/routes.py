@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -28,6 +29,7 @@ _DATA = ("/api/", "/ogc", "/erddap", "/flood-monitoring", static.PREFIX)
 
 def router(api: Api) -> APIRouter:
     """Return the routes of all pages, of the map's data and of the static files; none is a part of the API."""
+    api.watcher.follow(partial(_prepare, api.clock))
     routes = APIRouter(include_in_schema=False)
     for path, make in _PAGES:
         routes.add_api_route(path, _endpoint(api, make), methods=["GET", "HEAD"], response_class=Response)
@@ -35,6 +37,12 @@ def router(api: Api) -> APIRouter:
         f"{static.PREFIX}/{{digest}}/{{path:path}}", _file(api), methods=["GET", "HEAD"], response_class=Response
     )
     return routes
+
+
+def _prepare(clock: Callable[[], datetime], before: Snapshot | None, snapshot: Snapshot) -> None:
+    """Put the stations side by side for a new snapshot before somebody waits for it, if pages were ever asked for."""
+    if before is not None and before.has_made("overview"):
+        Overview.of(snapshot, clock())
 
 
 def is_page(request: Request) -> bool:

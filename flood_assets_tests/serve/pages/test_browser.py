@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from flood_assets.lake.lake import Lake
 from flood_assets_tests.support.browsing import drawn, mark_of, needs_chromium, until
 from flood_assets_tests.support.listening import listening
 from flood_assets_tests.support.paged_lake import DST, EVIL, NOW, STATION_ROWS
@@ -156,7 +157,8 @@ def test_the_night_in_which_the_clocks_go_back_has_both_hours(clocks_back, brows
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/?q=nothing+is+called+so", "/station/K1", "/station/R1", "/rivers/River%20Thames"]
+    "path",
+    ["/", "/?q=nothing+is+called+so", "/station/K1", "/station/K2", "/station/R1", "/rivers/River%20Thames"],
 )
 @pytest.mark.parametrize("viewport", [{"width": 1280, "height": 900}, PHONE], ids=["desk", "phone"])
 def test_axe_finds_nothing_serious(base, browse, path, viewport):
@@ -170,9 +172,26 @@ def test_axe_finds_nothing_serious(base, browse, path, viewport):
     assert faults(page) == []
 
 
-@pytest.mark.parametrize("path", ["/rivers", "/warnings", "/status", "/station/unknown"])
+@pytest.mark.parametrize(
+    "path", ["/rivers", "/warnings", "/status", "/docs", "/station/M", "/station/unknown", "/nothing"]
+)
 def test_axe_finds_nothing_serious_on_the_quieter_pages(base, browse, path):
-    assert faults(browse(f"{base}{path}")) == []
+    page = browse(f"{base}{path}")
+    page.wait_for_load_state("networkidle")
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert faults(page) == []
+
+
+def test_axe_finds_nothing_serious_in_an_open_popup_or_on_the_page_that_waits(base, browse, tmp_path):
+    page = browse(base)
+    drawn(page)
+    page.mouse.click(*mark_of(page, "Kingston"))
+    page.wait_for_selector(".leaflet-popup a[href^='/station']")
+    # What fades in has less contrast.
+    until(page, "getComputedStyle(document.querySelector('.leaflet-popup')).opacity === '1'")
+    assert faults(page) == []
+    with listening(Lake.open(tmp_path / "none"), NOW) as server:
+        assert faults(browse(server.base)) == []
 
 
 def test_the_page_of_the_api_lists_what_openapi_says(base, browse):

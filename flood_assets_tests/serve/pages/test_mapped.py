@@ -9,8 +9,8 @@ import numpy as np
 from flood_assets import query
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import window_of
-from flood_assets.schemas import STATIONS
-from flood_assets_tests.support.lake_rows import QUARTER, snapshot
+from flood_assets.schemas import MEASURES, STATIONS
+from flood_assets_tests.support.lake_rows import QUARTER, fetched, snapshot
 from flood_assets_tests.support.paged_lake import EVIL, NOW, STATION_ROWS, fill
 from flood_assets_tests.support.served import served
 
@@ -77,16 +77,24 @@ def test_places_are_kept_for_a_day_by_the_name_of_their_list_which_another_list_
 
 
 def test_the_data_of_the_whole_country_are_small(tmp_path):
-    lake, some = Lake.open(tmp_path / "lake"), np.random.default_rng(1)
-    rows = [
-        {"station_id": f"{number:06}", "label": f"Station {number}", "lat": float(lat), "long": float(long)}
-        for number, (lat, long) in enumerate(some.uniform((50, -6), (55.8, 1.8), (5500, 2)))
-    ]
-    lake.put_snapshots(STATIONS, [window_of(NOW)], snapshot(STATIONS, NOW - QUARTER, *rows))
+    lake, some, window = Lake.open(tmp_path / "lake"), np.random.default_rng(1), [window_of(NOW)]
+    at = some.uniform((50, -6), (55.8, 1.8), (5500, 2)).tolist()
+    level = {"typical_low": 0.5, "typical_high": 1.5}
+    rows = [{"station_id": f"{n:06}", "lat": lat, "long": long, **level} for n, (lat, long) in enumerate(at)]
+    gauge = {"parameter": "level", "qualifier": "Stage", "unit": "mASD", "period_s": 900}
+    gauge["value_type"] = "instantaneous"
+    gauges = [{"measure_id": f"{n:06}-level", "station_id": f"{n:06}", **gauge} for n in range(5500)]
+    lake.put_snapshots(STATIONS, window, snapshot(STATIONS, NOW - QUARTER, *rows))
+    lake.put_snapshots(MEASURES, window, snapshot(MEASURES, NOW - QUARTER, *gauges))
+    values = some.uniform(0, 2, 5500).round(3).tolist()
+    read = [(row["measure_id"], NOW - QUARTER, value) for row, value in zip(gauges, values, strict=True)]
+    lake.upsert_readings(fetched(*read), NOW, NOW)
     with served(lake, NOW) as site:
         wanted = {"accept-encoding": "identity"}
-        bodies = [site.client.get(path, headers=wanted).content for path in ("/map.json", "/map/places.json")]
-    sizes = [len(gzip.compress(body, 5)) for body in bodies]
-    assert sizes[1] < 38_000
-    assert sum(sizes) < 40_000
-    assert bodies[0].count(b"0") >= 5500
+        bands, places = (site.client.get(path, headers=wanted) for path in ("/map.json", "/map/places.json"))
+    assert (len(bands.json()["bands"]), len(places.json()["lat"]["from"])) == (5500, 5500)
+    assert {"1", "2", "3"} == set(bands.json()["bands"])
+    sizes = [len(gzip.compress(each.content, 5)) for each in (bands, places)]
+    assert sum(sizes) < 38_000
+    # So much for each quarter of an hour.
+    assert sizes[0] < 3_000

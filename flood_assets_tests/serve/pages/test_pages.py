@@ -249,6 +249,10 @@ def test_a_correction_is_told_with_both_values_and_when_it_was_known(site):
     first, known = "Sat 21 Nov, 07:07 GMT (07:07 UTC)", "Sat 21 Nov, 09:07 GMT (09:07 UTC)"
     said = f"Sat 21 Nov, 06:00 GMT (06:00 UTC) 1.48 1.4 {first} {known} 1"
     assert said in page
+    assert "value before a correction" in page
+    assert (
+        '<circle class="before"' in get(site, "/station/K1").partition('<svg class="chart"')[2].partition("</svg>")[0]
+    )
 
 
 def test_flagged_readings_are_told_apart_in_the_chart_and_in_words(site):

@@ -5,6 +5,7 @@
 (() => {
   const place = document.getElementById("map");
   const form = document.getElementById("find");
+  const FEW = 400;
   const BELOW = 0, NORMAL = 1, ABOVE = 2, RECORD = 3;
   const INK = { [BELOW]: "#8a4b00", [NORMAL]: "#4d6780", [ABOVE]: "#0b5fae", [RECORD]: "#c1121f" };
   const TOWNS = [["London", 51.507, -0.128], ["Birmingham", 52.48, -1.9], ["Manchester", 53.48, -2.24], ["Leeds", 53.8, -1.55],
@@ -57,8 +58,11 @@
       land(ink, scale, corner);
       this.at = []; this.beside = beside;
       if (!data) return;
-      const big = Math.min(2, Math.max(1, (map.getZoom() - 6) * 0.35 + 1));
-      let named = false;
+      // Few that were found are large, and under no name.
+      const few = shown !== null && shown.size < FEW;
+      const big = Math.min(2, Math.max(1, (map.getZoom() - 6) * 0.35 + 1)) * (few ? 1.6 : 1);
+      let named = few;
+      if (few) names(ink, scale, corner, whole);
       for (const i of order) {
         if (!named && data.band[i] >= ABOVE) { names(ink, scale, corner, whole); named = true; }
         if (data.lat[i] === null || (shown && !shown.has(i))) continue;
@@ -262,7 +266,7 @@
   function fit() {
     if (!shown || !form.elements.q.value.trim()) return;
     const found = [...shown].filter((i) => data.lat[i] !== null).map(at);
-    if (found.length && found.length < 400) map.fitBounds(found, { padding: [30, 30], maxZoom: 11, animate: false });
+    if (found.length && found.length < FEW) map.fitBounds(found, { padding: [30, 30], maxZoom: 11, animate: false });
   }
 
   form.addEventListener("submit", (e) => { e.preventDefault(); search(0); });

@@ -56,6 +56,14 @@
     const c = u.ctx, b = u.bbox, r = window.devicePixelRatio || 1;
     const y = (v) => Math.min(Math.max(u.valToPos(v, "y", true), b.top), b.top + b.height);
     c.save();
+    // The value before a correction, and how far it was moved.
+    c.lineWidth = 1.5 * r; c.strokeStyle = SOFT; c.fillStyle = "#fff";
+    for (const [i, before] of Object.entries(d.before)) {
+      const x = u.valToPos(d.at[i], "x", true);
+      if (x < b.left || x > b.left + b.width) continue;
+      if (d.value[i] !== null) { c.beginPath(); c.moveTo(x, y(before)); c.lineTo(x, y(d.value[i])); c.stroke(); }
+      c.beginPath(); c.arc(x, y(before), 3.5 * r, 0, 7); c.fill(); c.stroke();
+    }
     c.lineWidth = 2 * r;
     d.at.forEach((at, i) => {
       if (!d.mark[i]) return;
@@ -122,7 +130,8 @@
       if (at === undefined || at < 0) return "no reading";
       if (d.several[at]) return d.several[at].map((each) => number.format(each)).join(" and ") + " " + d.unit + " (several values)";
       if (d.value[at] === null) return "no value";
-      return number.format(d.value[at]) + " " + d.unit + (d.mark[at] ? " (" + MEANING[d.mark[at]] + ")" : "");
+      const before = d.before[at] === undefined ? "" : ", " + number.format(d.before[at]) + " before its correction";
+      return number.format(d.value[at]) + " " + d.unit + before + (d.mark[at] ? " (" + MEANING[d.mark[at]] + ")" : "");
     };
     const line = d.bars
       ? { paths: uPlot.paths.bars({ size: [0.9, 60], align: -1 }), fill: BLUE, points: { show: false } }
