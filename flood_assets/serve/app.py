@@ -18,7 +18,7 @@ from flood_assets import __version__
 from flood_assets.serve import api as rows
 from flood_assets.serve import asked
 from flood_assets.serve.dialects import ea, erddap, features
-from flood_assets.serve.headers import SafeHeaders
+from flood_assets.serve.headers import DEFAULTS, SafeHeaders
 from flood_assets.serve.http import problem
 from flood_assets.serve.limits import SHOWN, Limits, Throttle
 from flood_assets.serve.openapi import of_stream
@@ -87,7 +87,8 @@ def create(
         expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After", *SHOWN],
     )
     app.add_middleware(SafeHeaders)
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(HTTPException, _refused(clock))
+    app.add_exception_handler(Exception, _failed(clock))
     app.include_router(rows.router(answers))
     app.state.stream = stream
     app.add_api_route(
@@ -145,7 +146,28 @@ def _ready(watcher: Watcher) -> Callable[[Request], Any]:
     return ready
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - for the type checker
-    detail = f"there is nothing at {request.url.path[:200]}" if error.status_code == 404 else str(error.detail)
-    return problem(request, error.status_code, detail, headers=error.headers)
+def _refused(clock: Callable[[], datetime]) -> Callable[[Request, Exception], Any]:
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - for the type checker
+        if error.status_code == 404 and pages.is_page(request):
+            return pages.refused(request, clock(), 404, "There is no such page", "The address leads to nothing here.")
+        detail = f"there is nothing at {request.url.path[:200]}" if error.status_code == 404 else str(error.detail)
+        return problem(request, error.status_code, detail, headers=error.headers)
+
+    return refused
+
+
+def _failed(clock: Callable[[], datetime]) -> Callable[[Request, Exception], Any]:
+    """Return the answer to what nobody foresaw; the log has its traceback. It passes no middleware."""
+
+    async def failed(request: Request, _: Exception) -> Response:
+        why = "this server has a fault, and its log says which: try again, or tell the operator the address"
+        if pages.is_page(request):
+            response = pages.refused(request, clock(), 500, "This page cannot be shown", why)
+        else:
+            response = problem(request, 500, why)
+        for name, value in DEFAULTS:
+            response.headers.setdefault(name.decode(), value.decode())
+        return response
+
+    return failed

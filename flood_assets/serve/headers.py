@@ -2,8 +2,8 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Of data. A page has its own.
-_DEFAULTS = [
+# Of data. A page has its own. What is answered outside the middleware adds them itself: 500 and what is no HTTP.
+DEFAULTS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -27,7 +27,7 @@ class SafeHeaders:
             if message["type"] == "http.response.start":
                 headers = message["headers"]
                 own = {name.lower() for name, _ in headers}
-                message["headers"] = [*headers, *(each for each in _DEFAULTS if each[0] not in own)]
+                message["headers"] = [*headers, *(each for each in DEFAULTS if each[0] not in own)]
             await send(message)
 
         await self._app(scope, receive, sending if scope["type"] == "http" else send)

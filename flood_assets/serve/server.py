@@ -7,12 +7,16 @@ connections the longest idle one gives way to a new one; streams end before the 
 import asyncio
 import resource
 import socket
+from http import HTTPStatus
 from typing import Any
 
+import msgspec
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from flood_assets.serve.headers import DEFAULTS
 
 # Seconds from the first byte of a request, or from the connection, to the last byte of the request.
 REQUEST_S = 20
@@ -142,14 +146,14 @@ class _Connection(HttpToolsProtocol):
             self._stalled.cancel()
 
     def send_400_response(self, msg: str) -> None:
-        if not self._too_large:
-            super().send_400_response(msg)
-            return
-        detail = f'{{"status":431,"detail":"a request has {MOST_HEAD} bytes of URL and headers at most"}}'
-        self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\n"
-            b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(detail), detail.encode())
-        )
+        status, detail = 400, msg
+        if self._too_large:
+            status, detail = 431, f"a request has {MOST_HEAD} bytes of URL and headers at most"
+        data = msgspec.json.encode({"status": status, "detail": detail})
+        head = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
+        head += [b"%s: %s" % each for each in (*DEFAULTS, (b"content-type", b"application/problem+json"))]
+        head += [b"connection: close", b"content-length: %d" % len(data)]
+        self.transport.write(b"\r\n".join([*head, b"", data]))
         self.transport.close()
 
     def _await_request(self) -> None:

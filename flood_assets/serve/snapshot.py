@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -205,6 +206,21 @@ class Snapshot:
     def modified(self) -> datetime:
         """Time at which the lake's newest object was written."""
         return self.frozen.modified or self.taken_at
+
+    @cached_property
+    def version(self) -> str:
+        """A name of this state of the lake, the same in each process."""
+        return blake2b(
+            repr([(each.key, each.e_tag) for each in self.frozen.list("")]).encode(), digest_size=9
+        ).hexdigest()
+
+    def has_readings(self, now: datetime) -> bool:
+        """Return True if there is a reading of the last 24 hours."""
+        return bool(len(self.day.times)) and int(self.day.times[-1]) > to_ms(now) - _DAY_MS
+
+    def has_made(self, name: str) -> bool:
+        """Return True if something was ever made under a name."""
+        return name in self._kept
 
     def has(self, name: str, now: datetime) -> bool:
         """Return True if something is kept under a name that holds at `now`."""

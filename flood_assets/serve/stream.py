@@ -3,7 +3,7 @@
 | event | when | data |
 |---|---|---|
 | `reset` | first, if the id that was given is over a day old or none of this stream | `reason` and `remedy` |
-| `snapshot` | first | `as_of`, `resumed`, `notes` |
+| `snapshot` | first | `as_of`, `resumed`, `notes`, `version` |
 | `change` | when the lake changes | a list of rows as in `/api/v1/changes` |
 
 Each id is a `Position`: a client that comes back with its last one, to this process or another over the same lake, is
@@ -117,7 +117,9 @@ class Stream:
                 begun += said("reset", "", reason=str(error), remedy=_REMEDY)
         as_of = state.snapshot.as_of
         shown = None if as_of is None else f"{as_of:%Y-%m-%dT%H:%M:%SZ}"
-        begun += said("snapshot", position.id, as_of=shown, resumed=resumed, notes=notes)
+        begun += said(
+            "snapshot", position.id, as_of=shown, resumed=resumed, notes=notes, version=state.snapshot.version
+        )
         return _Events(self, wanted, Cursor(state.shared(position)), begun)
 
     async def follow(

@@ -22,13 +22,21 @@ _NEVER = timedelta(days=1)
 class Listening:
     """A server of a lake: its address, its watcher, and the time, which a test may set."""
 
-    def __init__(self, lake: Lake | Path, now: datetime, options: dict[str, Any], limits: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        lake: Lake | Path,
+        now: datetime,
+        options: dict[str, Any],
+        limits: dict[str, Any],
+        every: timedelta,
+        port: int,
+    ) -> None:
         self.now = now
         self.lake = lake if isinstance(lake, Lake) else Lake.open(lake)
-        self.watcher = Watcher(lambda: self.lake, lambda: self.now, every=_NEVER)
+        self.watcher = Watcher(lambda: self.lake, lambda: self.now, every=every)
         self.app = create(self.watcher, lambda: self.now, **options)
         self.server = Server(self.app, **limits)
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.socket = socket.create_server(("127.0.0.1", port), backlog=4096)
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self.server.run, args=([self.socket],))
@@ -113,10 +121,13 @@ def listening(
     *,
     limits: dict[str, Any] | None = None,
     client_limits: Limits | None = None,
+    every: timedelta = _NEVER,
+    port: int = 0,
     **options: Any,
 ) -> Listening:
-    """Return a server of a lake at a time, to be entered; the watcher looks when the test says so.
+    """Return a server of a lake at a time, to be entered; the watcher looks when the test says so, or by itself.
 
+    `every` is the pause between two looks, `port` one that is free, or 0 for any.
     `limits` are those of the server's connections, `client_limits` those of its clients; the rest is for `create`.
     """
-    return Listening(lake, now, {**options, "limits": client_limits}, limits or {})
+    return Listening(lake, now, {**options, "limits": client_limits}, limits or {}, every, port)

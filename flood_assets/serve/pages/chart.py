@@ -31,6 +31,7 @@ _MARKS = {
     "fail": "failed the checks, not used",
     "several": "several values at one time, not used",
     "no-value": "no value",
+    "before": "value before a correction",
 }
 
 
@@ -45,6 +46,7 @@ class Series:
         value: None for none or several.
         flag: worst flag of each.
         raw: the API's text where it is no single value, such as `2.796|2.922`.
+        before: value before its last correction; None without one.
         interval: between two readings; None if nobody knows, as for each tip of a rain gauge's bucket.
         typical: lower and upper end of the typical range, if it belongs to this measure.
         record: highest level on record, likewise.
@@ -57,6 +59,7 @@ class Series:
     value: Sequence[float | None]
     flag: Sequence[int]
     raw: Sequence[str | None]
+    before: Sequence[float | None]
     interval: timedelta | None
     typical: tuple[float, float] | None
     record: float | None
@@ -110,6 +113,7 @@ def picture(series: Series, name: str, now: datetime) -> Markup:
         *_typical(series, scale),
         *_grid(scale, start, now),
         *(_bars(series, scale) if rain else _line(series, scale, missing)),
+        *_before(series, scale),
         *_marks(series, scale),
     ]
     unit = words.unit(series.unit)
@@ -147,6 +151,7 @@ def data(series: Series, missing: Sequence[tuple[datetime, datetime]], now: date
         "value": [value if value is not None and isfinite(value) else None for value in series.value],
         "mark": [_mark(value, flag) for value, flag in zip(series.value, series.flag, strict=True)],
         "several": {row: found for row in range(len(series.at)) if (found := series.several(row))},
+        "before": {row: value for row, value in enumerate(series.before) if value is not None and isfinite(value)},
         "gaps": [[int(first.timestamp()), int(last.timestamp())] for first, last in missing],
         "span": [int(start.timestamp()), int(now.timestamp())],
         "low": scale.low,
@@ -166,6 +171,8 @@ def marks_of(series: Series) -> list[tuple[str, str]]:
         "several" if mark == "no-value" and series.several(row) else mark
         for row, mark in enumerate(map(_mark, series.value, series.flag))
     }
+    if any(value is not None for value in series.before):
+        there.add("before")
     return [(mark, said) for mark, said in _MARKS.items() if mark in there]
 
 
@@ -297,6 +304,17 @@ def _bars(series: Series, scale: _Scale) -> Iterator[str]:
             bars.append(f"M{x + 0.4:.1f} {BOTTOM}V{scale.y(value)}H{max(end - 0.4, x + 1):.1f}V{BOTTOM}z")
     yield f'<path class="bars" d="{"".join(bars)}"/>' if bars else ""
     yield f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'
+
+
+def _before(series: Series, scale: _Scale) -> Iterator[str]:
+    """Yield a ring at each value before a correction, and a line to the value that it has now."""
+    for at, value, before in zip(series.at, series.value, series.before, strict=True):
+        if before is not None and isfinite(before):
+            x, y = scale.x(at), scale.y(before)
+            now = (
+                f'<path class="before" d="M{x} {y}V{scale.y(value)}"/>' if value is not None and isfinite(value) else ""
+            )
+            yield f'{now}<circle class="before" cx="{x}" cy="{y}" r="3.5"/>'
 
 
 def _marks(series: Series, scale: _Scale) -> Iterator[str]:

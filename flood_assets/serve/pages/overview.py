@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -18,14 +18,11 @@ from flood_assets.grouping import Flags, Floats, Ints
 from flood_assets.quality.kinds import Kind, kinds_of
 from flood_assets.query.conditions import BANDS, FRESHNESS, TRENDS
 from flood_assets.serve import asked, tables
-from flood_assets.serve.bodies import Body
 from flood_assets.serve.pages import words
 from flood_assets.serve.snapshot import Snapshot
 
 KINDS = tuple(words.KINDS)
 _PRIORITY = {kind: len(words.KIND_OF) - place for place, kind in enumerate(words.KIND_OF)}
-# Of a degree: 11 m.
-_PLACES = 4
 
 
 @dataclass(frozen=True)
@@ -120,11 +117,26 @@ class Overview:
         return found
 
     @cached_property
+    def lat(self) -> Floats:
+        """Latitude of each station; NaN without one."""
+        return _numbers(self.stations["lat"])
+
+    @cached_property
+    def long(self) -> Floats:
+        """Longitude of each station; NaN without one."""
+        return _numbers(self.stations["long"])
+
+    @cached_property
     def placed(self) -> Flags:
         """True for each station that has a position."""
-        lat, long = (_numbers(self.stations[name]) for name in ("lat", "long"))
-        found: Flags = np.isfinite(lat) & np.isfinite(long)
+        found: Flags = np.isfinite(self.lat) & np.isfinite(self.long)
         return found
+
+    @cached_property
+    def name(self) -> str:
+        """A name of the list: rows of two lists with one name are the same stations at the same places."""
+        said = [self.stations[name].to_pylist() for name in ("station_id", "lat", "long")]
+        return blake2b(repr(said).encode(), digest_size=6).hexdigest()
 
     def row(self, station: int) -> Mapping[str, Any]:
         """Return a station as the list shows it."""
@@ -151,53 +163,6 @@ class Overview:
         }
 
 
-def map_body(snapshot: Snapshot, now: datetime) -> Body:
-    """Return the stations by columns, in the order of the list, as JSON for the map; for its script only.
-
-    Positions are in ten-thousandths of a degree, and times in minutes before `made_at`; words are places in lists.
-    """
-    seen = Overview.of(snapshot, now)
-    conditions = seen.conditions.take(pa.array(seen.head, mask=seen.head < 0))
-    rivers, river = _coded(seen.stations["river"])
-    units, unit = _coded(pa.chunked_array([pa.array([seen.units[at] if at >= 0 else None for at in seen.head])]))
-    said = {
-        "made_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        "list": list_of(seen),
-        "kind_names": [*words.KINDS.values()],
-        "bands": BANDS,
-        "trends": TRENDS,
-        "freshnesses": FRESHNESS,
-        "rivers": rivers,
-        "units": [words.unit(each) for each in units],
-        "station_id": seen.stations["station_id"].to_pylist(),
-        "label": seen.labels,
-        "river": river,
-        "lat": _scaled(seen.stations["lat"]),
-        "long": _scaled(seen.stations["long"]),
-        "kind": seen.kind.tolist(),
-        "band": seen.band.tolist(),
-        "trend": seen.trend.tolist(),
-        "freshness": seen.freshness.tolist(),
-        "value": [None if each is None else round(each, 3) for each in conditions["value"].to_pylist()],
-        "unit": unit,
-        "rain_24h": [None if each is None else round(each, 1) for each in conditions["rain_24h"].to_pylist()],
-        "minutes": [
-            None if each is None else int((now - each).total_seconds() // 60)
-            for each in conditions["date_time"].to_pylist()
-        ],
-    }
-    body = Body(msgspec.json.encode(said), "application/json", snapshot.cut(now), seen.until)
-    # Every browser asks for it compressed.
-    assert body.gzipped  # noqa: S101
-    return body
-
-
-def list_of(seen: Overview) -> str:
-    """Return a name of the list of stations: rows of two lists with one name are the same stations."""
-    newest = seen.stations["observed_at"][0].as_py() if len(seen.stations) else None
-    return f"{newest:%Y%m%d%H%M%S}-{len(seen.stations)}" if newest else "none"
-
-
 def _codes(rows: pa.Table, name: str, known: tuple[str, ...]) -> Ints:
     places = {word: place for place, word in enumerate(known)}
     return np.array([places.get(word, -1) for word in rows[name].to_pylist()], np.int64)
@@ -209,15 +174,5 @@ def _at(values: Ints, places: Ints) -> Ints:
     return found
 
 
-def _coded(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
-    coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    return coded.dictionary.to_pylist(), coded.indices.fill_null(-1).to_pylist()
-
-
 def _numbers(column: pa.ChunkedArray) -> Floats:
     return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
-
-
-def _scaled(column: pa.ChunkedArray) -> list[int | None]:
-    numbers = _numbers(column)
-    return [None if not np.isfinite(each) else round(each * 10**_PLACES) for each in numbers.tolist()]

@@ -27,6 +27,8 @@ HEADERS: Mapping[str, str] = {
 }
 # Ages are said in minutes.
 HOLDS = timedelta(seconds=30)
+# A page without data is asked for again after so many seconds.
+_LOOKS_S = 15
 # A refresh is due every 15 minutes; after an hour people should know.
 _OLD = timedelta(hours=1)
 
@@ -64,6 +66,7 @@ def page(
     *,
     until: datetime | None = None,
     status: int = 200,
+    headers: Mapping[str, str] | None = None,
     **said: Any,
 ) -> Body:
     """Return a page, compressed.
@@ -74,17 +77,24 @@ def page(
         now: the moment.
         until: until when what it shows holds.
         status: of the answer.
+        headers: beside those of all pages.
         **said: for the template.
     """
     as_of = snapshot.as_of if snapshot else None
     text = (
         _environment()
         .get_template(template)
-        .render(now=now, as_of=as_of, old=as_of is not None and now - as_of > _OLD, **said)
+        .render(
+            now=now,
+            as_of=as_of,
+            data_version=snapshot.version if snapshot else "",
+            old=as_of is not None and now - as_of > _OLD,
+            **said,
+        )
     )
     ends = min(each for each in (until, now + HOLDS) if each is not None)
     # Ages count from the moment of the page, so each page is another version.
-    body = Body(text.encode(), "text/html; charset=utf-8", now, ends, HEADERS, status)
+    body = Body(text.encode(), "text/html; charset=utf-8", now, ends, {**HEADERS, **(headers or {})}, status)
     assert body.gzipped  # noqa: S101
     return body
 
@@ -92,3 +102,9 @@ def page(
 def problem(snapshot: Snapshot | None, now: datetime, status: int, title: str, *told: str) -> Body:
     """Return a page that says what was wrong, and what to do."""
     return page("problem.html", snapshot, now, status=status, title=title, told=told)
+
+
+def waiting(snapshot: Snapshot | None, now: datetime) -> Body:
+    """Return the page of a lake that is not there, not filled or a day old: it says what to do, and looks again."""
+    told = {"retry-after": str(_LOOKS_S), "cache-control": "no-store"}
+    return page("waiting.html", snapshot, now, status=503, headers=told, wait=_LOOKS_S)

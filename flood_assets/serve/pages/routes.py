@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,19 +14,22 @@ from flood_assets.serve.bodies import Body
 from flood_assets.serve.errors import BadRequestError
 from flood_assets.serve.http import problem as plain_problem
 from flood_assets.serve.http import send
-from flood_assets.serve.pages import river, state, static, station, warned
+from flood_assets.serve.pages import mapped, river, state, static, station, warned
 from flood_assets.serve.pages.finding import FILTERS, PAGE, Search
 from flood_assets.serve.pages.outline import MARKS, outline
-from flood_assets.serve.pages.overview import Overview, list_of, map_body
-from flood_assets.serve.pages.render import page, problem
+from flood_assets.serve.pages.overview import Overview
+from flood_assets.serve.pages.render import page, problem, waiting
 from flood_assets.serve.pages.warned import Warned
 from flood_assets.serve.snapshot import Snapshot
 
 Make = Callable[[Request, Snapshot, datetime], Body]
+# Programs ask below these, whatever they accept.
+_DATA = ("/api/", "/ogc", "/erddap", "/flood-monitoring", static.PREFIX)
 
 
 def router(api: Api) -> APIRouter:
     """Return the routes of all pages, of the map's data and of the static files; none is a part of the API."""
+    api.watcher.follow(partial(_prepare, api.clock))
     routes = APIRouter(include_in_schema=False)
     for path, make in _PAGES:
         routes.add_api_route(path, _endpoint(api, make), methods=["GET", "HEAD"], response_class=Response)
@@ -35,17 +39,35 @@ def router(api: Api) -> APIRouter:
     return routes
 
 
+def _prepare(clock: Callable[[], datetime], before: Snapshot | None, snapshot: Snapshot) -> None:
+    """Put the stations side by side for a new snapshot before somebody waits for it, if pages were ever asked for."""
+    if before is not None and before.has_made("overview"):
+        Overview.of(snapshot, clock())
+
+
+def is_page(request: Request) -> bool:
+    """Return True if a person's browser asks for something that is not data."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(_DATA)
+
+
+def refused(request: Request, now: datetime, status: int, title: str, text: str) -> Response:
+    """Return a page that says what was wrong."""
+    return send(request, problem(None, now, status, title, text), now)
+
+
 def _endpoint(api: Api, make: Make) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answered(request: Request) -> Response:
         """Answer with a page, also if there is no data or the address is wrong."""
         now = api.clock()
         if api.watcher.snapshot is None:
-            why = "The server has not been able to read its data yet. Try again in a minute."
-            return send(request, problem(None, now, 503, "There is no data yet", why), now)
+            body = _docs(request, None, now) if make is _docs else waiting(None, now)
+            return send(request, body, now)
         return await api.answer(request, lambda snapshot, now: made(request, snapshot, now))
 
     def made(request: Request, snapshot: Snapshot, now: datetime) -> Body:
         try:
+            if make in _OF_READINGS and not snapshot.has_readings(now):
+                return waiting(snapshot, now)
             return make(request, snapshot, now)
         except BadRequestError as error:
             return problem(snapshot, now, 400, "This address cannot be answered", str(error))
@@ -91,7 +113,7 @@ def _home(request: Request, snapshot: Snapshot, now: datetime) -> Body:
         rivers=search.rivers(seen),
         suggestions=[] if len(found) else search.suggestions(seen),
         places=None if search.all else found.tolist(),
-        listed=list_of(seen),
+        listed=seen.name,
         counts=[(band, said, bands.count(code)) for code, band, said in _bands()],
         warnings=warnings,
     )
@@ -102,8 +124,19 @@ def _bands() -> list[tuple[int, str, str]]:
     return [(3 - place if place < 4 else -1, band, said) for place, (band, said) in enumerate(known)]
 
 
-def _map(_: Request, snapshot: Snapshot, now: datetime) -> Body:
-    return map_body(snapshot, now)
+def _bands_drawn(_: Request, snapshot: Snapshot, now: datetime) -> Body:
+    return mapped.bands(snapshot, now)
+
+
+def _places_drawn(request: Request, snapshot: Snapshot, now: datetime) -> Body:
+    return mapped.places(snapshot, now, request.query_params.get("list", ""))
+
+
+def _mark(request: Request, snapshot: Snapshot, now: datetime) -> Body:
+    """Return what the map says of a station."""
+    seen = Overview.of(snapshot, now)
+    place = mapped.place_in(seen, request.query_params.get("list", ""), request.query_params.get("place", ""))
+    return page("mark.html", snapshot, now, until=seen.until, row=seen.row(place), marks=MARKS)
 
 
 def _picture(_: Request, snapshot: Snapshot, now: datetime) -> Body:
@@ -175,13 +208,15 @@ def _status(_: Request, snapshot: Snapshot, now: datetime) -> Body:
     )
 
 
-def _docs(_: Request, snapshot: Snapshot, now: datetime) -> Body:
+def _docs(_: Request, snapshot: Snapshot | None, now: datetime) -> Body:
     return page("docs.html", snapshot, now, resources=RESOURCES, prefix=PREFIX)
 
 
 _PAGES: Sequence[tuple[str, Make]] = (
     ("/", _home),
-    ("/map.json", _map),
+    ("/map.json", _bands_drawn),
+    ("/map/places.json", _places_drawn),
+    ("/map/station", _mark),
     ("/map.svg", _picture),
     ("/station", _station),
     ("/station/{station_id:path}", _station),
@@ -191,3 +226,5 @@ _PAGES: Sequence[tuple[str, Make]] = (
     ("/status", _status),
     ("/docs", _docs),
 )
+# Without a reading of the last 24 hours they would be misleading: no station has a level then.
+_OF_READINGS = (_home, _bands_drawn, _places_drawn, _mark, _picture, _station, _river)

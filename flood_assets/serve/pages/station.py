@@ -1,7 +1,7 @@
 """Put a station's page together: each measure's state and day, the warnings near it, and its neighbours."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import atan2, cos, degrees, radians
 from typing import Any
@@ -237,7 +237,9 @@ def _views(
             )
         )
     order = list(words.KIND_OF)
-    views.sort(key=lambda each: (each.condition["band"] is None, order.index(each.series.kind)))
+    views.sort(key=lambda each: (each.condition["band"] is None, not each.readings, order.index(each.series.kind)))
+    names = words.told_apart([(each.name, each.measure) for each in views])
+    views = [replace(each, name=name) for each, name in zip(views, names, strict=True)]
     ends = [each.until for each in (found, hours, reporting) if each.until is not None]
     return views, min([seen.until, *ends])
 
@@ -257,6 +259,7 @@ def _series(
         [row["value"] for row in rows],
         [row["flag"] for row in rows],
         [row["raw_value"] for row in rows],
+        [row["previous_value"] if row["revision"] else None for row in rows],
         timedelta(seconds=interval) if interval and kind is not Kind.RAIN_EVENT else None,
         (low, high) if ranged else None,
         max(highest) if ranged and highest else None,

@@ -3,7 +3,7 @@
 People see the time of the clocks in England, with UTC beside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,8 @@ from flood_assets.words import counted
 
 NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
+# Many gauges report every few hours; readers expect what is now.
+_OLD = timedelta(hours=2)
 BANDS: Mapping[str, str] = {
     "record": "Above the highest on record",
     "above": "Above the typical range",
@@ -79,6 +81,11 @@ _DATUMS: Mapping[str, str] = {
     "mAOD": "metres above Ordnance Datum Newlyn, about the mean level of the sea",
     "mBDAT": "metres below the datum",
 }
+_SHORT_DATUMS: Mapping[str, str] = {
+    "mASD": "above the station datum",
+    "mAOD": "above Ordnance Datum",
+    "mBDAT": "below the datum",
+}
 
 
 def day_of(moment: datetime, *, year: bool = True) -> str:
@@ -125,6 +132,11 @@ def ago(moment: datetime, now: datetime) -> str:
     if passed < timedelta(0):
         return f"in {lasting(-passed)}"
     return "just now" if passed < timedelta(minutes=1) else f"{lasting(passed)} ago"
+
+
+def old(moment: datetime, now: datetime) -> str:
+    """Return the age of a reading that people may take for a newer one, such as "15 hours old"; else nothing."""
+    return f"{lasting(now - moment)} old" if now - moment > _OLD else ""
 
 
 def lasting(length: timedelta) -> str:
@@ -178,6 +190,27 @@ def name_of(kind: Kind, measure: Mapping[str, Any]) -> str:
     qualifier = (measure.get("qualifier") or "").strip()
     usual = qualifier.casefold() in ("", "stage", "tidal level", "groundwater", "tipping bucket raingauge", "water")
     return known if usual else f"{known} ({qualifier.lower()})"
+
+
+def told_apart(measures: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Return the names of a station's measures, and beside equal ones what they differ in: datum, period or id."""
+    found = []
+    for name, measure in measures:
+        alike = [other for same, other in measures if same == name]
+        period = measure.get("period_s")
+        said = {
+            "unit": _SHORT_DATUMS.get(
+                given := measure.get("unit") or "", f"in {unit(given)}" if unit(given) else "without a unit"
+            ),
+            "period_s": f"every {lasting(timedelta(seconds=period))}".replace("every 1 ", "every ")
+            if period
+            else "at no certain times",
+        }
+        differing = [text for key, text in said.items() if len({other.get(key) for other in alike}) > 1]
+        clear = len({(other.get("unit"), other.get("period_s")) for other in alike}) == len(alike)
+        more = differing if clear else [*differing, measure["measure_id"]]
+        found.append(", ".join([name, *more]) if len(alike) > 1 else name)
+    return found
 
 
 def value_of(condition: Mapping[str, Any], given: str | None) -> str:

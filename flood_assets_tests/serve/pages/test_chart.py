@@ -31,6 +31,7 @@ def series(values, *, first=None, kind=Kind.RIVER, flags=None, interval=QUARTER,
         [value for _, value in rows],
         flags or [PASS] * count,
         raw or [None] * count,
+        more.pop("before", None) or [None] * count,
         interval,
         more.pop("typical", None),
         more.pop("record", None),
@@ -152,3 +153,19 @@ def test_all_of_something_is_a_hundred_percent_and_nothing_less_is():
         "0\u00a0%",
         "\N{EN DASH}",
     ]
+
+
+def test_a_correction_has_a_ring_at_the_value_before_it_and_a_line_to_the_one_now():
+    values, before = [1.0, 1.1, 1.2], [None, 1.9, None]
+    drawn = chart.picture(series(values, before=before), "River level", NOW)
+    ring = re.search(
+        r'<path class="before" d="M([\d.]+) ([\d.]+)V([\d.]+)"/><circle class="before" cx="([\d.]+)" cy="([\d.]+)"',
+        drawn,
+    )
+    x, top, bottom, cx, cy = map(float, ring.groups())
+    assert (x, top) == (cx, cy)
+    assert top < bottom
+    assert drawn.count("<circle") == 1
+    assert json.loads(chart.data(series(values, before=before), [], NOW))["before"] == {"1": 1.9}
+    assert ("before", "value before a correction") in chart.marks_of(series(values, before=before))
+    assert chart.marks_of(series(values)) == []

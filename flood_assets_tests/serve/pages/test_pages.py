@@ -10,7 +10,6 @@ from urllib.parse import quote
 import pytest
 
 from flood_assets import query
-from flood_assets.lake.lake import Lake
 from flood_assets.partitions import london
 from flood_assets.serve.pages import words
 from flood_assets.serve.pages.render import POLICY
@@ -210,30 +209,20 @@ def test_the_list_is_cut_into_pages_that_make_the_whole(paged, monkeypatch):
 def test_the_part_for_the_script_is_the_list_of_the_page(site):
     whole, part = get(site, "/?q=thames"), get(site, "/?q=thames&part=list")
     assert part.strip() in whole
-    listed = re.search(r'data-list="([^"]*)" data-places="([^"]*)"', part)
+    listed = re.search(r' data-list="([^"]*)" data-places="([^"]*)"', part)
     found = site.client.get("/map.json").json()
     assert listed.group(1) == found["list"]
-    assert [found["label"][place] for place in json.loads(listed.group(2))] == names_in(part)
+    labels = query.stations(site.lake, NOW).rows["label"].to_pylist()
+    assert [labels[place] for place in json.loads(listed.group(2))] == names_in(part)
     assert 'data-places=""' in get(site, "/")
     assert "<html" not in part
 
 
-def test_the_maps_data_are_those_of_query(site, paged):
-    found = site.client.get("/map.json").json()
-    stations = query.stations(paged, NOW).rows.to_pylist()
-    assert found["station_id"] == [row["station_id"] for row in stations]
-    assert found["label"] == [row["label"] for row in stations]
-    assert [x and x / 1e4 for x in found["lat"]] == [row["lat"] for row in stations]
-    assert [x and x / 1e4 for x in found["long"]] == [row["long"] for row in stations]
-    bands = {row["station_id"]: row for row in query.conditions(paged, NOW).rows.to_pylist() if row["band"]}
-    drawn = {
-        id_: found["bands"][band] for id_, band in zip(found["station_id"], found["band"], strict=True) if band >= 0
-    }
-    assert drawn == {id_: row["band"] for id_, row in bands.items()} == {"K1": "above"}
-    kingston = found["station_id"].index("K1")
-    assert found["value"][kingston] == bands["K1"]["value"]
-    assert found["made_at"] == "2026-11-21T09:07:30Z"
-    assert found["minutes"][kingston] == 7
+def test_a_reading_that_is_hours_old_says_so_in_the_list(paged):
+    with served(paged, NOW) as site:
+        assert "old" not in text_of(get(site, "/?q=kingston")).partition("Stations")[2].partition("This is no")[0]
+        site.now = NOW + timedelta(hours=5)
+        assert "at Sat 21 Nov, 09:00 GMT (09:00 UTC) 5 hours old" in text_of(get(site, "/?q=kingston"))
 
 
 def test_the_map_is_a_picture_for_browsers_without_script(site):
@@ -260,6 +249,10 @@ def test_a_correction_is_told_with_both_values_and_when_it_was_known(site):
     first, known = "Sat 21 Nov, 07:07 GMT (07:07 UTC)", "Sat 21 Nov, 09:07 GMT (09:07 UTC)"
     said = f"Sat 21 Nov, 06:00 GMT (06:00 UTC) 1.48 1.4 {first} {known} 1"
     assert said in page
+    assert "value before a correction" in page
+    assert (
+        '<circle class="before"' in get(site, "/station/K1").partition('<svg class="chart"')[2].partition("</svg>")[0]
+    )
 
 
 def test_flagged_readings_are_told_apart_in_the_chart_and_in_words(site):
@@ -399,29 +392,10 @@ def test_nothing_is_shown_that_is_over_a_day_old_at_the_moment_of_the_answer(pag
             ]
             assert min(times) > site.now - timedelta(hours=24)
         site.now = NOW + timedelta(hours=26)
-        assert "0 stations" in text_of(get(site, "/"))
-        assert site.client.get("/map.json").json()["label"] == []
-        get(site, "/station/K1", 404)
+        for path in ("/", "/map.json", "/map/places.json", "/map.svg", "/station/K1", "/rivers"):
+            assert "There are no readings of the last 24 hours" in get(site, path, 503)
         assert "No list of flood warnings of the last 24 hours is here" in text_of(get(site, "/warnings"))
         get(site, "/status")
-        get(site, "/rivers")
-
-
-def test_pages_without_data_say_so(tmp_path):
-    site = Served(Lake.open(tmp_path), NOW)
-    response = site.client.get("/")
-    assert response.status_code == 503
-    assert "There is no data yet" in response.text
-    assert response.headers["content-security-policy"] == POLICY
-
-
-def test_an_empty_lake_has_pages(tmp_path):
-    with served(Lake.open(tmp_path), NOW) as site:
-        for path in ("/", "/rivers", "/warnings", "/status", "/docs"):
-            get(site, path)
-        assert "Something is wrong" in text_of(get(site, "/status")) or "things are wrong" in text_of(
-            get(site, "/status")
-        )
 
 
 # --- The night in which the clocks go back --------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 "use strict";
 window.addEventListener("DOMContentLoaded", () => {
   const place = document.getElementById("swagger");
-  window.SwaggerUIBundle({ url: place.dataset.url, domNode: place, validatorUrl: null, deepLinking: true, defaultModelsExpandDepth: -1 });
+  // Without links inside its buttons, which no keyboard reaches.
+  window.SwaggerUIBundle({ url: place.dataset.url, domNode: place, validatorUrl: null, deepLinking: false, defaultModelsExpandDepth: -1 });
 });

@@ -1,40 +1,102 @@
-// Tell a page that its data have changed, by the stream of changes; by asking each minute where there is no stream.
+// Bring an open page up to date when its data change, by the stream of changes. The server words the page: it is asked
+// for again, and what is new in it is put in its place.
 "use strict";
 
-function live(filters, refresh) {
-  const PAUSE = 10000, EACH = 60000;
-  let source = null, changed = false, polling = 0;
+function live(filters, also) {
+  // A refresh of the lake is thousands of changes within some seconds: show the first of them soon, and the rest when no
+  // more come. Ages are said in minutes, so without a change a page is asked for again now and then.
+  const SOON = 1000, QUIET = 10000, LEAST = 15000, OFTEN = 300000, AGAIN = 30000, HIDDEN = 30000;
+  const box = document.getElementById("live"), wanted = box.querySelector("input"), button = box.querySelector("button"), told = box.querySelector("span");
+  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "Europe/London", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+  let source = null, last = "", stale = false, busy = false, shown = Date.now() - LEAST;
+  let soon = 0, quiet = 0, often = 0, again = 0, leaving = 0;
 
-  function again() {
-    changed = false;
-    Promise.resolve(refresh()).catch(() => {}); // the next change, or minute, tries again
+  // Not all clients at once.
+  const later = (then, wait) => window.setTimeout(then, wait * (1 + Math.random() / 2));
+  const say = (text) => { told.textContent = text; };
+
+  async function show() {
+    window.clearTimeout(soon); window.clearTimeout(quiet); window.clearTimeout(often);
+    soon = quiet = 0;
+    often = later(changed, OFTEN);
+    if (document.hidden) { stale = true; return; }
+    if (busy) { changed(); return; }
+    busy = true; shown = Date.now(); stale = false; button.hidden = true;
+    try {
+      const address = window.location.href, answer = await fetch(address, { cache: "no-cache" });
+      if (!answer.ok) throw new Error(answer.status);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      // A reader who has searched meanwhile has newer ones already.
+      if (address === window.location.href) ["main", "footer"].forEach((each) => renew(document.querySelector(each), page.querySelector(each)));
+      await also();
+      say("Up to date at " + clock.format(new Date()) + ".");
+    } catch {
+      stale = true;
+      say("The server does not answer; this page tries again.");
+      quiet = later(changed, AGAIN);
+    } finally { busy = false; }
   }
 
-  // A refresh of the lake is thousands of changes within seconds: hear the first, listen anew when they are over,
-  // and only then ask, so that nothing is missed between.
-  function heard() {
-    source.close();
-    source = null;
-    window.setTimeout(() => {
-      listen();
-      if (document.hidden) changed = true; else again();
-    }, PAUSE);
+  function changed() {
+    stale = true;
+    if (document.hidden) return;
+    if (!wanted.checked) { button.hidden = false; say("New readings have come."); return; }
+    if (!soon && !busy && Date.now() - shown > LEAST) soon = later(show, SOON);
+    window.clearTimeout(quiet);
+    quiet = later(show, QUIET);
   }
 
   function listen() {
-    if (!window.EventSource || polling) return poll();
-    source = new EventSource("/api/v1/stream" + (filters ? "?" + filters : ""));
-    source.addEventListener("change", heard, { once: true });
-    // A connection that broke is made again by the browser; one that was refused is closed for good.
-    source.onerror = () => { if (source && source.readyState === EventSource.CLOSED) poll(); };
+    if (source || document.hidden || !window.EventSource) return;
+    // Of each change only that there is one: some kilobytes for a refresh of the whole country.
+    const asked = new URLSearchParams(filters);
+    asked.set("columns", "change");
+    if (last) asked.set("last_event_id", last);
+    source = new EventSource("/api/v1/stream?" + asked);
+    const heard = (event) => { last = event.lastEventId || last; };
+    source.addEventListener("change", (event) => { heard(event); changed(); });
+    source.addEventListener("reset", () => { last = ""; changed(); });
+    source.addEventListener("snapshot", (event) => {
+      heard(event);
+      box.dataset.connected = "";
+      // The lake may have changed between the making of the page and now.
+      if (JSON.parse(event.data).version !== document.querySelector("[data-version]").dataset.version) changed();
+    });
+    // The browser makes a broken connection again, and goes on after the last event; a refused one is closed for good.
+    source.onerror = () => {
+      delete box.dataset.connected;
+      if (!source || source.readyState !== EventSource.CLOSED) return;
+      source = null;
+      again = later(() => { listen(); changed(); }, AGAIN);
+    };
   }
 
-  function poll() {
+  // A browser has six connections to a server: a page that nobody looks at gives its own up.
+  function leave() {
+    if (source) source.close();
     source = null;
-    if (!polling) polling = window.setInterval(() => { if (document.hidden) changed = true; else again(); }, EACH);
+    delete box.dataset.connected;
+    [soon, quiet, often, again].forEach((each) => window.clearTimeout(each));
+    soon = quiet = 0;
   }
 
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && changed) again(); });
-  window.addEventListener("pagehide", () => { if (source) source.close(); });
-  listen();
+  function come() {
+    window.clearTimeout(leaving);
+    window.clearTimeout(often);
+    often = later(changed, Math.max(0, OFTEN - (Date.now() - shown)));
+    listen();
+    if (stale) changed();
+  }
+
+  document.addEventListener("visibilitychange", () => { if (document.hidden) leaving = window.setTimeout(leave, HIDDEN); else come(); });
+  window.addEventListener("pagehide", leave);
+  window.addEventListener("pageshow", (event) => { if (event.persisted) come(); });
+  button.addEventListener("click", show);
+  wanted.addEventListener("change", () => {
+    try { window.localStorage.setItem("live", wanted.checked ? "yes" : "no"); } catch { /* only for this page then */ }
+    if (wanted.checked && stale) changed();
+  });
+  try { wanted.checked = window.localStorage.getItem("live") !== "no"; } catch { /* as the page says */ }
+  box.hidden = false;
+  come();
 }

@@ -5,6 +5,7 @@
 (() => {
   const place = document.getElementById("map");
   const form = document.getElementById("find");
+  const FEW = 400;
   const BELOW = 0, NORMAL = 1, ABOVE = 2, RECORD = 3;
   const INK = { [BELOW]: "#8a4b00", [NORMAL]: "#4d6780", [ABOVE]: "#0b5fae", [RECORD]: "#c1121f" };
   const TOWNS = [["London", 51.507, -0.128], ["Birmingham", 52.48, -1.9], ["Manchester", 53.48, -2.24], ["Leeds", 53.8, -1.55],
@@ -14,7 +15,8 @@
     ["Liverpool", 53.408, -2.991], ["Dover", 51.127, 1.313], ["Penzance", 50.118, -5.537], ["Shrewsbury", 52.708, -2.754],
     ["Lincoln", 53.23, -0.54], ["Brighton", 50.822, -0.137], ["Gloucester", 51.865, -2.243], ["Lancaster", 54.047, -2.801]];
 
-  const map = L.map(place, { attributionControl: false, zoomSnap: 0.25, minZoom: 5, maxZoom: 14, maxBounds: [[47, -14], [63, 8]], keyboard: true });
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const map = L.map(place, { attributionControl: false, zoomAnimation: !still, fadeAnimation: !still, inertia: !still, zoomSnap: 0.25, minZoom: 5, maxZoom: 14, maxBounds: [[47, -14], [63, 8]], keyboard: true });
   place.setAttribute("role", "group");
   place.setAttribute("aria-label", "Map: arrow keys move it, plus and minus change its size. The list has the same stations.");
   map.fitBounds([[49.9, -5.8], [55.8, 1.8]]);
@@ -56,8 +58,11 @@
       land(ink, scale, corner);
       this.at = []; this.beside = beside;
       if (!data) return;
-      const big = Math.min(2, Math.max(1, (map.getZoom() - 6) * 0.35 + 1));
-      let named = false;
+      // Few that were found are large, and under no name.
+      const few = shown !== null && shown.size < FEW;
+      const big = Math.min(2, Math.max(1, (map.getZoom() - 6) * 0.35 + 1)) * (few ? 1.6 : 1);
+      let named = few;
+      if (few) names(ink, scale, corner, whole);
       for (const i of order) {
         if (!named && data.band[i] >= ABOVE) { names(ink, scale, corner, whole); named = true; }
         if (data.lat[i] === null || (shown && !shown.has(i))) continue;
@@ -133,59 +138,63 @@
     }
   }
 
+  // What the server says of a station, asked for when somebody points at it.
+  const said = new Map();
+  function told(i) {
+    if (!said.has(i)) {
+      const found = fetch("/map/station?" + new URLSearchParams({ list: data.list, place: i }), { cache: "no-cache" }).then(async (answer) => {
+        if (!answer.ok) throw new Error(answer.status);
+        return new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".marked");
+      });
+      found.catch(() => said.delete(i));
+      said.set(i, found);
+    }
+    return said.get(i);
+  }
+
   const marks = new Marks();
-  const tip = L.tooltip({ direction: "top", offset: [0, -8] });
-  const number = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 3 });
-  const local = new Intl.DateTimeFormat("en-GB", { timeZone: "Europe/London", hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
-  const universal = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit" });
-  const BANDS = ["below the typical range", "within the typical range", "above the typical range", "above the highest on record"];
+  const tip = L.tooltip({ direction: "top", offset: [0, -8], className: "tip" });
+  const popup = L.popup({ maxWidth: 300, autoPan: true });
+  const at = (i) => [data.lat[i], data.long[i]];
+  let pointed = -1, chosen = -1, pointing = 0;
 
-  function reading(i) {
-    if (data.value[i] === null) return "no reading in the last 24 hours";
-    const kind = data.kind_names[data.kind[i]] || "";
-    const rain = kind === "Rain" && data.rain_24h[i] !== null;
-    const value = rain ? number.format(data.rain_24h[i]) + " mm in 24 hours" : number.format(data.value[i]) + " " + (data.units[data.unit[i]] || "");
-    const at = new Date(Date.parse(data.made_at) - data.minutes[i] * 60000);
-    return kind + ": " + value.trim() + ", " + local.format(at) + " (" + universal.format(at) + " UTC)";
-  }
-
-  function address(id) {
-    return /^\.*$/.test(id) || id.includes("/") ? "/station?id=" + encodeURIComponent(id) : "/station/" + encodeURIComponent(id);
-  }
-
-  function content(i, link) {
-    const box = document.createElement("div");
-    const add = (text, strong) => {
-      const line = box.appendChild(document.createElement("p"));
-      (strong ? line.appendChild(document.createElement("strong")) : line).textContent = text;
-      return line;
-    };
-    if (link) {
-      const a = box.appendChild(document.createElement("p")).appendChild(document.createElement("a"));
-      a.href = address(data.station_id[i]); a.textContent = data.label[i];
-    } else add(data.label[i], true);
-    if (data.river[i] >= 0) add(data.rivers[data.river[i]]);
-    add(reading(i));
-    const trend = data.trends[data.trend[i]];
-    const state = [BANDS[data.band[i]], trend].filter(Boolean).join(", ");
-    if (state) add(state.charAt(0).toUpperCase() + state.slice(1));
-    return box;
-  }
-
-  map.on("mousemove", (e) => {
-    const i = data ? marks.nearest(e.containerPoint, 9) : -1;
+  function point(i) {
+    if (i === pointed) return;
+    pointed = i;
+    window.clearTimeout(pointing);
+    map.closeTooltip(tip);
     place.classList.toggle("leaflet-interactive", i >= 0);
-    if (i < 0) { map.closeTooltip(tip); return; }
-    tip.setLatLng([data.lat[i] / 1e4, data.long[i] / 1e4]).setContent(content(i, false));
-    map.openTooltip(tip);
-  });
-  map.on("mouseout", () => map.closeTooltip(tip));
+    // Not each mark that is only passed.
+    if (i >= 0) pointing = window.setTimeout(async () => {
+      const found = await told(i).catch(() => null);
+      if (found && pointed === i) map.openTooltip(tip.setLatLng(at(i)).setContent(found.cloneNode(true)));
+    }, 60);
+  }
+
+  async function choose(i) {
+    const found = await told(i).catch(() => null);
+    if (!found) return;
+    point(-1);
+    chosen = i;
+    popup.setLatLng(at(i)).setContent(found.cloneNode(true)).openOn(map);
+  }
+
+  map.on("mousemove", (e) => point(data ? marks.nearest(e.containerPoint, 9) : -1));
+  map.on("mouseout movestart", () => point(-1));
+  map.on("popupclose", () => { chosen = -1; });
   map.on("click", (e) => {
     const i = data ? marks.nearest(e.containerPoint, 16) : -1;
-    if (i < 0) return;
-    map.closeTooltip(tip);
-    L.popup({ maxWidth: 280 }).setLatLng([data.lat[i] / 1e4, data.long[i] / 1e4]).setContent(content(i, true)).openOn(map);
+    if (i >= 0) choose(i);
   });
+
+  // An open popup says what is new, and stays where it is.
+  async function retell(id) {
+    if (chosen < 0) return;
+    const found = id === data.list ? await told(chosen).catch(() => null) : null;
+    if (!found) { map.closePopup(popup); return; }
+    const old = popup.getElement() && popup.getElement().querySelector(".marked");
+    if (old) renew(old, found);
+  }
 
   async function json(url, cache) {
     const answer = await fetch(url, { cache: cache || "default" });
@@ -193,17 +202,29 @@
     return answer.json();
   }
 
+  const degrees = (column) => column.from.map((each) => (each === null ? null : (each + column.origin) / 1e4));
+
   async function load(cache) {
-    const found = await json(place.dataset.url, cache);
-    found.x = found.long.map((each) => (each === null ? NaN : across(each / 1e4)));
-    found.y = found.lat.map((each) => (each === null ? NaN : down(each / 1e4)));
-    data = found;
+    let bands, places = data && data.places;
+    for (let trial = 0; trial < 3; trial++) {
+      const known = places ? places.list : place.dataset.list;
+      [bands, places] = await Promise.all([json("/map.json", cache), places || json("/map/places.json?list=" + known, cache)]);
+      if (bands.list === places.list) break;
+      place.dataset.list = bands.list; places = null; // the list of stations has changed meanwhile
+    }
+    if (!places) throw new Error("the list of stations changes: load the page again");
+    if (!data || data.places !== places) {
+      const lat = degrees(places.lat), long = degrees(places.long);
+      data = { places, list: places.list, lat, long, x: long.map((each) => (each === null ? NaN : across(each))), y: lat.map((each) => (each === null ? NaN : down(each))) };
+      place.dataset.gauges = String(lat.filter((each) => each !== null).length);
+    }
+    data.band = Int8Array.from(bands.bands, (digit) => digit - 1);
     // The most severe is drawn last, and so on top.
-    order = [...found.lat.keys()].sort((a, b) => found.band[a] - found.band[b]);
-    place.dataset.gauges = String(found.lat.filter((each) => each !== null).length);
+    order = [...data.band.keys()].sort((a, b) => data.band[a] - data.band[b]);
+    said.clear();
   }
 
-  function choose() {
+  function narrow() {
     const results = document.getElementById("results");
     const places = results.dataset.places;
     // Rows of another list of stations are not those of the map.
@@ -211,15 +232,15 @@
     if (marks.canvas) marks.draw();
   }
 
-  async function list(address, cache) {
+  async function list(address, wanted) {
     const url = new URL(address, window.location.href);
     url.searchParams.set("part", "list");
-    const answer = await fetch(url, { cache: cache || "default" });
-    const text = await answer.text();
+    const text = await (await fetch(url)).text();
     const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("results");
     if (!fresh) throw new Error("no list");
-    document.getElementById("results").replaceWith(document.importNode(fresh, true));
-    choose();
+    if (!wanted()) return;
+    renew(document.getElementById("results"), fresh);
+    narrow();
   }
 
   let asked = 0, timer = 0;
@@ -231,7 +252,7 @@
       for (const [name, value] of [...given]) if (!value) given.delete(name, value);
       const address = "/" + (given.toString() ? "?" + given : "");
       try {
-        await list(address);
+        await list(address, () => mine === asked);
         if (mine !== asked) return;
         window.history.replaceState(null, "", address);
         document.getElementById("said").textContent = document.querySelector(".count-said").textContent;
@@ -244,8 +265,8 @@
   // Show where the stations are that were found, if they are few.
   function fit() {
     if (!shown || !form.elements.q.value.trim()) return;
-    const at = [...shown].filter((i) => data.lat[i] !== null).map((i) => [data.lat[i] / 1e4, data.long[i] / 1e4]);
-    if (at.length && at.length < 400) map.fitBounds(at, { padding: [30, 30], maxZoom: 11, animate: false });
+    const found = [...shown].filter((i) => data.lat[i] !== null).map(at);
+    if (found.length && found.length < FEW) map.fitBounds(found, { padding: [30, 30], maxZoom: 11, animate: false });
   }
 
   form.addEventListener("submit", (e) => { e.preventDefault(); search(0); });
@@ -254,13 +275,16 @@
   Promise.all([json(place.dataset.coast), load()]).then(([outline]) => {
     coast = outline.features.flatMap((each) => each.geometry.coordinates.flat()).map(ring);
     document.getElementById("map-state").remove();
-    choose();
+    narrow();
     fit();
     marks.addTo(map);
-    window.performance.mark("map-drawn");
+    // When it can be seen.
+    window.requestAnimationFrame(() => window.setTimeout(() => window.performance.mark("map-drawn")));
     live("", async () => {
+      const before = data.list;
       await load("no-cache");
-      await list(window.location.href, "no-cache");
+      narrow();
+      await retell(before);
     });
   }).catch((error) => {
     const state = document.getElementById("map-state");

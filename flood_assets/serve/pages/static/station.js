@@ -56,6 +56,14 @@
     const c = u.ctx, b = u.bbox, r = window.devicePixelRatio || 1;
     const y = (v) => Math.min(Math.max(u.valToPos(v, "y", true), b.top), b.top + b.height);
     c.save();
+    // The value before a correction, and how far it was moved.
+    c.lineWidth = 1.5 * r; c.strokeStyle = SOFT; c.fillStyle = "#fff";
+    for (const [i, before] of Object.entries(d.before)) {
+      const x = u.valToPos(d.at[i], "x", true);
+      if (x < b.left || x > b.left + b.width) continue;
+      if (d.value[i] !== null) { c.beginPath(); c.moveTo(x, y(before)); c.lineTo(x, y(d.value[i])); c.stroke(); }
+      c.beginPath(); c.arc(x, y(before), 3.5 * r, 0, 7); c.fill(); c.stroke();
+    }
     c.lineWidth = 2 * r;
     d.at.forEach((at, i) => {
       if (!d.mark[i]) return;
@@ -98,28 +106,40 @@
     });
   }
 
+  const drawn = new WeakMap();
+
   function draw(frame) {
-    const d = JSON.parse(frame.dataset.chart);
-    if (!d.at.length || !window.uPlot) return;
-    const svg = frame.querySelector("svg");
-    const { x, y, row } = columns(d);
+    const known = drawn.get(frame), svg = frame.querySelector("svg");
+    const fresh = JSON.parse(frame.dataset.chart);
+    if (!window.uPlot || !fresh.at.length && !known) return;
+    svg.setAttribute("hidden", "");
+    const made = known || drawn.set(frame, chart(frame)).get(frame);
+    made.box.setAttribute("aria-label", svg.querySelector("title").textContent + ". " + svg.querySelector("desc").textContent);
+    if (made.text !== frame.dataset.chart) made.take(fresh);
+    made.text = frame.dataset.chart;
+  }
+
+  function chart(frame) {
+    let d = JSON.parse(frame.dataset.chart), { x, y, row } = columns(d);
+    const box = document.createElement("div");
+    box.setAttribute("role", "img");
+    box.dataset.own = "";
     const said = (u, v, s, i) => {
       if (i === null || i === undefined) return "point at the chart";
       const at = row[i];
-      if (at < 0) return "no reading";
+      if (at === undefined || at < 0) return "no reading";
       if (d.several[at]) return d.several[at].map((each) => number.format(each)).join(" and ") + " " + d.unit + " (several values)";
       if (d.value[at] === null) return "no value";
-      return number.format(d.value[at]) + " " + d.unit + (d.mark[at] ? " (" + MEANING[d.mark[at]] + ")" : "");
+      const before = d.before[at] === undefined ? "" : ", " + number.format(d.before[at]) + " before its correction";
+      return number.format(d.value[at]) + " " + d.unit + before + (d.mark[at] ? " (" + MEANING[d.mark[at]] + ")" : "");
     };
-    const box = document.createElement("div");
-    box.setAttribute("role", "img");
-    box.setAttribute("aria-label", svg.querySelector("title").textContent + ". " + svg.querySelector("desc").textContent);
     const line = d.bars
       ? { paths: uPlot.paths.bars({ size: [0.9, 60], align: -1 }), fill: BLUE, points: { show: false } }
       : { points: { show: true, size: 4, fill: BLUE, stroke: BLUE } };
+    const whole = (min, max) => min === x[0] && max === x[x.length - 1];
     const plot = new uPlot({
       width: frame.clientWidth, height: 320, padding: [22, 12, null, null],
-      scales: { x: { time: true, range: (u, min, max) => (min === x[0] && max === x[x.length - 1] ? d.span : [min, max]) }, y: { range: () => [d.low, d.high] } },
+      scales: { x: { time: true, range: (u, min, max) => (whole(min, max) ? d.span : [min, max]) }, y: { range: () => [d.low, d.high] } },
       cursor: { y: false, drag: { x: true, y: false } },
       legend: { show: true },
       axes: [
@@ -132,13 +152,23 @@
       ],
       hooks: { drawClear: [(u) => behind(u, d)], draw: [(u) => above(u, d)] },
     }, [x, y], box);
-    svg.setAttribute("hidden", "");
     frame.appendChild(box);
     const fit = new ResizeObserver(() => {
       if (!frame.isConnected) { fit.disconnect(); plot.destroy(); return; }
       if (frame.clientWidth && frame.clientWidth !== plot.width) plot.setSize({ width: frame.clientWidth, height: 320 });
     });
     fit.observe(frame);
+
+    // What a reader has enlarged stays, as long as it is of these 24 hours.
+    function take(fresh) {
+      const { min, max } = plot.scales.x, enlarged = min !== d.span[0] || max !== d.span[1];
+      d = fresh;
+      ({ x, y, row } = columns(d));
+      plot.setData([x, y], false);
+      const stays = enlarged && max > d.span[0];
+      plot.setScale("x", stays ? { min, max } : { min: x[0], max: x[x.length - 1] });
+    }
+    return { box, take, text: frame.dataset.chart };
   }
 
   function drawAll() {
@@ -146,23 +176,7 @@
     window.performance.mark("charts-drawn");
   }
 
-  // The server words the page; what a reader has opened stays open.
-  async function refresh() {
-    const answer = await fetch(window.location.href, { cache: "no-cache" });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("station");
-    const old = document.getElementById("station");
-    if (!fresh || old.contains(document.activeElement) && document.activeElement !== document.body && document.getSelection().toString()) return;
-    const open = [...old.querySelectorAll("details")].map((each) => each.open);
-    const links = [...old.querySelectorAll("a, summary")], at = links.indexOf(document.activeElement);
-    const made = document.importNode(fresh, true);
-    [...made.querySelectorAll("details")].forEach((each, i) => { each.open = Boolean(open[i]); });
-    old.replaceWith(made);
-    if (at >= 0) { const again = made.querySelectorAll("a, summary")[at]; if (again) again.focus({ preventScroll: true }); }
-    drawAll();
-  }
-
   drawAll();
   const measures = JSON.parse(document.getElementById("station").dataset.measures);
-  live(new URLSearchParams(measures.map((each) => ["measure_id", each])).toString(), refresh);
+  live(measures.map((each) => ["measure_id", each]), drawAll);
 })();
