@@ -120,7 +120,8 @@ def test_in_s3_it_says_what_it_needs_and_holds_no_secret(demo_lake, shell, monke
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(variable, f"hidden-{variable}")
     folder = Lake.open(demo_lake)
-    in_s3 = Frozen("s3://bucket/it's", {meta.key: folder.store.read(meta.key) for meta in folder.store.list("")})
+    in_s3 = Frozen({meta.key: folder.store.read(meta.key) for meta in folder.store.list("")})
+    in_s3.url = "s3://bucket/it's"
     text = script(Lake(in_s3), NOW, stopped=True)
     assert "hidden" not in text
     head, _, views = text.partition("SET TimeZone")
@@ -139,8 +140,10 @@ def test_in_s3_it_says_what_it_needs_and_holds_no_secret(demo_lake, shell, monke
 
 @pytest.mark.parametrize("url", ["az://container/lake", "gs://bucket/lake"])
 def test_other_buckets_are_refused_with_the_remedy(url):
+    nothing = Frozen({})
+    nothing.url = url
     with pytest.raises(SettingsError, match=f"and not {url}: use `flood-assets sql`"):
-        script(Lake(Frozen(url, {})), NOW)
+        script(Lake(nothing), NOW)
 
 
 def test_it_can_be_executed_twice(demo_lake, shell):
