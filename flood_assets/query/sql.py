@@ -6,6 +6,7 @@ views for DuckDB's own shell are written by `sql_script`.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -76,6 +77,7 @@ class Views:
     def __init__(self, lake: Lake, now: datetime) -> None:
         self.notes: list[str] = []
         self._failures: list[FloodAssetsError] = []
+        self._worker = ThreadPoolExecutor(1)
         self._connection = duckdb.connect(config=_SETTINGS)
         self._connection.execute("SET TimeZone = 'UTC'")
         for statement in moment_macros(now):
@@ -87,6 +89,7 @@ class Views:
 
     def close(self) -> None:
         """End DuckDB."""
+        self._worker.shutdown()
         self._connection.close()
 
     def select(self, statement: str) -> duckdb.DuckDBPyRelation:
@@ -102,31 +105,41 @@ class Views:
                 raise StatementError(f"expected one statement, and not {len(statements)}")
             if statements[0].type not in _ANSWERED:
                 raise StatementError(f"{statements[0].type.name} is refused: the lake is only read here, with SELECT")
-            return self._connection.sql(statement)
+            found: duckdb.DuckDBPyRelation = self._run(self._connection.sql, statement)
+            return found
 
     def read(self, answer: duckdb.DuckDBPyRelation, rows: int = 50_000) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return the schema of an answer and its rows, so many at a time; the errors of `select` may come with any."""
         with self._explained():
-            reader = answer.to_arrow_reader(rows)
+            reader = self._run(answer.to_arrow_reader, rows)
 
         def batches() -> Iterator[pa.RecordBatch]:
             with self._explained():
-                yield from reader
+                while (batch := self._run(next, reader, None)) is not None:
+                    yield batch
 
         return reader.schema, batches()
+
+    def _run(self, work: Callable[..., Any], *given: object) -> Any:
+        """Return what DuckDB's work gives, and end it on Ctrl-C: DuckDB itself does not look for that in a stream."""
+        coming = self._worker.submit(work, *given)
+        try:
+            return coming.result()
+        except KeyboardInterrupt:
+            while not coming.done():
+                # Work that has not begun is not interrupted.
+                self._connection.interrupt()
+                wait([coming], 0.1)
+            raise
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn errors of DuckDB into ours: of the lake if it could not be read, else of the statement."""
         try:
             yield
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
+            # After the first batch Arrow tells what DuckDB said, as an OSError.
             raise (self._failures.pop() if self._failures else StatementError(_said(error))) from None
-        except RuntimeError as error:
-            # DuckDB's word for Ctrl-C.
-            if str(error) == "Query interrupted":
-                raise KeyboardInterrupt from None
-            raise
 
 
 class _Answer:
@@ -155,7 +168,7 @@ class _Answer:
         return self._rows.__arrow_c_stream__(requested_schema)
 
 
-def _said(error: duckdb.Error) -> str:
+def _said(error: Exception) -> str:
     """Return what DuckDB says of a statement as one line, with the views or the remedy where it knows neither."""
     message = str(error).partition("\n\nLINE ")[0]
     unknown = _UNKNOWN_VIEW.search(message)

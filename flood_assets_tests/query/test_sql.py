@@ -183,6 +183,7 @@ def test_times_are_utc_and_can_be_asked_for_as_those_of_england(views):
         ("SELECT nothing(1)", "Scalar Function with name nothing does not exist!"),
         ("SELECT 'x'::INTEGER", "Could not convert string 'x' to INT32"),
         ("SELECT unit::INTEGER FROM measures WHERE unit IS NOT NULL", "Could not convert string"),
+        ("SELECT if(range = 900000, 'x', '1')::INTEGER FROM range(1000000)", "Could not convert string 'x' to INT32"),
     ],
 )
 def test_what_is_no_select_or_has_a_fault_is_one_line(views, statement, said):
@@ -242,6 +243,15 @@ def test_a_lake_that_cannot_be_read_is_the_lakes_fault(demo_lake, tmp_path):
         assert one(views, "count(*) > 100 FROM stations"), "other views can still be asked"
         with pytest.raises(StatementError, match="no view is called"):
             rows(views, "FROM reading")
+
+
+def test_a_lake_that_fails_after_the_first_rows_is_the_lakes_fault(demo_lake, tmp_path):
+    lake = sql_lake.later(demo_lake, tmp_path / "lake")
+    stored = lake.windows(READINGS)[5]
+    lake.store.put(stored.key, b"no parquet", replaces=lake.store.head(stored.key))
+    statement = "SELECT range::VARCHAR AS id FROM range(3000000) UNION ALL SELECT measure_id FROM readings"
+    with closing(Views(lake, LATER)) as views, pytest.raises(LakeError, match=stored.key):
+        rows(views, statement)
 
 
 def test_notes_of_the_questions_are_kept_once(tmp_path):
