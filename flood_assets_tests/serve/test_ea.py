@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.request import urlopen
 
+import aioeafm
+import aiohttp
 import pytest
 
 from flood_assets.lake.lake import Lake
@@ -307,7 +309,6 @@ def test_aioeafm_reads_its_stations(both):
 
 def test_aioeafm_itself(both):
     """Its host, which it does not let one choose, is redirected."""
-    aioeafm, aiohttp = (pytest.importorskip(name, reason=f"{name} is not installed") for name in ("aioeafm", "aiohttp"))
 
     class Redirected(aiohttp.abc.AbstractResolver):
         async def resolve(self, host, port=0, family=0):
