@@ -1,7 +1,9 @@
 """Open pages follow the lake: what changes is shown without a reload, what a reader has done stays, nothing is lost."""
 
+import threading
 import time
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -192,6 +194,35 @@ def test_a_page_that_lost_its_server_goes_on_after_its_last_event(lake, browse):
         assert any(ids)
         change(later, 12, ("K1-level", NEXT, 1.45))
         until(page, "document.querySelector('.headline').textContent.includes('1.45')")
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """What a proxy answers while the server behind it is away."""
+
+    def do_GET(self) -> None:
+        self.send_error(502)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_page_that_is_refused_comes_back_by_itself(lake, browse):
+    with listening(lake, NOW, every=LOOK) as server:
+        page = browse(f"{server.base}/station/K1")
+        drawn(page, "charts-drawn")
+        until(page, CONNECTED)
+    refused = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", server.port), _Refusing) as proxy:
+        page.on("response", lambda answer: refused.set() if answer.status == 502 else None)
+        threading.Thread(target=proxy.serve_forever).start()
+        while not refused.is_set():
+            page.wait_for_timeout(100)
+        proxy.shutdown()
+    later = listening(lake, NOW, every=LOOK, port=server.port)
+    change(later, 10, ("K1-level", NEXT, 1.3))
+    with later:
+        until(page, "document.querySelector('.headline').textContent.includes('1.3')")
+        until(page, CONNECTED)
 
 
 def test_many_changes_are_few_requests_and_the_last_one_is_shown(server, browse):
