@@ -11,15 +11,11 @@ import click
 from flood_assets.errors import SettingsError
 from flood_assets.lake.lake import Lake
 from flood_assets.query.place import Place
-from flood_assets.serve.watch import Watcher
+from flood_assets.serve.watch import NoLakeError, Watcher
 from flood_assets.settings import Serving
 
 # Of glibc's malloc.h.
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-
-
-class NoLakeError(SettingsError):
-    """Lake that is not there yet."""
 
 
 def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime], given: Serving) -> None:
@@ -40,7 +36,7 @@ def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime], gi
     def opened() -> Lake:
         found = Place.of(lake_url, clock()).lake
         if found is None:
-            raise NoLakeError(f"there is no lake at {lake_url} yet: `flood-assets refresh` makes and fills it")
+            raise NoLakeError("there is no lake yet: `flood-assets refresh` makes and fills it")
         return found
 
     keys = Keys(given.keys, time.monotonic) if given.keys else None

@@ -20,7 +20,13 @@ EVERY = timedelta(seconds=5)
 # What cannot be confirmed for so long is no longer ready to be served by a fleet.
 UNREADY_AFTER = timedelta(minutes=5)
 
+_UNREADABLE = "the lake cannot be read at present, and the server's log says why"
+
 logger = logging.getLogger("flood_assets.serve")
+
+
+class NoLakeError(FloodAssetsError):
+    """Lake that is not there yet."""
 
 
 class Watcher:
@@ -29,7 +35,8 @@ class Watcher:
     Attributes:
         snapshot: None until the lake has been read once.
         confirmed_at: when the lake was last found to be as in the snapshot; None until then.
-        trouble: why the last look failed; empty if it did not.
+        trouble: that the last look failed, for everybody to read; empty if it did not. Why is in the log, which may
+            name the lake's place.
 
     Args:
         open_lake: opens the lake; called until it succeeds.
@@ -42,7 +49,7 @@ class Watcher:
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.confirmed_at: datetime | None = None
-        self.trouble = ""
+        self.trouble = self._reason = ""
         self._open, self._clock, self._every = open_lake, clock, every
         self._lake: Lake | None = None
         self._followers: list[Callable[[Snapshot | None, Snapshot], object]] = []
@@ -77,11 +84,12 @@ class Watcher:
                     # Sorting a day takes several times its memory, which the allocator would keep.
                     pa.default_memory_pool().release_unused()
             except FloodAssetsError as error:
-                if str(error) != self.trouble:
+                if str(error) != self._reason:
                     logger.warning("the lake cannot be read, so the last snapshot stays: %s", error)
-                self.trouble = str(error)
+                self._reason = str(error)
+                self.trouble = str(error) if isinstance(error, NoLakeError) else _UNREADABLE
                 return
-            self.confirmed_at, self.trouble = now, ""
+            self.confirmed_at, self.trouble, self._reason = now, "", ""
             if self.snapshot is not None and self.snapshot is not before:
                 for follower in self._followers:
                     follower(before, self.snapshot)

@@ -54,6 +54,19 @@ def test_a_change_comes_as_the_row_of_the_changes(server):
     ]
 
 
+def test_a_client_is_told_which_state_of_the_lake_it_begins_with(server):
+    def version():
+        with server.events() as events:
+            return events.next()[1]["version"]
+
+    before = version()
+    assert before == version() == server.watcher.snapshot.version
+    with listening(server.lake, NOW) as other, other.events() as events:
+        assert events.next()[1]["version"] == before
+    change(server, 10, ("K1-level", NEXT, 7.5))
+    assert version() == server.watcher.snapshot.version != before
+
+
 def test_a_filter_and_columns_choose_as_for_the_changes(server):
     with server.events("?river=River+Thames&parameter=level&columns=measure_id,value") as events:
         events.next()

@@ -118,12 +118,12 @@ def test_no_message_says_where_the_lake_is(tmp_path, lake):
         assert "damaged" in api.get("status").text
 
 
-def test_a_lake_that_cannot_be_reached_is_served_as_it_was_with_its_age(lake, monkeypatch):
+def test_a_lake_that_cannot_be_reached_is_served_as_it_was_with_its_age(lake, monkeypatch, caplog):
     with served(lake, NOW) as api:
         rows = api.rows("latest")
 
         def unreachable(_self, _prefix):
-            raise LakeError("the store does not answer: check the network")
+            raise LakeError(f"{lake.url} does not answer: check the network")
 
         monkeypatch.setattr(type(lake.store), "list", unreachable)
         api.now = NOW + timedelta(minutes=2)
@@ -135,7 +135,9 @@ def test_a_lake_that_cannot_be_reached_is_served_as_it_was_with_its_age(lake, mo
         api.now = NOW + timedelta(minutes=6)
         unready = api.client.get("/readyz")
         assert unready.status_code == 503
-        assert "check the network" in unready.json()["detail"]
+        assert "the server's log says why" in unready.json()["detail"]
+        assert lake.url not in unready.text
+        assert f"{lake.url} does not answer: check the network" in caplog.text
         assert api.client.get("/healthz").status_code == 200
         monkeypatch.undo()
         api.watcher.look()

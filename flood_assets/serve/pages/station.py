@@ -237,7 +237,14 @@ def _views(
             )
         )
     order = list(words.KIND_OF)
-    views.sort(key=lambda each: (each.condition["band"] is None, not each.readings, order.index(each.series.kind)))
+    views.sort(
+        key=lambda each: (
+            each.condition["band"] is None,
+            not each.readings,
+            order.index(each.series.kind),
+            not words.unit(each.series.unit),
+        )
+    )
     names = words.told_apart([(each.name, each.measure) for each in views])
     views = [replace(each, name=name) for each, name in zip(views, names, strict=True)]
     ends = [each.until for each in (found, hours, reporting) if each.until is not None]

@@ -32,7 +32,8 @@ def site(paged: Path) -> Iterator[Served]:
         yield found
 
 
-@pytest.fixture(scope="session")
+# Playwright has an event loop in this thread as long as it runs, beside which no test can have its own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -10,10 +10,12 @@ from urllib.parse import quote
 import pytest
 
 from flood_assets import query
+from flood_assets.lake.lake import Lake
 from flood_assets.partitions import london
 from flood_assets.serve.pages import words
 from flood_assets.serve.pages.render import POLICY
-from flood_assets_tests.support.paged_lake import DST, EVIL, NOW, STATION_ROWS
+from flood_assets_tests.support.lake_rows import fetched
+from flood_assets_tests.support.paged_lake import DST, EVIL, NOW, STATION_ROWS, fill
 from flood_assets_tests.support.served import Served, served
 
 PAGES = [
@@ -223,6 +225,18 @@ def test_a_reading_that_is_hours_old_says_so_in_the_list(paged):
         assert "old" not in text_of(get(site, "/?q=kingston")).partition("Stations")[2].partition("This is no")[0]
         site.now = NOW + timedelta(hours=5)
         assert "at Sat 21 Nov, 09:00 GMT (09:00 UTC) 5 hours old" in text_of(get(site, "/?q=kingston"))
+
+
+def test_stations_are_put_together_for_a_new_snapshot_before_somebody_asks_where_pages_are_read(tmp_path):
+    lake = fill(Lake.open(tmp_path / "lake"))
+    with served(lake, NOW) as site:
+        for minutes, read in ((10, False), (11, True)):
+            later = NOW + timedelta(minutes=minutes)
+            lake.upsert_readings(fetched(("K1-level", NOW.replace(minute=15, second=0), float(minutes))), later, later)
+            site.now = later
+            site.watcher.look()
+            assert site.watcher.snapshot.has("overview", later) is read
+            assert f"{minutes} m" in text_of(get(site, "/?q=kingston"))
 
 
 def test_the_map_is_a_picture_for_browsers_without_script(site):

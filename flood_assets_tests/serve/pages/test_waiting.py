@@ -55,6 +55,7 @@ def test_without_a_lake_the_api_answers_with_a_problem_and_is_described(site):
         assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
         assert response.headers["retry-after"] == "5"
         assert response.json()["detail"].startswith("no data yet: ")
+        assert "/secret" not in response.text
     assert site.client.get("/docs").status_code == 200
     assert site.client.get("/api/v1/openapi.json").status_code == 200
 

@@ -15,10 +15,12 @@ function live(filters, also) {
   const later = (then, wait) => window.setTimeout(then, wait * (1 + Math.random() / 2));
   const say = (text) => { told.textContent = text; };
 
+  const age = () => { if (wanted.checked) show(); };
+
   async function show() {
-    window.clearTimeout(soon); window.clearTimeout(quiet); window.clearTimeout(often);
-    soon = quiet = 0;
-    often = later(changed, OFTEN);
+    window.clearTimeout(soon); window.clearTimeout(often);
+    soon = 0;
+    often = later(age, OFTEN);
     if (document.hidden) { stale = true; return; }
     if (busy) { changed(); return; }
     busy = true; shown = Date.now(); stale = false; button.hidden = true;
@@ -48,13 +50,13 @@ function live(filters, also) {
 
   function listen() {
     if (source || document.hidden || !window.EventSource) return;
-    // Of each change only that there is one: some kilobytes for a refresh of the whole country.
+    // Of each change only that there is one.
     const asked = new URLSearchParams(filters);
     asked.set("columns", "change");
     if (last) asked.set("last_event_id", last);
     source = new EventSource("/api/v1/stream?" + asked);
     const heard = (event) => { last = event.lastEventId || last; };
-    source.addEventListener("change", (event) => { heard(event); changed(); });
+    source.addEventListener("change", (event) => { heard(event); changed(); if (!filters.length) rest(); });
     source.addEventListener("reset", () => { last = ""; changed(); });
     source.addEventListener("snapshot", (event) => {
       heard(event);
@@ -71,6 +73,14 @@ function live(filters, also) {
     };
   }
 
+  // For all gauges the rest of a refresh is thousands of rows: what comes meanwhile is told by the state of the lake.
+  function rest() {
+    source.close();
+    source = null; last = "";
+    delete box.dataset.connected;
+    again = later(listen, QUIET);
+  }
+
   // A browser has six connections to a server: a page that nobody looks at gives its own up.
   function leave() {
     if (source) source.close();
@@ -83,7 +93,7 @@ function live(filters, also) {
   function come() {
     window.clearTimeout(leaving);
     window.clearTimeout(often);
-    often = later(changed, Math.max(0, OFTEN - (Date.now() - shown)));
+    often = later(age, Math.max(0, OFTEN - (Date.now() - shown)));
     listen();
     if (stale) changed();
   }
