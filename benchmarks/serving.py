@@ -27,7 +27,6 @@ from typing import Any
 from urllib.parse import quote
 
 TURNS = 5
-_TICK = os.sysconf("SC_CLK_TCK")
 _BOX_DEGREES = 1.1
 _LATEST = "/api/v1/latest.geojson"
 
@@ -55,9 +54,11 @@ class Server:
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
 
     def cpu(self) -> float:
-        """Return the CPU seconds of the server until now."""
-        found = Path(f"/proc/{self._process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(found[11]) + int(found[12])) / _TICK
+        """Return the CPU seconds of the server until now.
+
+        By the clock that `clock_getcpuclockid` names: /proc counts in hundredths, and a few requests take none.
+        """
+        return time.clock_gettime(~self._process << 3 | 2)
 
     def memory(self) -> int:
         """Return the most memory that it had, in bytes."""
