@@ -25,6 +25,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, window_of
 from flood_assets.simulator import Server, Simulator, serve
 from flood_assets_tests.support.daemon import Daemon, open_daemon
+from flood_assets_tests.support.filled_once import filled_once
 from flood_assets_tests.support.quick_dagster import answers_kept, copy_folder, copy_records
 
 if TYPE_CHECKING:
@@ -289,10 +290,12 @@ def _first_tick(country: Server, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="session")
 def demo_lake(_answers_kept: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The lake that `make demo` fills, of the country's first stations, for what only reads it."""
-    folder = tmp_path_factory.mktemp("demo") / "lake"
-    with serve(Simulator(stations=300, now=lambda: NOW)) as server, dg.DagsterInstance.ephemeral() as made:
-        assert Place(server, folder.as_uri(), made).tick(snapshot=True).success
-    return folder
+
+    def fill(folder: Path) -> None:
+        with serve(Simulator(stations=300, now=lambda: NOW)) as server, dg.DagsterInstance.ephemeral() as made:
+            assert Place(server, (folder / "lake").as_uri(), made).tick(snapshot=True).success
+
+    return filled_once(tmp_path_factory, "demo", fill) / "lake"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from benchmarks import __main__ as benchmarks
 from benchmarks import costs, harness, shown, targets, truth
 from benchmarks.harness import Contestant, Figure, Run
 from benchmarks.measurements import Day
+from flood_assets_tests.support.filled_once import filled_once
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 10, 15, 9, 20, tzinfo=UTC)
@@ -27,9 +28,8 @@ SECONDS = st.floats(0.001, 1000)
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the results of a quick session of the contestants that need no other packages."""
-    into = tmp_path_factory.mktemp("benchmarks")
-    benchmarks.main(["--quick", "--only", "fills,rivals,ticks,judging,serving,imports", "--into", str(into)])
-    return into
+    asked = ["--quick", "--only", "fills,rivals,ticks,judging,serving,imports", "--into"]
+    return filled_once(tmp_path_factory, "benchmarks", lambda into: benchmarks.main([*asked, str(into)]))
 
 
 def row_of(page: str, contestant: str) -> dict[str, str]:

@@ -141,7 +141,7 @@ def test_flood_areas_are_listed_once_a_day_and_again_until_it_succeeds(on_disk):
     assert on_disk.run("refresh_job", asset_selection=areas).success
     snapshot(on_disk, window_of(NOW))
     assert lists(tick(refresh_every_15_minutes, NOW + QUARTER, on_disk)) == []
-    for hour in range(1, 25):
+    for hour in (1, 2, 12, 21, 22, 23, 24):
         snapshot(on_disk.at(NOW + hour * HOUR), window_of(NOW) + hour * HOUR)
         due = lists(tick(refresh_every_15_minutes, NOW + hour * HOUR, on_disk))
         assert due == ([] if hour < 22 else areas), "the old list has not expired yet"

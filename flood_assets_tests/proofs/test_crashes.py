@@ -1,7 +1,8 @@
 """Test killed runs: at any moment the lake stays whole, nothing is lost, and the next run completes.
 
 The runs are what `flood-assets refresh`, `reconcile` and `expire` do, each in a process of its own, ended by SIGKILL at
-a random moment of its time or at a random object that it writes or deletes. How many: FLOOD_KILLS; the seed:
+a random moment of its time, or before, during or after a random object that it writes or deletes. All commands and all
+four kinds of kill take turns in random order, so that four kills have each once. How many: FLOOD_KILLS; the seed:
 FLOOD_SEED, printed when a test fails.
 """
 
@@ -10,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 import pytest
 
@@ -22,12 +24,14 @@ from flood_assets_tests.support.s3_process import s3_process
 
 __all__ = ["processes"]
 
-KILLS = int(os.environ.get("FLOOD_KILLS") or 6)
+KILLS = int(os.environ.get("FLOOD_KILLS") or 4)
 SEED = int(os.environ.get("FLOOD_SEED") or 1)
 
 # Before an hour and a midnight, so that even a few rounds cross both.
 START = datetime(2026, 10, 15, 22, 40, 30, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
+
+Kind = Literal["at a moment", "before", "during", "after"]
 
 pytestmark = pytest.mark.timeout(300 + 30 * KILLS)
 
@@ -56,7 +60,8 @@ class Operator:
         self.killed: Counter[str] = Counter()
         self.escaped = 0
         self.seen: set[StoredWindow] = set()
-        self.deck: list[str] = []
+        self.works: list[str] = []
+        self.kinds: list[Kind] = []
         self.at(START)
 
     def at(self, moment: datetime) -> None:
@@ -80,26 +85,35 @@ class Operator:
 
     def next(self) -> str:
         """Return the next command to kill: all three in turn, in random order."""
-        if not self.deck:
-            self.deck = ["refresh"] * 3 + ["reconcile"] * 2 + ["expire"]
-            self.chance.shuffle(self.deck)
-        return self.deck.pop()
+        if not self.works:
+            self.works = ["refresh", "refresh", "reconcile", "expire"]
+            self.chance.shuffle(self.works)
+        return self.works.pop()
+
+    def how(self, usual: Ended) -> tuple[Kind, Kill]:
+        """Return the next kind of kill, in random order, and one of it for a run that usually ends so."""
+        if not self.kinds:
+            self.kinds = [*get_args(Kind)]
+            self.chance.shuffle(self.kinds)
+        kind = self.kinds.pop()
+        if kind == "at a moment":
+            return kind, Kill(after_s=self.chance.uniform(0, usual.seconds))
+        return kind, Kill(at_object=self.chance.randint(1, max(usual.objects, 1)), when=kind)
 
     def kill(self, work: str) -> None:
-        """Kill a run at a random moment and check the lake."""
+        """Kill a run and check the lake."""
         before = proof.held(self.lake, self.now)
-        usual = self.usual[work]
-        if self.chance.random() < 0.5:
-            kill = Kill(after_s=self.chance.uniform(0, usual.seconds))
-        else:
-            when = self.chance.choice(("before", "during", "after"))
-            kill = Kill(at_object=self.chance.randint(1, max(usual.objects, 1)), when=when)
+        kind, kill = self.how(self.usual[work])
         ended = self.run(work, kill)
         if ended.killed:
-            self.killed[f"{work}, {'at a moment' if kill.after_s is not None else 'at an object'}"] += 1
+            self.killed[f"{work}, {kind}"] += 1
         else:
             assert not ended.failed, ended.said
             self.escaped += 1
+            # It ended first, for it had less to do than usual: its turn comes again, with this as its measure.
+            self.usual[work] = ended
+            self.works.insert(0, work)
+            self.kinds.insert(0, kind)
         assert not proof.unreadable(self.lake, self.seen)
         after = proof.held(self.lake, self.now)
         assert not proof.lost(before, after, self.now - proof.DAY)

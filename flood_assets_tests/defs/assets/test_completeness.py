@@ -1,7 +1,9 @@
 """The ledger of a simulated country, counted by the real jobs and held against the API's own truth."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -17,6 +19,7 @@ from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
 from flood_assets.simulator import Fault
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
 from flood_assets_tests.support.lake_rows import put_raw, read_window
+from flood_assets_tests.support.quick_dagster import copy_folder, copy_records
 from flood_assets_tests.support.retained import is_retained
 
 
@@ -52,6 +55,33 @@ def expected_of(times: list[datetime], step: timedelta, now: datetime) -> Counte
 
 def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
     return next(found for found in result.get_asset_check_evaluations() if found.check_name == name)
+
+
+def ticked(place: Place, ticks: int) -> dg.ExecuteInProcessResult:
+    for _ in range(ticks):
+        place.at(place.now + QUARTER)
+        result = place.tick()
+    return result
+
+
+@pytest.fixture(scope="module")
+def _four_ticks(_first_tick, country, tmp_path_factory) -> Iterator[tuple[Path, dg.DagsterInstance]]:
+    """A lake and an instance an hour after the first tick, to be copied."""
+    (first, records), folder = _first_tick, tmp_path_factory.mktemp("four ticks") / "lake"
+    copy_folder(first, folder)
+    with dg.DagsterInstance.ephemeral() as made:
+        copy_records(records, made)
+        assert ticked(Place(country, folder.as_uri(), made), 4).success
+        yield folder, made
+
+
+@pytest.fixture
+def later(_four_ticks, place: Place, tmp_path: Path) -> Place:
+    """The place an hour and four ticks after the first one."""
+    folder, instance = _four_ticks
+    copy_folder(folder, tmp_path / "lake")
+    copy_records(instance, place.instance)
+    return place.at(NOW + HOUR)
 
 
 def test_each_measure_and_hour_is_counted_as_the_truth_says(filled):
@@ -149,12 +179,9 @@ def test_timeliness_is_loaded_through_dagster_as_the_newest_snapshot(filled):
     assert len(rows) == len(set(rows["measure_id"].to_pylist())) > 40
 
 
-def test_what_gauges_usually_do_is_learnt_from_tick_to_tick(filled):
-    for number in range(1, 5):
-        filled.at(NOW + number * QUARTER)
-        assert filled.tick().success
-    (stored,) = [s for s in filled.lake.windows(TIMELINESS) if s.window == window_of(filled.now)]
-    gauges = load(filled.lake.store, TIMELINESS, stored.key).file.read().to_pylist()
+def test_what_gauges_usually_do_is_learnt_from_tick_to_tick(later):
+    (stored,) = [s for s in later.lake.windows(TIMELINESS) if s.window == window_of(later.now)]
+    gauges = load(later.lake.store, TIMELINESS, stored.key).file.read().to_pylist()
     prompt = [g for g in gauges if g["due_after_s"] is not None and g["due_after_s"] <= 1800]
     assert len(prompt) > 20
     for gauge in prompt:
@@ -171,15 +198,12 @@ def test_the_ledger_goes_with_its_windows(filled):
     assert len(recorded(filled)) == 1, "Dagster knows of no windows of it, and need not be told that they are empty"
 
 
-def test_while_nobody_asks_the_ledger_says_whose_fault_it_is_and_the_next_tick_puts_it_right(filled):
-    for number in range(1, 5):
-        filled.at(NOW + number * QUARTER)
-        assert filled.tick().success
+def test_while_nobody_asks_the_ledger_says_whose_fault_it_is_and_the_next_tick_puts_it_right(later):
     away = NOW + 7 * HOUR
-    before = take(filled.lake, away).totals()
-    filled.at(away)
-    after = filled.tick()
-    counts = take(filled.lake, away).totals()
+    before = take(later.lake, away).totals()
+    later.at(away)
+    after = later.tick()
+    counts = take(later.lake, away).totals()
     assert before["not_fetched"] > 4 * 5 * 20
     assert check(after, "everything_fetched").passed
     assert counts["not_fetched"] == 0
@@ -252,13 +276,6 @@ def standing_still(place: Place, now: datetime, *, since: datetime) -> Place:
     return place
 
 
-def ticked(place: Place, ticks: int) -> dg.ExecuteInProcessResult:
-    for _ in range(ticks):
-        place.at(place.now + QUARTER)
-        result = place.tick()
-    return result
-
-
 def test_a_source_that_moves_passes_also_when_it_is_asked_twice(filled):
     result = ticked(filled, 4)
     assert check(result, "source_updating").passed
@@ -269,17 +286,16 @@ def test_a_source_that_moves_passes_also_when_it_is_asked_twice(filled):
     assert check(filled.tick(), "source_updating").passed
 
 
-def test_an_api_that_answers_with_the_same_newest_time_turns_the_check_red_at_once_and_until_it_moves(filled):
-    ticked(filled, 4)
-    stopped = filled.now
+def test_an_api_that_answers_with_the_same_newest_time_turns_the_check_red_at_once_and_until_it_moves(later):
+    stopped = later.now
     for quarters in (1, 2, 3, 11):
-        found = check(standing_still(filled, stopped + quarters * QUARTER, since=stopped).tick(), "source_updating")
+        found = check(standing_still(later, stopped + quarters * QUARTER, since=stopped).tick(), "source_updating")
         assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
         assert found.metadata["hours_since_update"].value == pytest.approx(quarters / 4, abs=0.01)
         assert "The source has stopped: it answers, but" in found.description
         assert "it last updated at 2026-10-15 10:07Z" in found.description
-    filled.server.set_faults([])
-    assert check(filled.tick(), "source_updating").passed
+    later.server.set_faults([])
+    assert check(later.tick(), "source_updating").passed
 
 
 def test_a_first_fill_from_an_api_that_has_stood_still_for_hours_is_red(place):
