@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -82,7 +83,7 @@ class Api:
         clock: the current time.
 
     Attributes:
-        endpoints: the resources by their paths without a suffix, which are asked for most.
+        endpoints: the resources by their paths, which are asked for most.
     """
 
     def __init__(self, watcher: Watcher, clock: Callable[[], datetime]) -> None:
@@ -179,6 +180,7 @@ def _add(routes: APIRouter, api: Api, name: str, resource: Resource) -> None:
         )
         routes.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     api.endpoints[f"{PREFIX}/{name}"] = by_accept
+    api.endpoints |= {f"{PREFIX}/{name}.{each}": partial(answered, format_=each) for each in known}
 
 
 def body_of(request: Request, snapshot: Snapshot, now: datetime, name: str, given: Any, format_: str) -> Body:
