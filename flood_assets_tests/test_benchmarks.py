@@ -105,9 +105,12 @@ def test_the_server_and_duckdb_give_the_same_rows_and_are_timed_as_often(written
 def test_a_request_is_held_against_its_time_and_duckdb(ours, theirs, kept):
     requests = {name: {"ours": [ours] * 5, "duckdb": [theirs] * 5} for name in ("gauge", "latest", "box")}
     serving = {**requests, "rebuild": {"seconds": 21, "cpu": 0.2}, "memory": 399e6}
+    serving["stream"] = {"clients": 1000, "got": 1000, "cpu": 0.35}
     day = Day({"prepared": {"readings": 1}, "serving": serving, "runs": []})
-    gauge, *_, rebuild, memory = targets._serving(day)
-    assert [gauge.kept, rebuild.kept, memory.kept] == [kept, False, True]
+    gauge, *_, rebuild, memory, stream = targets._serving(day)
+    assert [gauge.kept, rebuild.kept, memory.kept, stream.kept] == [kept, False, True, True]
+    serving["stream"]["got"] = 999
+    assert not [*targets._serving(day)][-1].kept
 
 
 def test_the_files_name_no_place(written):
