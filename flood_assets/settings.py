@@ -146,6 +146,11 @@ class Publishing:
     secret: str | None
 
 
+def publishes(environ: Mapping[str, str] | None = None) -> bool:
+    """Return True if `FLOOD_PUBLISH` is set, right or wrong: the run that publishes says what is wrong."""
+    return bool((environ if environ is not None else os.environ).get("FLOOD_PUBLISH", "").strip())
+
+
 def publishing(environ: Mapping[str, str] | None = None) -> Publishing:
     """Return the settings of publication: `FLOOD_PUBLISH` and `FLOOD_PUBLISH_SECRET`."""
     given = environ if environ is not None else os.environ
