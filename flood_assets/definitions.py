@@ -8,6 +8,7 @@ import dagster as dg
 
 from flood_assets.defs.assets.completeness import completeness, timeliness
 from flood_assets.defs.assets.conditions import conditions
+from flood_assets.defs.assets.published import published
 from flood_assets.defs.assets.readings import readings, rejects
 from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.assets.stations import measures, stations
@@ -39,6 +40,7 @@ def build_defs(
             conditions,
             warning_areas,
             warnings,
+            published,
             retention,
         ],
         asset_checks=[stations_valid, measures_valid, readings_checks],

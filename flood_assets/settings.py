@@ -15,6 +15,12 @@ from flood_assets.errors import SettingsError
 LIVE_API = "https://environment.data.gov.uk/flood-monitoring"
 # Years of FLOOD_NOW: any that a source may have readings of.
 YEARS = range(1971, 3000)
+# Schemes of FLOOD_PUBLISH, each with an example.
+SINKS = {
+    "https": "https://example.org/hook",
+    "http": "http://127.0.0.1:9000/",
+    "kinesis": "kinesis://flood-readings",
+}
 
 
 def api_url(environ: Mapping[str, str] | None = None) -> str:
@@ -111,3 +117,44 @@ def serving(environ: Mapping[str, str] | None = None) -> Serving:
                 f"FLOOD_TRUSTED_PROXIES has '{text}': expected addresses and networks, such as 10.0.0.0/8, with commas"
             ) from None
     return Serving(float(rate), Path(keys) if keys else None, required == "1", tuple(proxies), int(clients))
+
+
+def sink_scheme(url: str) -> str:
+    """Return the scheme of a sink's URL; SettingsError if there is no such sink."""
+    scheme, found, place = url.partition("://")
+    if found and place and scheme in SINKS:
+        return scheme
+    shown = places.split_userinfo(url)[0]
+    raise SettingsError(f"FLOOD_PUBLISH has '{shown}': expected URLs with spaces between, each such as {_examples()}")
+
+
+def _examples() -> str:
+    *first, last = (example for scheme, example in SINKS.items() if scheme != "http")
+    return f"{', '.join(first)} or {last}"
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """Settings of publication.
+
+    Attributes:
+        sinks: a URL for each; empty to publish nothing.
+        secret: signs what is sent to webhooks; None for no signature.
+    """
+
+    sinks: tuple[str, ...]
+    secret: str | None
+
+
+def publishes(environ: Mapping[str, str] | None = None) -> bool:
+    """Return True if `FLOOD_PUBLISH` is set, right or wrong: the run that publishes says what is wrong."""
+    return bool((environ if environ is not None else os.environ).get("FLOOD_PUBLISH", "").strip())
+
+
+def publishing(environ: Mapping[str, str] | None = None) -> Publishing:
+    """Return the settings of publication: `FLOOD_PUBLISH` and `FLOOD_PUBLISH_SECRET`."""
+    given = environ if environ is not None else os.environ
+    urls = tuple(dict.fromkeys((given.get("FLOOD_PUBLISH") or "").split()))
+    for url in urls:
+        sink_scheme(url)
+    return Publishing(urls, given.get("FLOOD_PUBLISH_SECRET") or None)

@@ -17,6 +17,7 @@ import dagster as dg
 import hypothesis
 import pytest
 
+from flood_assets import settings
 from flood_assets.definitions import build_defs
 from flood_assets.defs.jobs import refresh_requests, whole_day
 from flood_assets.defs.resources import Clock, LakeResource, Source
@@ -35,7 +36,15 @@ NOW = datetime(2026, 10, 15, 9, 7, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 QUARTER = timedelta(minutes=15)
 
-_OURS = ("FLOOD_API_URL", "FLOOD_LAKE_URL", "FLOOD_NOW", "DAGSTER_HOME", "COLUMNS")
+_OURS = (
+    "FLOOD_API_URL",
+    "FLOOD_LAKE_URL",
+    "FLOOD_NOW",
+    "FLOOD_PUBLISH",
+    "FLOOD_PUBLISH_SECRET",
+    "DAGSTER_HOME",
+    "COLUMNS",
+)
 # What is left out but where `-m` speaks of it, and which command runs it.
 _LEAVE_OUT = {"s3": "need a real S3: `make test-s3`", "long": "need more time: `make test-long`"}
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
@@ -185,7 +194,7 @@ class Place:
         With `snapshot` gauges and flood areas are listed first, as at the first tick of all; without, none is due.
         """
         there = [] if snapshot else [window_of(self.now)]
-        for request in refresh_requests(self.now, there, there):
+        for request in refresh_requests(self.now, there, there, publishes=settings.publishes()):
             result = self.run("refresh_job", request)
         return result
 

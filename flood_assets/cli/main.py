@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 the run failed or a check found a fault, 2 the command or 
 import os
 import sys
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -157,6 +157,31 @@ def serve(*, host: str, port: int, keys_required: bool, **given: str | None) -> 
     options = {names.get(name, f"FLOOD_{name.upper()}"): text for name, text in given.items() if text is not None}
     options |= {"FLOOD_API_KEYS_REQUIRED": "1"} if keys_required else {}
     serve_lake(settings.lake_url(), host, port, settings.now, settings.serving({**os.environ, **options}))
+
+
+@main.command()
+@click.option("--to", metavar="URL", multiple=True, help="Sink, in place of those of FLOOD_PUBLISH; may be repeated.")
+@click.option("--from", "last", metavar="DURATION", help="Send what changed since then, such as 2h, known or not.")
+@click.option(
+    "--schema",
+    type=click.Choice(["event", "asyncapi"]),
+    is_flag=False,
+    flag_value="asyncapi",
+    help="Print the JSON Schema of an event, or the AsyncAPI document, and publish nothing.",
+)
+def publish(*, to: tuple[str, ...], last: str | None, schema: Literal["event", "asyncapi"] | None) -> None:
+    """Publish the readings that are new or were corrected to the sinks of FLOOD_PUBLISH.
+
+    A sink gets what it lacks; all of the last 24 hours if it is new. Exits with 1 if a sink has not confirmed it.
+    """
+    from flood_assets.cli.publish import publish as publish_readings  # noqa: PLC0415
+    from flood_assets.cli.publish import show_schema  # noqa: PLC0415
+
+    if schema:
+        show_schema(schema)
+        return
+    given = {"FLOOD_PUBLISH": " ".join(to)} if to else {}
+    sys.exit(publish_readings(settings.lake_url(), settings.publishing({**os.environ, **given}), last))
 
 
 @main.command()

@@ -46,6 +46,7 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     if command != "expire":
         # Report a wrong setting at once, not as the failure of a run.
         settings.api_url()
+        settings.publishing()
     lake = LakeResource().open()
     defs = build_defs()
     console = Console()
@@ -139,8 +140,8 @@ def _report(console: Console, command: Command, results: Sequence[dg.ExecuteInPr
         console.print(_table(by_asset))
         say(console, str(newest.metadata["reason"].value))
         say(console, _times(events, newest, seconds))
-    for line in _replaced(by_asset):
-        say(console, line, "yellow")
+    for line, style in _beside(by_asset):
+        say(console, line, style)
     checks = [check for result in results for check in result.get_asset_check_evaluations()]
     failed = [check for check in checks if not check.passed]
     errors = [check for check in failed if check.severity == dg.AssetCheckSeverity.ERROR]
@@ -183,14 +184,21 @@ def _failed(command: Command, failures: Sequence[dg.DagsterEvent], errors: Seque
     return f"{command} failed. Run `flood-assets {command} --verbose` for Dagster's log"
 
 
-def _replaced(by_asset: Mapping[str, Sequence[dg.AssetMaterialization]]) -> Iterator[str]:
-    """Say of each table which damaged windows the runs replaced, and where the damaged objects are."""
+def _beside(by_asset: Mapping[str, Sequence[dg.AssetMaterialization]]) -> Iterator[tuple[str, str | None]]:
+    """Say what was published, and of each table which damaged windows were replaced and where the damaged objects are.
+
+    Each line has its colour.
+    """
+    for each in by_asset.get("published", ()):
+        events, sinks = (int(_value(each, name)) for name in ("events", "sinks"))
+        if sinks:
+            yield f"published {counted(events, 'event')} to {counted(sinks, 'sink')}", None
     for name, recorded in by_asset.items():
         told = [str(one.metadata[key].value) for one in recorded for key in _KEPT_AS if key in one.metadata]
         kept = sorted({kept_as for names in told for kept_as in names.split(", ")})
         if kept:
             windows = counted(len(kept), "damaged window")
-            yield f"replaced {windows} of {name}; what was there is kept as {', '.join(kept)}"
+            yield f"replaced {windows} of {name}; what was there is kept as {', '.join(kept)}", "yellow"
 
 
 def _reason(failure: dg.DagsterEvent) -> str:
@@ -245,7 +253,8 @@ def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, s
         **parts,
         "ledger": steps["completeness"],
         "conditions": steps["conditions"],
-        "checks": sum(taken for step, taken in steps.items() if step not in {*TABLES, "retention"}),
+        **({"publishing": steps["published"]} if "published" in steps else {}),
+        "checks": sum(taken for step, taken in steps.items() if step not in {*TABLES, "published", "retention"}),
         "cleanup": steps["retention"],
         "reporting": max(0.0, steps["readings"] - sum(parts.values())),
     }

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from flood_assets import settings
 from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.failures import remember_failure
 from flood_assets.defs.windows import FIRST, LAST
@@ -19,10 +20,10 @@ AREAS_LAST = timedelta(hours=22)
 refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=dg.AssetSelection.assets(
-        "stations", "measures", "warning_areas", "readings", "completeness", "conditions", "warnings"
+        "stations", "measures", "warning_areas", "readings", "completeness", "conditions", "warnings", "published"
     ),
     description="Fetch the newest readings, and more for gauges that skipped some; count completeness, judge the state "
-    "of each gauge and list the warnings.",
+    "of each gauge, list the warnings and publish what changed.",
     hooks={remember_failure},
 )
 reconcile_job = dg.define_asset_job(
@@ -49,17 +50,17 @@ def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
     stations, measures, areas = (
         {stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES, WARNING_AREAS)
     )
-    return refresh_requests(now, stations & measures, areas)
+    return refresh_requests(now, stations & measures, areas, publishes=settings.publishes())
 
 
 def refresh_requests(
-    now: datetime, snapshots: Collection[datetime], areas: Collection[datetime]
+    now: datetime, snapshots: Collection[datetime], areas: Collection[datetime], *, publishes: bool = False
 ) -> list[dg.RunRequest]:
     """Return the runs of a tick: readings and warnings, preceded by the lists of gauges and flood areas that are due.
 
     The gauges as they are now are stored in each retained window after the newest of the `snapshots` of stations and
     measures: no window stays without its gauges, neither those before the first tick nor those of missed ones. The
-    flood areas are due when the newest of `areas` is as old as `AREAS_LAST`.
+    flood areas are due when the newest of `areas` is as old as `AREAS_LAST`. `publishes` says that there are sinks.
     """
     retained = retained_windows(now)
     newest = max(set(retained) & set(snapshots), default=None)
@@ -76,10 +77,11 @@ def refresh_requests(
                 tags=_over(due or retained[-1:]),
             )
         )
+    names = ["readings", "completeness", "conditions", "warnings", *(["published"] if publishes else [])]
     requests.append(
         dg.RunRequest(
             run_key=f"readings {now.isoformat()}",
-            asset_selection=[dg.AssetKey(name) for name in ("readings", "completeness", "conditions", "warnings")],
+            asset_selection=[dg.AssetKey(name) for name in names],
             tags=_over(retained),
             run_config={"ops": {"readings": {"config": {"incremental": True}}}},
         )

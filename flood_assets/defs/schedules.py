@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from flood_assets import settings
 from flood_assets.defs.housekeeping import housekeeping_job
 from flood_assets.defs.jobs import reconcile_job, refresh_job, refresh_requests, tick, whole_day
 from flood_assets.defs.resources import Clock, LakeResource
@@ -28,7 +29,7 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext, lake: LakeRe
         return tick(lake.open(), now)
     except FloodAssetsError:
         # The run meets the same fault, reports it and retries; a snapshot waits for the next tick.
-        return refresh_requests(now, [window_of(now)], [window_of(now)])
+        return refresh_requests(now, [window_of(now)], [window_of(now)], publishes=settings.publishes())
 
 
 @dg.schedule(

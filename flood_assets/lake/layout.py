@@ -18,9 +18,11 @@ IDENTITY = "_lake.json"
 FAILURE = "_failure.json"
 WATERMARKS_KEY = "_watermarks.parquet"
 QUARANTINE = "_quarantine"
+PUBLISHED = "_published"
 LOCKS = ".locks"
 CURRENT = "current"
 
+_DEAD_LETTER = re.compile(r"/dead/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/[^/]+\.json$")
 _WINDOW_KEY = re.compile(r"(?P<table>\w+)/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/(?P=table)\.parquet")
 
 
@@ -43,6 +45,21 @@ def window_of_quarantined(table: Table, key: str) -> datetime | None:
     """Return the window that an object below `_quarantine/` once was; None for a stranger's file."""
     match = _WINDOW_KEY.match(key, len(QUARANTINE) + 1) if key.startswith(f"{QUARANTINE}/") else None
     return _window(match, table)
+
+
+def cursor_key(sink: str) -> str:
+    """Return the name of the object that says how far a sink has got."""
+    return f"{PUBLISHED}/{sink}.parquet"
+
+
+def dead_letter_key(sink: str, window: datetime, name: str) -> str:
+    """Return the name of an event of a window that a sink refused for good."""
+    return f"{PUBLISHED}/{sink}/dead/{window:date=%Y-%m-%d/hour=%H}/{name}.json"
+
+
+def window_of_dead_letter(key: str) -> datetime | None:
+    """Return the window of a dead letter's name; None for any other name."""
+    return _hour(_DEAD_LETTER.search(key))
 
 
 def quarantine_key(key: str, modified: datetime, data: Buffer) -> str:
@@ -70,7 +87,11 @@ def lock_of(key: str) -> str:
 
 
 def _window(match: re.Match[str] | None, table: Table) -> datetime | None:
-    if match is None or match["table"] != table.name:
+    return None if match is None or match["table"] != table.name else _hour(match)
+
+
+def _hour(match: re.Match[str] | None) -> datetime | None:
+    if match is None:
         return None
     try:
         return datetime.strptime(f"{match['date']} {match['hour']}", "%Y-%m-%d %H").replace(tzinfo=UTC)

@@ -70,6 +70,13 @@ def test_a_tick_asks_for_the_readings_of_the_25_windows_of_the_day(moment, first
     assert request.partition_key is None
 
 
+@pytest.mark.parametrize(("sinks", "publishes"), [("kinesis://s", True), ("wrong", True), (" ", False)])
+def test_a_tick_publishes_if_sinks_are_named_right_or_wrong(sinks, publishes, on_disk, monkeypatch):
+    monkeypatch.setenv("FLOOD_PUBLISH", sinks)
+    *_, request = tick(refresh_every_15_minutes, utc("2026-11-21 09:15"), on_disk)
+    assert (dg.AssetKey("published") in request.asset_selection) == publishes
+
+
 def test_a_tick_by_british_summer_time_is_the_same_moment(on_disk):
     moment = datetime(2026, 10, 20, 1, 0, tzinfo=UTC)
     summer = moment.astimezone(datetime.strptime("+0100", "%z").tzinfo)

@@ -1,0 +1,69 @@
+"""Publish by hand, and print the description of the events, for `flood-assets publish`."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Literal
+
+import click
+from rich.console import Console
+
+from flood_assets import settings
+from flood_assets.cli.printing import say
+from flood_assets.errors import SettingsError
+from flood_assets.publish import schema
+from flood_assets.publish.publisher import Published, publish_all
+from flood_assets.query.durations import parse
+from flood_assets.query.place import Place
+from flood_assets.settings import Publishing
+from flood_assets.words import counted
+
+
+def publish(lake_url: str, given: Publishing, last: str | None) -> int:
+    """Publish to the sinks once; return the exit code: 1 if one of them has not confirmed everything.
+
+    Args:
+        lake_url: whose readings to publish.
+        given: the sinks.
+        last: a duration such as `2h`: send what changed since, known or not.
+
+    Raises:
+        SettingsError: no sink, no lake, or no duration.
+    """
+    if not given.sinks:
+        raise SettingsError(
+            f"nothing to publish to: give --to URL or set FLOOD_PUBLISH, such as {settings.SINKS['kinesis']}"
+        )
+    now = settings.now()
+    since = None if last is None else now - _duration(last)
+    lake = Place.of(lake_url, now).lake
+    if lake is None:
+        raise SettingsError(f"there is no lake at {lake_url}: `flood-assets refresh` makes and fills it")
+    console = Console()
+    found = publish_all(lake, given, settings.now, since=since)
+    for each in found:
+        say(console, told(each, now), "red" if each.trouble else "")
+    return int(any(each.trouble for each in found))
+
+
+def told(found: Published, now: datetime) -> str:
+    """Return what became of the changes in one line."""
+    parts = [f"{found.sink}: {counted(found.events, 'event')} published"]
+    if found.refused:
+        parts.append(f"{found.refused:,} of them refused and kept as dead letters")
+    if found.damaged:
+        parts.append(f"{counted(found.damaged, 'damaged window')} left out until repaired")
+    if found.waiting:
+        parts.append(f"{found.waiting:,} waiting, the oldest for {found.lag_s(now) / 60:.0f} minutes")
+    return ", ".join(parts) + (f": {found.trouble}" if found.trouble else "")
+
+
+def show_schema(form: Literal["event", "asyncapi"]) -> None:
+    """Print the JSON Schema of an event, or the AsyncAPI document."""
+    click.echo(json.dumps(schema.event_schema() if form == "event" else schema.asyncapi(), indent=2))
+
+
+def _duration(text: str) -> timedelta:
+    found = parse(text)
+    if found is None or found.total_seconds() <= 0:
+        raise SettingsError(f"--from is '{text}': expected a duration, such as 2h or 90min")
+    return found

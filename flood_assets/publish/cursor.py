@@ -1,0 +1,177 @@
+"""Remember how far a sink has got, in one object of the lake, `_published/{sink}.parquet`.
+
+A *commit* is what one request's rows changed in one window: (window, `changed_at`). For each retained window the cursor
+holds the e-tag of the version that was published, the commits that were, and the ids of the last half hour. What is not
+known by its commit is missing, however late it was stored: a slower machine may store an older `changed_at` later. The
+ids tell apart two commits of the same millisecond, and what a sink has confirmed of a commit from the rest of it.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flood_assets.grouping import Flags, Ints
+from flood_assets.lake.layout import cursor_key
+from flood_assets.lake.objects import Blob
+from flood_assets.lake.store import Revision, Store
+from flood_assets.partitions import EPOCH, from_ms, is_expired, to_ms
+from flood_assets.publish.events import Events
+from flood_assets.schemas import TIME
+
+IDS_KEPT = timedelta(minutes=30)
+
+SCHEMA = pa.schema(
+    [
+        pa.field("window", TIME, nullable=False),
+        pa.field("e_tag", pa.string()),
+        pa.field("commits", pa.list_(TIME), nullable=False),
+        # 64 bits of each id, and the commit that it is of.
+        pa.field("ids", pa.list_(pa.int64()), nullable=False),
+        pa.field("id_commits", pa.list_(TIME), nullable=False),
+    ]
+)
+_AS_OF = b"as_of_ms"
+_NONE: Ints = np.zeros(0, np.int64)
+
+logger = logging.getLogger("flood_assets.publish")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The published part of one window.
+
+    Attributes:
+        e_tag: the version of which everything was; None before the first.
+        commits: the times of their changes in ms, sorted and distinct.
+        ids: ids as numbers.
+        id_commits: the commit of each.
+    """
+
+    e_tag: str | None = None
+    commits: Ints = field(default_factory=_NONE.copy)
+    ids: Ints = field(default_factory=_NONE.copy)
+    id_commits: Ints = field(default_factory=_NONE.copy)
+
+    def and_(self, newer: "Part") -> "Part":
+        """Return both: either e-tag is right, as everything of that version is among the commits of both."""
+        ids, first = np.unique(np.concatenate([self.ids, newer.ids]), return_index=True)
+        return Part(
+            newer.e_tag or self.e_tag,
+            np.union1d(self.commits, newer.commits),
+            ids,
+            np.concatenate([self.id_commits, newer.id_commits])[first],
+        )
+
+    def kept(self, after: int) -> "Part":
+        """Return it without older ids, but for those of a commit that is not yet known as a whole."""
+        keep = (self.id_commits > after) | ~np.isin(self.id_commits, self.commits)
+        return replace(self, ids=self.ids[keep], id_commits=self.id_commits[keep])
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Everything that a sink has confirmed.
+
+    Attributes:
+        windows: by their start.
+        as_of: the `now` of the last publication that changed it.
+    """
+
+    windows: Mapping[datetime, Part] = field(default_factory=dict)
+    as_of: datetime = EPOCH
+
+    @property
+    def ids_after(self) -> int:
+        """The time in ms from which on the ids of all known commits are kept."""
+        return to_ms(max(EPOCH, self.as_of - IDS_KEPT))
+
+    def has(self, window: datetime, e_tag: str | None) -> bool:
+        """Return True if this version of the window was published."""
+        part = self.windows.get(window)
+        return part is not None and e_tag is not None and part.e_tag == e_tag
+
+    def missing(self, window: datetime, events: Events) -> Events:
+        """Return those of the events of a window that are not known to be published."""
+        part = self.windows.get(window)
+        if part is None:
+            return events
+        changed = events.changed
+        doubtful: Flags = ~np.isin(changed, part.commits) | (changed > self.ids_after)
+        found = events.chosen(doubtful)
+        return found.chosen(~np.isin(found.hashes, part.ids)) if len(found) and len(part.ids) else found
+
+    def and_(self, newer: Mapping[datetime, Part], now: datetime) -> "Cursor":
+        """Return it with what was published at `now`, without windows that have expired."""
+        as_of = max(self.as_of, from_ms(to_ms(now)))
+        united = Cursor({**self.windows, **{w: self.windows.get(w, Part()).and_(p) for w, p in newer.items()}}, as_of)
+        retained = {w: p.kept(united.ids_after) for w, p in sorted(united.windows.items()) if not is_expired(w, as_of)}
+        return Cursor(retained, as_of)
+
+
+def load(store: Store, sink: str) -> Cursor | None:
+    """Return the cursor of a sink; None before its first publication, or if it is damaged."""
+    return _decoded(store, store.read(cursor_key(sink)))
+
+
+def advance(store: Store, sink: str, newer: Mapping[datetime, Part], now: datetime) -> Cursor:
+    """Add to the cursor what the sink has confirmed, by compare-and-swap, and return it as it is then."""
+
+    def moved(blob: Blob | None) -> Revision[Cursor]:
+        found = (_decoded(store, blob) or Cursor()).and_(newer, now)
+        return Revision(_encoded(found), found)
+
+    return store.update(cursor_key(sink), moved)
+
+
+def _decoded(store: Store, blob: Blob | None) -> Cursor | None:
+    if blob is None:
+        return None
+    try:
+        rows = pq.ParquetFile(pa.BufferReader(blob.data), page_checksum_verification=True).read(use_threads=False)
+        as_of = from_ms(int((rows.schema.metadata or {})[_AS_OF]))
+        rows = rows.replace_schema_metadata(None).cast(SCHEMA)
+        lists = [_arrays(rows[name]) for name in ("commits", "ids", "id_commits")]
+        parts = [Part(e_tag, *each) for e_tag, *each in zip(rows["e_tag"].to_pylist(), *lists, strict=True)]
+        windows = [from_ms(ms) for ms in rows["window"].cast(pa.int64()).to_pylist()]
+        if any(len(part.ids) != len(part.id_commits) for part in parts):
+            raise ValueError("some ids have no commit")  # noqa: TRY301 - one message for all of it
+        return Cursor(dict(zip(windows, parts, strict=True)), as_of)
+    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
+        place = f"{store.url}/{blob.meta.key}"
+        logger.error("%s is damaged (%s): all of the last 24 hours is published again", place, error)  # noqa: TRY400
+        return None
+
+
+def _encoded(cursor: Cursor) -> bytes:
+    parts = list(cursor.windows.values())
+    columns = [
+        pa.array([to_ms(window) for window in cursor.windows], pa.int64()).cast(TIME),
+        pa.array([part.e_tag for part in parts], pa.string()),
+        _lists([part.commits for part in parts], TIME),
+        _lists([part.ids for part in parts], pa.int64()),
+        _lists([part.id_commits for part in parts], TIME),
+    ]
+    rows = pa.table(columns, schema=SCHEMA.with_metadata({_AS_OF: str(to_ms(cursor.as_of)).encode()}))
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
+def _arrays(column: pa.ChunkedArray) -> list[Ints]:
+    lists = column.combine_chunks() if column.num_chunks else pa.array([], column.type)
+    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    flat = pc.list_flatten(lists).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    return np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else []
+
+
+def _lists(arrays: list[Ints], kind: pa.DataType) -> pa.ListArray:
+    offsets = np.cumsum([0, *(len(each) for each in arrays)], dtype=np.int32)
+    flat = np.concatenate(arrays) if arrays else _NONE
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.int64()).cast(kind))

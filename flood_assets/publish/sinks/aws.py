@@ -1,0 +1,124 @@
+"""Reach AWS for the sinks: clients with boto3's own settings, requests of several entries, and errors with a remedy."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from flood_assets.errors import SettingsError
+from flood_assets.grouping import Flags
+from flood_assets.lake.pipeline import in_order
+from flood_assets.lake.s3 import region_of, session_of
+from flood_assets.publish.sinks.base import TRIES, Sink, SinkError
+
+# Requests at once: each waits for its answer.
+THREADS = 8
+
+
+class AwsSink(Sink):
+    """A sink of AWS. Credentials, region and endpoint are found as AWS's tools find them.
+
+    Args:
+        url: as of `Sink`.
+        service: boto3's name of it.
+        pause_s: as of `Sink`.
+    """
+
+    def __init__(self, url: str, service: str, *, pause_s: float = 0.5) -> None:
+        super().__init__(url, pause_s=pause_s)
+        self._client = client(service)
+
+    def close(self) -> None:  # noqa: D102
+        self._client.close()
+
+    def put_all(
+        self, portions: Sequence[tuple[int, int]], put: Callable[[Sequence[int]], dict[int, str]], *, threads: int
+    ) -> tuple[Flags, str]:
+        """Put entries portion by portion, the failed ones of each again, and return which were taken, and the trouble.
+
+        Args:
+            portions: (start, end) of each request.
+            put: makes a request with the entries of these numbers and returns the reason of each that failed.
+            threads: requests at once; 1 keeps the order.
+        """
+        taken: Flags = np.zeros(portions[-1][1] if portions else 0, np.bool_)
+        troubles: list[str] = []
+
+        def placed(portion: tuple[int, int]) -> None:
+            left = list(range(*portion))
+            for attempt in range(1, TRIES + 1):
+                if troubles:
+                    return
+                try:
+                    with explained(self.name):
+                        failed = put(left)
+                except SinkError as error:
+                    troubles.append(str(error))
+                    return
+                taken[[number for number in left if number not in failed]] = True
+                left = sorted(failed)
+                if not left:
+                    return
+                if attempt < TRIES:
+                    self.pause(attempt)
+            troubles.append(f"{self.name}: {failed[left[0]]} in {TRIES} tries")
+
+        for _ in in_order(placed, portions, threads):
+            pass
+        return taken, troubles[0] if troubles else ""
+
+
+def client(service: str) -> Any:
+    """Return boto3's client of a service; SinkError without a region."""
+    settings = Config(
+        connect_timeout=4,
+        read_timeout=10,
+        retries={"mode": "standard", "max_attempts": 3},
+        max_pool_connections=THREADS,
+    )
+    try:
+        session = session_of(None)
+        return session.client(service, region_name=region_of(session, None), config=settings)
+    except NoRegionError as error:
+        raise SinkError(f"no region for {service}: set AWS_DEFAULT_REGION") from error
+    except (BotoCoreError, ValueError) as error:
+        raise SinkError(f"{service} cannot be used: {error}. Check AWS_PROFILE and ~/.aws/config") from error
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turn an error of AWS into a SinkError with a remedy."""
+    try:
+        yield
+    except NoCredentialsError as error:
+        remedy = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+        raise SinkError(f"{place}: no AWS credentials: {remedy}") from error
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        code, message = said.get("Code", "Error"), said.get("Message", "")
+        remedy = next(
+            (remedy for pattern, remedy in _REMEDIES if re.search(pattern, code)), "the next tick tries again"
+        )
+        raise SinkError(f"{place}: {code}: {message.rstrip('.')}: {remedy}") from error
+    except BotoCoreError as error:
+        raise SinkError(f"{place}: {error}. Check the network and AWS_ENDPOINT_URL") from error
+
+
+_REMEDIES = (
+    ("AccessDenied|Unauthorized|InvalidClientTokenId|Signature|ExpiredToken", "check the credentials and their rights"),
+    ("NotFound|NonExistent|NoSuch|NotExist", "create it, or correct FLOOD_PUBLISH or the region"),
+    ("Validation|Invalid", "check how it was made: see docs/publishing.md"),
+)
+
+
+def named(url: str, example: str) -> str:
+    """Return what an AWS URL names: all behind `//`, without a slash at the end."""
+    name = url.partition("://")[2].rstrip("/")
+    if not name or urlsplit(url).query:
+        raise SettingsError(f"FLOOD_PUBLISH has '{url}': expected a name, such as {example}")
+    return name

@@ -1,0 +1,60 @@
+"""Open the sink of a URL. Only the module of its kind is imported, and what that needs."""
+
+# ruff: noqa: PLC0415 - see above
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from flood_assets import settings
+from flood_assets.publish.events import Events
+from flood_assets.publish.sinks.base import Sent, Sink
+
+
+def open_sink(url: str, clock: Callable[[], datetime], *, secret: str | None = None, pause_s: float = 0.5) -> Sink:
+    """Open the sink of a URL.
+
+    Args:
+        url: one of `FLOOD_PUBLISH`.
+        clock: the current time, which a webhook signs.
+        secret: with which a webhook is signed; None to sign none.
+        pause_s: seconds before a second try.
+
+    Raises:
+        SettingsError: another kind of URL, or one that is not complete.
+        SinkError: nothing that the sink needs is there, such as credentials or a package.
+    """
+    scheme = settings.sink_scheme(url)
+    if scheme == "kinesis":
+        from flood_assets.publish.sinks.kinesis import Kinesis
+
+        return Kinesis(url, pause_s=pause_s)
+    from flood_assets.publish.sinks.webhook import Webhook
+
+    return Webhook(url, clock, secret=secret, pause_s=pause_s)
+
+
+class Unopened(Sink):
+    """A sink that is opened when there is something to send: a tick without changes imports and asks nothing.
+
+    Args:
+        url: as of `open_sink`.
+        clock: likewise.
+        secret: likewise.
+        pause_s: likewise.
+    """
+
+    def __init__(
+        self, url: str, clock: Callable[[], datetime], *, secret: str | None = None, pause_s: float = 0.5
+    ) -> None:
+        super().__init__(url, pause_s=pause_s)
+        self._open = partial(open_sink, url, clock, secret=secret, pause_s=pause_s)
+        self._sink: Sink | None = None
+
+    def send(self, events: Events) -> Sent:  # noqa: D102
+        self._sink = self._sink or self._open()
+        return self._sink.send(events)
+
+    def close(self) -> None:  # noqa: D102
+        if self._sink is not None:
+            self._sink.close()
