@@ -12,6 +12,15 @@ import pyarrow as pa
 # Milliseconds: the API's times are whole seconds, and Parquet has no unit of seconds.
 TIME = pa.timestamp("ms", tz="UTC")
 
+# Ends the name of the publisher in the ids that are pushed; the API's ids have none.
+SEPARATOR = ":"
+
+
+def publisher_of(id_: str) -> str | None:
+    """Return who pushes a measure or a station; None for the API's."""
+    name, found, _ = id_.partition(SEPARATOR)
+    return name if found else None
+
 
 @dataclass(frozen=True)
 class Column:
