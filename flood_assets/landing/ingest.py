@@ -202,7 +202,7 @@ def _fates(lake: Lake, rows: pa.Table, now: datetime) -> dict[str, np.ndarray]:
     if not len(rows):
         return nothing
     span = pc.min_max(rows["date_time"]).as_py()
-    names = [*_KEYS, "first_seen_at", "changed_at"]
+    names = [*_KEYS, "first_seen_at", "changed_at", "revision"]
     ids = pc.unique(rows["measure_id"]).to_pylist()
     pieces = []
     for _, piece in lake.each(READINGS, windows_between(span["min"], span["max"]), columns=names, measure_ids=ids):
@@ -219,8 +219,8 @@ def _fates(lake: Lake, rows: pa.Table, now: datetime) -> dict[str, np.ndarray]:
             f"{lake.url}: {lost} readings of a batch were stored and are gone: was a window put aside or the lake "
             "deleted? The next run ingests them again"
         )
-    added = pc.fill_null(pc.equal(first, landed), False)
-    revised = pc.and_(pc.fill_null(pc.equal(changed, landed), False), pc.invert(added))
+    revised = pc.and_(pc.equal(changed, landed), pc.greater(both["revision"], 0)).fill_null(False)
+    added = pc.and_(pc.equal(first, landed).fill_null(False), pc.invert(revised))
     fate = {"added": added, "revised": revised, "expired": expired}
     fate["unchanged"] = pc.invert(pc.or_(pc.or_(added, revised), expired))
     batch = both["batch"].to_numpy()
