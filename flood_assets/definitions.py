@@ -8,6 +8,7 @@ import dagster as dg
 
 from flood_assets.defs.assets.completeness import completeness, timeliness
 from flood_assets.defs.assets.conditions import conditions
+from flood_assets.defs.assets.landed import landed
 from flood_assets.defs.assets.published import published
 from flood_assets.defs.assets.readings import readings, rejects
 from flood_assets.defs.assets.retention import retention
@@ -17,10 +18,10 @@ from flood_assets.defs.checks.gauges import measures_valid, stations_valid
 from flood_assets.defs.checks.readings import readings_checks
 from flood_assets.defs.housekeeping import housekeeping_job
 from flood_assets.defs.io_manager import LakeIOManager
-from flood_assets.defs.jobs import reconcile_job, refresh_job, retention_job
+from flood_assets.defs.jobs import landing_job, reconcile_job, refresh_job, retention_job
 from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.defs.schedules import housekeeping_every_hour, reconcile_every_6_hours, refresh_every_15_minutes
-from flood_assets.defs.sensors import retention_sensor
+from flood_assets.defs.sensors import landing_sensor, retention_sensor
 
 
 def build_defs(
@@ -42,11 +43,12 @@ def build_defs(
             warnings,
             published,
             retention,
+            landed,
         ],
         asset_checks=[stations_valid, measures_valid, readings_checks],
-        jobs=[refresh_job, reconcile_job, retention_job, housekeeping_job],
+        jobs=[refresh_job, reconcile_job, retention_job, landing_job, housekeeping_job],
         schedules=[refresh_every_15_minutes, reconcile_every_6_hours, housekeeping_every_hour],
-        sensors=[retention_sensor],
+        sensors=[retention_sensor, landing_sensor],
         resources={
             "source": source or Source(),
             "lake": lake,

@@ -27,7 +27,7 @@ from flood_assets.lake import watermarks as lake_watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.write import Upserted
 from flood_assets.partitions import WINDOW, retained_windows
-from flood_assets.schemas import MEASURES, READINGS, TIME, WATERMARKS
+from flood_assets.schemas import MEASURES, READINGS, TIME, WATERMARKS, pushed
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +123,12 @@ def fetch(api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | Non
     if damaged:
         complete = lake_watermarks.load(lake.store)
     measures = lake.newest_snapshot(MEASURES, now, columns=OF_MEASURES)
+    if measures is not None:
+        measures = measures.filter(pc.invert(pushed(measures["measure_id"])))
     marked = _marked(complete)
     known = plan.Known(
-        rows={window: content.rows for window, content in stored.items()},
+        # What others pushed says nothing of what the API has.
+        rows={window: content.rows - content.pushed for window, content in stored.items()},
         watermarks=marked if marked is not None else WATERMARKS.empty_table(),
         measures=measures if measures is not None else MEASURES.schema.empty_table().select(OF_MEASURES),
         marked=marked is not None,

@@ -8,9 +8,24 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 # Milliseconds: the API's times are whole seconds, and Parquet has no unit of seconds.
 TIME = pa.timestamp("ms", tz="UTC")
+
+# Ends the name of the publisher in the ids that are pushed; the API's ids have none.
+SEPARATOR = ":"
+
+
+def pushed(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return for each id of a column, none of them null, if it is pushed."""
+    return pc.match_substring(ids.cast(pa.string()), SEPARATOR)
+
+
+def publisher_of(id_: str) -> str | None:
+    """Return who pushes a measure or a station; None for the API's."""
+    name, found, _ = id_.partition(SEPARATOR)
+    return name if found else None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ ROOMS = (
     ("cli",),
     ("notebook", "serve", "publish", "alerts", "functions"),
     ("query",),
-    ("ingest", "warnings"),
+    ("ingest", "warnings", "landing"),
     ("ledger", "quality"),
     ("lake", "ea"),
     ("grouping", "partitions", "schemas", "settings", "places", "words", "errors", ""),

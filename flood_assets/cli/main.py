@@ -78,6 +78,17 @@ def expire(*, dry_run: bool, verbose: bool) -> None:
 
 
 @main.command()
+def ingest() -> None:
+    """Ingest the pushed batches that wait, and write their receipts.
+
+    Under Dagster a sensor does it within seconds, and `refresh` does it too. Exits with 1 if a batch cannot be decoded.
+    """
+    from flood_assets.cli.ingest import ingest as ingest_waiting  # noqa: PLC0415
+
+    sys.exit(ingest_waiting(settings.lake_url(), settings.now()))
+
+
+@main.command()
 @click.argument("name")
 def show(*, name: str) -> None:
     """Show a station or a river: NAME is a station's name or id, or a river's name.

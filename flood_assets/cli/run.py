@@ -21,10 +21,11 @@ from flood_assets import settings
 from flood_assets.cli.printing import plain_table, say
 from flood_assets.definitions import build_defs
 from flood_assets.defs.io_manager import QUARANTINED_AS, REPLACED
-from flood_assets.defs.jobs import reconcile_job, refresh_job, retention_job, tick, whole_day
+from flood_assets.defs.jobs import landing_job, reconcile_job, refresh_job, retention_job, tick, whole_day
 from flood_assets.defs.resources import LakeResource
 from flood_assets.defs.windows import sync_windows
 from flood_assets.lake.lake import Lake
+from flood_assets.landing import batches
 from flood_assets.schemas import TABLES
 from flood_assets.words import counted
 
@@ -68,7 +69,7 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
                     raise_on_error=False,
                 )
             )
-            needless = job == _RETENTION or request.asset_selection == _AREAS
+            needless = job in (_RETENTION, landing_job.name) or request.asset_selection == _AREAS
             if not needless and not any(event.is_step_materialization for event in results[-1].all_events):
                 # The API is down. Where only the list of stations fails, readings are still worth a try.
                 break
@@ -82,7 +83,9 @@ def _requests(command: Command, lake: Lake, now: datetime, *, dry_run: bool) -> 
         return [cleanup]
     asked = tick(lake, now) if command == "refresh" else [dg.RunRequest(tags=whole_day(now))]
     job = refresh_job.name if command == "refresh" else reconcile_job.name
-    return [*([cleanup] if lake.expired(now) else []), *((job, request) for request in asked)]
+    # What is pushed comes first: it does not wait for an API that may be down.
+    landed = [(landing_job.name, dg.RunRequest())] if batches.waiting(lake.store) else []
+    return [*([cleanup] if lake.expired(now) else []), *landed, *((job, request) for request in asked)]
 
 
 @contextmanager
@@ -254,8 +257,11 @@ def _times(events: Sequence[dg.DagsterEvent], newest: dg.AssetMaterialization, s
         "ledger": steps["completeness"],
         "conditions": steps["conditions"],
         **({"publishing": steps["published"]} if "published" in steps else {}),
-        "checks": sum(taken for step, taken in steps.items() if step not in {*TABLES, "published", "retention"}),
+        "checks": sum(
+            taken for step, taken in steps.items() if step not in {*TABLES, "published", "retention", "landed"}
+        ),
         "cleanup": steps["retention"],
+        **({"pushes": steps["landed"]} if "landed" in steps else {}),
         "reporting": max(0.0, steps["readings"] - sum(parts.values())),
     }
     dagster = max(0.0, seconds - sum(spent.values()))

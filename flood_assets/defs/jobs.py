@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from flood_assets import settings
+from flood_assets.defs.assets.landed import landed
 from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.failures import remember_failure
 from flood_assets.defs.windows import FIRST, LAST
@@ -37,6 +38,10 @@ retention_job = dg.define_asset_job(
     selection=[retention],
     description="Delete expired windows and trim the one that contains the cutoff.",
     hooks={remember_failure},
+)
+# Without the hook: the sensor asks again within seconds, and what waits is not lost.
+landing_job = dg.define_asset_job(
+    "landing_job", selection=[landed], description="Ingest the pushed batches that wait, and write their receipts."
 )
 
 

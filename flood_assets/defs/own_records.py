@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from flood_assets.defs.assets.landed import landed
 from flood_assets.defs.assets.published import published
 from flood_assets.defs.assets.retention import retention
-from flood_assets.defs.jobs import reconcile_job, refresh_job, retention_job
+from flood_assets.defs.jobs import landing_job, reconcile_job, refresh_job, retention_job
 from flood_assets.schemas import TABLES
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 LABEL = ".dagster/repository"
 _OF_ASSETS = ("__ASSET_JOB", "__ephemeral_asset_job__")
 
-ASSETS = frozenset({*(dg.AssetKey(name) for name in TABLES), published.key, retention.key})
-_JOBS = (refresh_job.name, reconcile_job.name, retention_job.name, "housekeeping_job")
+ASSETS = frozenset({*(dg.AssetKey(name) for name in TABLES), published.key, retention.key, landed.key})
+_JOBS = (refresh_job.name, reconcile_job.name, retention_job.name, landing_job.name, "housekeeping_job")
 _PAGE = 200
 
 

@@ -42,12 +42,13 @@ class StoredWindow:
 
 @dataclass(frozen=True)
 class Content:
-    """A window's rows, bytes, and its oldest and newest time (None without rows and for snapshots)."""
+    """A window's rows, bytes, its oldest and newest time (None without rows and for snapshots), and its pushed rows."""
 
     rows: int
     size: int
     oldest: datetime | None
     newest: datetime | None
+    pushed: int = 0
 
 
 NOTHING = Content(0, 0, None, None)
@@ -63,7 +64,7 @@ class Stored:
     @property
     def content(self) -> Content:
         """Its content, by the footer."""
-        return Content(self.file.rows, self.meta.size, self.file.oldest(), self.file.newest())
+        return Content(self.file.rows, self.meta.size, self.file.oldest(), self.file.newest(), self.file.pushed)
 
 
 def windows(store: Store, table: Table) -> list[StoredWindow]:

@@ -9,6 +9,8 @@ such a moment takes its place. A place that nothing takes is missing, for one of
 * *not fetched*: nobody has asked since it was due, the API showed that there is more and it was not available, or the
   window that held it is damaged.
 
+Nobody asks for pushed measures, so of those nothing is ever not fetched: what is due and did not come is silent.
+
 A reading that the API shows later than a newer one of the same measure counts as silent until a reconcile finds it.
 """
 
@@ -109,7 +111,8 @@ def counts_of(
     kept = (day.at > cut) & (day.at <= end)
     cell = (day.measure * width + (day.at - origin) // HOUR_MS)[kept]
     overdue = polled_before(watermarks.asked.polls if watermarks else (), day.seen)
-    late = overdue >= day.at + known.due_after[day.measure]
+    due = day.at + known.due_after[day.measure]
+    late = np.where(day.pushed[day.measure], day.seen > due + JITTER_MS, overdue >= due)
     found = {
         "received": np.bincount(cell, minlength=size * width),
         "late": np.bincount(cell[late[kept]], minlength=size * width),
@@ -183,7 +186,9 @@ def _expected(
     passed, lost = at <= known.watermark[measure], known.lost[window]
     ours = np.where(passed, lost, at <= known.behind[measure])
     silent = ~ours & (passed | (~lost & (known.asked[window] + JITTER_MS >= due)))
-    not_due = ~ours & ~silent & (end < due + ROUND)
+    pushed = day.pushed[measure]
+    silent = np.where(pushed, end >= due + ROUND, silent)
+    not_due = np.where(pushed, ~silent, ~ours & ~silent & (end < due + ROUND))
     causes = {"silent": silent, "not_due": not_due, "not_fetched": ~silent & ~not_due}
     cell = of * width + window
     missing = {name: np.bincount(cell[which], minlength=(b - a) * width) for name, which in causes.items()}

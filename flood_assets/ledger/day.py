@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.grouping import Flags, Floats, Ints, MeasureBlock, Piece
-from flood_assets.schemas import TIME
+from flood_assets.schemas import TIME, pushed
 
 # Columns that a day needs of readings and of measures.
 READ = ("measure_id", "date_time", "value", "raw_value", "first_seen_at")
@@ -20,16 +20,18 @@ class Day:
 
     Attributes:
         measures: ids of all measures that are listed or have readings, sorted.
+        pushed: True for those that others push: the API is not asked for them.
         stations: the station of each; null where it is not listed.
         period: listed time between readings of each, ms; NaN where there is none.
         measure: of each reading, its place in `measures`.
         at: when it was read.
-        seen: when the API first showed it.
+        seen: when the API first showed it, or when it was pushed.
         several: True if it has more than one value.
         empty: True if it has none.
     """
 
     measures: pa.Array
+    pushed: Flags
     stations: pa.Array
     period: Floats
     measure: Ints
@@ -54,7 +56,12 @@ class Day:
             order = np.lexsort((columns["at"], measure))
             measure, columns = measure[order], {name: column[order] for name, column in columns.items()}
         return cls(
-            measures, listed["station_id"].combine_chunks(), np.where(period > 0, period, np.nan), measure, **columns
+            measures,
+            pushed(pa.chunked_array([measures])).to_numpy(),
+            listed["station_id"].combine_chunks(),
+            np.where(period > 0, period, np.nan),
+            measure,
+            **columns,
         )
 
 

@@ -1,9 +1,9 @@
 """Delay from a reading to its first appearance in the API, learnt per gauge from when the API was asked.
 
 A delay is known only if the API was asked shortly before the reading was first seen and did not show it yet. It is
-therefore up to one round of asking longer than the gauge's own. The first reading of an upload counts for when the next
-one is due: a gauge that uploads twice a day shows its oldest reading twelve hours late and its newest at once, and its
-next reading is the oldest of the next upload.
+therefore up to one round of asking longer than the gauge's own; of a pushed reading it is always known. The first
+reading of an upload counts for when the next one is due: a gauge that uploads twice a day shows its oldest reading
+twelve hours late and its newest at once, and its next reading is the oldest of the next upload.
 """
 
 from collections.abc import Sequence
@@ -93,7 +93,8 @@ def delays_of(day: Day, polls: Sequence[datetime], before: pa.Table | None) -> D
     order = np.argsort(Packing.of(first_seen).pack(measure, first_seen), kind="stable")
     watched = order[stored[order] & _next_in_line(measure, at[order], first_seen[order])]
     asked = polled_before(polls, first_seen[watched])
-    watched = watched[(asked > NEVER) & (first_seen[watched] - asked <= WATCHED_WITHIN)]
+    asked_before = (asked > NEVER) & (first_seen[watched] - asked <= WATCHED_WITHIN)
+    watched = watched[asked_before | day.pushed[measure[watched]]]
 
     of, late = measure[watched], (first_seen - at)[watched]
     first = begins(of, first_seen[watched])

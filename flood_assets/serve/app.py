@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -16,12 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flood_assets import __version__
 from flood_assets.serve import api as rows
-from flood_assets.serve import asked
+from flood_assets.serve import asked, push
 from flood_assets.serve.dialects import ea, erddap, features
 from flood_assets.serve.headers import DEFAULTS, SafeHeaders
 from flood_assets.serve.http import problem
 from flood_assets.serve.limits import SHOWN, Limits, Throttle
-from flood_assets.serve.openapi import of_stream
+from flood_assets.serve.openapi import SECURITY, of_stream
 from flood_assets.serve.pages import routes as pages
 from flood_assets.serve.parameters import described
 from flood_assets.serve.stream import CLIENTS, Stream
@@ -39,7 +40,11 @@ whole answer, and `numberMatched` always counts all of its rows.
 
 
 def create(
-    watcher: Watcher, clock: Callable[[], datetime], *, clients: int = CLIENTS, limits: Limits | None = None
+    watcher: Watcher,
+    clock: Callable[[], datetime],
+    *,
+    clients: int = CLIENTS,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -91,6 +96,7 @@ def create(
     app.add_exception_handler(Exception, _failed(clock))
     app.include_router(rows.router(answers))
     app.state.stream = stream
+    app.openapi = partial(_with_keys, app.openapi)  # type: ignore[method-assign]
     app.add_api_route(
         f"{rows.PREFIX}/stream",
         stream.answer,
@@ -101,6 +107,7 @@ def create(
         responses=of_stream(),
         openapi_extra={"parameters": described(asked.Stream)},
     )
+    app.include_router(push.router(push.Push(watcher, clock)))
     app.router.routes += ea.routes(answers)
     app.router.routes += features.routes(answers)
     app.include_router(pages.router(answers))
@@ -129,6 +136,13 @@ class Shortcut:
             return
         response = await endpoint(Request(scope, receive))
         await response(scope, receive, send)
+
+
+def _with_keys(described: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return OpenAPI's description with the ways to send a key."""
+    found = described()
+    found.setdefault("components", {})["securitySchemes"] = SECURITY
+    return found
 
 
 async def _alive() -> Response:

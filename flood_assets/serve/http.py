@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -68,15 +69,22 @@ def send(request: Request, body: Body, now: datetime, age: timedelta | None = No
 
 
 def problem(
-    request: Request, status: int, detail: str, *, title: str = "", headers: Mapping[str, str] | None = None
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    title: str = "",
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Return an error as `application/problem+json`; the detail says what was wrong and what to do."""
+    """Return an error as `application/problem+json`; the detail says what was wrong and what to do, `more` the rest."""
     said = {
         "type": "about:blank",
         "title": title or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "instance": request.url.path,
+        **(more or {}),
     }
     data = msgspec.json.encode(said)
     return Response(data, status, {"cache-control": "no-store", **(headers or {})}, "application/problem+json")

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from flood_assets.errors import SettingsError
 
-READ = "read"
+# Read; push readings with the prefix of the key's name; push the API's own measures, too.
+READ, PUSH, FEED = "read", "push", "feed"
 
 logger = logging.getLogger("flood_assets.serve")
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flood_assets.serve.addresses import Network, client_of
 from flood_assets.serve.http import problem
-from flood_assets.serve.keys import READ, Keys
+from flood_assets.serve.keys import PUSH, READ, Keys
 
 # A page of the map with its files at once, and the seconds in which as much may be asked again.
 BURST_S = 3.0
@@ -30,6 +30,10 @@ _MIB = 20
 
 # Where a request's scope says who asks.
 CLIENT = "flood_assets.client"
+# The key that it has, if any.
+KEY = "flood_assets.key"
+# What is below these paths needs the right to push, the first one if it is posted to.
+PUSHED, RECEIPTS = "/api/v1/readings", "/api/v1/receipts/"
 SHOWN = ("RateLimit-Policy", "RateLimit")
 
 
@@ -128,7 +132,7 @@ class Throttle:
         if keys is None or presented is None:
             if self._limits.required:
                 why = "this server needs a key: send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`"
-                return problem(Request(scope), 401, why, headers={"www-authenticate": _challenge()})
+                return problem(Request(scope), 401, why, headers={"www-authenticate": challenge()})
             return _Client(address, self._limits.rate, "address")
         now, pair = self._clock(), (address, hash(presented))
         left = self._guesses.left(address, _GUESS_RATE, _GUESSES, now)
@@ -139,13 +143,15 @@ class Throttle:
         key = keys.find(presented)
         if key is None:
             self._guesses.take(address, _GUESS_RATE, 1, now)
-            headers = {"www-authenticate": _challenge("invalid_token")}
+            headers = {"www-authenticate": challenge("invalid_token")}
             why = "the key is unknown: check it, or leave it out if this server is open"
             return problem(Request(scope), 401, why, headers=headers)
-        if READ not in key.rights:
-            headers = {"www-authenticate": _challenge("insufficient_scope")}
-            why = f"the key of '{key.name}' has no right to read: the operator can add `{READ}` to its line"
+        right = PUSH if is_push(scope) else READ
+        if right not in key.rights:
+            headers = {"www-authenticate": challenge("insufficient_scope")}
+            why = f"the key of '{key.name}' has no right to {right}: the operator can add `{right}` to its line"
             return problem(Request(scope), 403, why, headers=headers)
+        scope[KEY] = key
         self._right[pair] = None
         if len(self._right) > _MOST:
             self._right.popitem(last=False)
@@ -179,6 +185,12 @@ class _Client(NamedTuple):
         }
 
 
+def is_push(scope: Scope) -> bool:
+    """Return True if a request is about a push."""
+    path: str = scope["path"]
+    return (path == PUSHED and scope["method"] == "POST") or path.startswith(RECEIPTS)
+
+
 def _presented(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
     """Return the key of a request; None without one."""
     for name, value in headers:
@@ -189,5 +201,6 @@ def _presented(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
     return None
 
 
-def _challenge(error: str = "") -> str:
+def challenge(error: str = "") -> str:
+    """Return the header `WWW-Authenticate` of a refusal."""
     return 'Bearer realm="flood_assets"' + (f', error="{error}"' if error else "")

@@ -157,3 +157,114 @@ def _cell(kind: pa.DataType, meaning: str, unit: str, *, nullable: bool = True) 
         type_, more = ("string" if pa.types.is_string(kind) else "integer"), {}
     said = f"{meaning} [{unit}]" if unit else meaning
     return {"type": [type_, "null"] if nullable else type_, **more, "description": said}
+
+
+# Ways to send a key; see docs/serving.md.
+SECURITY = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+_SECURED: dict[str, Any] = {"security": [{name: []} for name in SECURITY]}
+_PUSH_PROBLEMS = {
+    400: "The body cannot be decoded, or the id cannot be one",
+    401: "A key with the right to push is needed",
+    403: "The key has no right to push",
+    404: "No such batch was pushed within the last 24 hours",
+    409: "Another batch has this id",
+    413: "The body is too large",
+    415: "The media type or the encoding is not taken",
+    422: "No row is accepted",
+    429: "Too many requests",
+    503: "The lake cannot be reached",
+}
+_REFUSED = {
+    "type": "array",
+    "description": "Why rows were refused; the first ones, if there are many.",
+    "items": {
+        "type": "object",
+        "required": ["row", "reason"],
+        "properties": {"row": {"type": "integer", "minimum": 1}, "reason": {"type": "string"}},
+    },
+}
+_COUNT = {"type": ["integer", "null"], "minimum": 0}
+_RECEIPT = {
+    "type": "object",
+    "required": ["id", "publisher", "digest", "landed_at", "state", "rows", "accepted", "rejected", "repeated"],
+    "properties": {
+        "id": {"type": "string", "description": "The Idempotency-Key, or of the content's digest."},
+        "publisher": {"type": "string"},
+        "digest": {"type": "string", "description": "SHA-256 of media type and content."},
+        "landed_at": {"type": "string", "format": "date-time", "description": "The readings are first seen then."},
+        "state": {"enum": ["waiting", "ingested", "unreadable"]},
+        "rows": {"type": "integer", "minimum": 0, "description": "Rows that were sent."},
+        "accepted": {"type": "integer", "minimum": 0, "description": "Rows that are or will be stored."},
+        "rejected": {"type": "integer", "minimum": 0, "description": "Rows that were refused."},
+        "repeated": {"type": "integer", "minimum": 0, "description": "Accepted rows whose key came again later."},
+        "reasons": _REFUSED,
+        "ingested_at": {"type": ["string", "null"], "format": "date-time"},
+        "added": _COUNT | {"description": "Readings that were new."},
+        "revised": _COUNT | {"description": "Readings that replaced another value."},
+        "unchanged": _COUNT | {"description": "Readings that changed nothing."},
+        "expired": _COUNT | {"description": "Readings that had become a day old before they were ingested."},
+    },
+}
+_PUSHED = {
+    "type": "object",
+    "required": ["measure_id", "date_time"],
+    "properties": {
+        "measure_id": {"type": "string", "description": "Begins with the name of the key and a colon."},
+        "date_time": {"type": "string", "format": "date-time"},
+        "value": {"type": ["number", "string"]},
+        "raw_value": {"type": "string", "description": "Text, instead of a value that is no number."},
+        "unit": {"type": "string", "description": "Refused if the measure is listed with another."},
+    },
+}
+
+
+def of_push() -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of the answers to a push."""
+    location = {"Location": {"schema": {"type": "string"}, "description": "Path of the receipt."}}
+    said = {"content": {"application/json": {"schema": _RECEIPT}}, "headers": location}
+    return {
+        200: {"description": "The batch came before: its receipt as it is now", **said},
+        202: {"description": "The batch has landed and will be ingested: its receipt", **said},
+        **_push_problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
+    }
+
+
+def of_receipt() -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of the answers to a question for a receipt."""
+    content = {"application/json": {"schema": _RECEIPT}}
+    found: dict[int | str, dict[str, Any]] = {200: {"description": "The receipt", "content": content}}
+    return found | _push_problems(400, 401, 403, 404, 429, 503)
+
+
+def pushed_body(media_types: Sequence[str]) -> dict[str, Any]:
+    """Return the description of the body and the headers of a push."""
+    rows = {"type": "array", "minItems": 1, "items": _PUSHED}
+    schemas: dict[str, Any] = {
+        "application/json": {
+            "oneOf": [rows, {"type": "object", "required": ["readings"], "properties": {"readings": rows}}]
+        }
+    }
+    content = {each: {"schema": schemas.get(each, {"type": "string"})} for each in media_types}
+    headers = {
+        "Idempotency-Key": "Id of the batch, such as a UUID: the same batch is taken once.",
+        "Content-Encoding": "`gzip`, or none.",
+    }
+    parameters = [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in headers.items()
+    ]
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters, **_SECURED}
+
+
+def asked_receipt() -> dict[str, Any]:
+    """Return the description of a question for a receipt."""
+    return {"parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}], **_SECURED}
+
+
+def _push_problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    properties = {**PROBLEM["properties"], "reasons": _REFUSED}  # type: ignore[dict-item]
+    content = {"application/problem+json": {"schema": {**PROBLEM, "properties": properties}}}
+    return {code: {"description": _PUSH_PROBLEMS[code], "content": content} for code in codes}

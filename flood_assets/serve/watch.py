@@ -57,6 +57,15 @@ class Watcher:
         self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="watch the lake", daemon=True)
 
+    def lake(self) -> Lake:
+        """Return the lake itself, for what is written or must be as of now.
+
+        Raises:
+            FloodAssetsError: it is not there yet, or cannot be opened.
+        """
+        self._lake = self._lake or self._open()
+        return self._lake
+
     def follow(self, follower: Callable[[Snapshot | None, Snapshot], object]) -> None:
         """Have something called with the last snapshot and the new one each time there is one, in the thread."""
         self._followers.append(follower)
@@ -77,8 +86,7 @@ class Watcher:
         with self._looking:
             now, before = self._clock(), self.snapshot
             try:
-                self._lake = self._lake or self._open()
-                frozen = Frozen.of(self._lake.store, before.frozen if before else None)
+                frozen = Frozen.of(self.lake().store, before.frozen if before else None)
                 if before is None or frozen is not before.frozen:
                     self.snapshot = Snapshot.of(frozen, now, before)
                     # Sorting a day takes several times its memory, which the allocator would keep.

@@ -70,7 +70,9 @@ def test_each_command_says_what_it_does(command):
 
 
 def test_the_commands_are_those_that_people_know():
-    assert COMMANDS == ["doctor", "expire", "key", "reconcile", "refresh", "serve", "show", "simulate", "sql", "status"]
+    assert COMMANDS == [
+        "doctor", "expire", "ingest", "key", "reconcile", "refresh", "serve", "show", "simulate", "sql", "status"
+    ]  # fmt: skip
 
 
 def test_the_version():

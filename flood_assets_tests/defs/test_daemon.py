@@ -143,6 +143,7 @@ def test_the_daemon_prunes_ticks_of_each_kind_by_the_ages_in_dagster_yaml(daemon
         # Not due in this hour: nothing was pruned.
         "reconcile_every_6_hours": set(itertools.product(statuses, (0.5, 2, 5, 20))),
         "retention_sensor": young - {(TickStatus.SKIPPED, 2)} | {(TickStatus.FAILURE, 5)},
+        "landing_sensor": young - {(TickStatus.SKIPPED, 2)} | {(TickStatus.FAILURE, 5)},
     }
 
 

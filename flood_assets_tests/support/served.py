@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from flood_assets.lake.lake import Lake
 from flood_assets.serve.app import create
+from flood_assets.serve.limits import Limits
 from flood_assets.serve.watch import Watcher
 
 # The watcher looks when a test says so.
@@ -20,10 +21,10 @@ _NEVER = timedelta(days=1)
 class Served:
     """A served lake: its client, its watcher, and the time, which a test may set."""
 
-    def __init__(self, lake: Lake, now: datetime) -> None:
+    def __init__(self, lake: Lake, now: datetime, limits: Limits | None = None) -> None:
         self.lake, self.now = lake, now
         self.watcher = Watcher(lambda: self.lake, lambda: self.now, every=_NEVER)
-        self.app = create(self.watcher, lambda: self.now)
+        self.app = create(self.watcher, lambda: self.now, limits=limits)
         self.client = TestClient(self.app, base_url="http://testserver", raise_server_exceptions=True)
 
     def get(self, path: str, headers: dict[str, str] | None = None, **params: Any) -> Any:
@@ -39,10 +40,10 @@ class Served:
 
 
 @contextmanager
-def served(place: Path | Lake, now: datetime) -> Iterator[Served]:
-    """Serve a lake at a moment; end the watcher's thread with the context."""
+def served(place: Path | Lake, now: datetime, limits: Limits | None = None) -> Iterator[Served]:
+    """Serve a lake at a moment, with limits for clients or none; end the watcher's thread with the context."""
     lake = place if isinstance(place, Lake) else Lake.open(place)
-    found = Served(lake, now)
+    found = Served(lake, now, limits)
     with found.client:
         yield found
 

@@ -20,6 +20,7 @@ from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.defs.windows import sync_windows
 from flood_assets.lake.objects import Versions
 from flood_assets.lake.retention import Expiry
+from flood_assets.landing import batches
 from flood_assets.partitions import cutoff, partition_key
 from flood_assets.words import counted
 
@@ -50,18 +51,21 @@ def retention(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Delete expired windows of every table and trim the one that contains the cutoff.
 
-    Nothing inside the last 24 hours is ever touched. Expired windows leave Dagster's partitions too.
+    Receipts of pushed batches go a day after they were written. Nothing inside the last 24 hours is ever touched.
+    Expired windows leave Dagster's partitions too.
     """
     now = clock.now()
     with explained():
         opened = lake.open()
         expiries = opened.expire(now, dry_run=config.dry_run)
+        receipts = batches.expire(opened.store, now, dry_run=config.dry_run)
     if not config.dry_run:
         sync_windows(context.instance, now)
     mode = " to clean up; nothing was changed" if config.dry_run else " cleaned up"
     context.log.info("%s%s", counted(len(expiries), "window"), mode)
     yield dg.MaterializeResult(
-        metadata=summary(expiries, now, dry_run=config.dry_run), check_results=[judge(opened.store.versions())]
+        metadata=summary(expiries, now, dry_run=config.dry_run) | {"receipts_deleted": receipts},
+        check_results=[judge(opened.store.versions())],
     )
 
 

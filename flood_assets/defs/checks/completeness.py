@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from flood_assets.ledger.account import Account
 from flood_assets.ledger.delays import JITTER
 from flood_assets.partitions import cutoff, utc
-from flood_assets.schemas import TIME
+from flood_assets.schemas import TIME, pushed
 
 # A share of the expected readings; more not fetched is no longer a gauge or two that the API refused.
 UNFETCHED_SHARE = 0.01
@@ -45,7 +45,8 @@ def judge_account(account: Account, now: datetime) -> Iterator[dg.AssetCheckResu
 def _updating(account: Account, now: datetime) -> dg.AssetCheckResult:
     """Detect a source that has stopped: it answers, but most gauges are overdue."""
     name = "source_updating"
-    asked, gauges = account.asked.last, account.timeliness
+    # What others push goes on while the API has stopped.
+    asked, gauges = account.asked.last, account.timeliness.filter(pc.invert(pushed(account.timeliness["measure_id"])))
     if asked is None:
         return dg.AssetCheckResult(check_name=name, passed=True, description="The API has not been asked yet.")
     reporting = gauges.filter(pc.greater(gauges["newest_at"], pa.scalar(cutoff(now), TIME)))

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from dagster import AssetCheckResult as Result
 from dagster import AssetCheckSeverity as Severity
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.ledger.day import milliseconds
 from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, to_ms
-from flood_assets.schemas import READINGS, REJECTS
+from flood_assets.schemas import READINGS, REJECTS, pushed
 
 # 74 % of the measures were this fresh in the whole `latest` of 2024-02-29; below half, something is wrong.
 FRESH = timedelta(hours=1)
@@ -113,20 +114,38 @@ def judge(windows: Sequence[datetime], day: Blocks, now: datetime) -> Iterator[R
         | ({"first_window": f"{misplaced[0]:%Y-%m-%d %H:%M}"} if misplaced else {}),
     )
 
-    if not rows:
+    of_api = pc.invert(pushed(pa.chunked_array([day.measures])))
+    if not pc.any(of_api).as_py():
         for name in ("known_measures", "fresh_measures"):
             yield _result(name, False, {"rows": 0}, Severity.WARN)
+    else:
+        yield from _judge_measures(day, of_api.to_numpy(), now)
+    if not rows:
         yield _result("nothing_expired", True, {"rows": 0})
         return
+    oldest = from_ms(min(int(at.min()) for at in times if len(at)))
+    yield _result(
+        "nothing_expired",
+        oldest > now - RETENTION - CLEANUP_GRACE,
+        {
+            "expired_rows": sum(int((at <= to_ms(cutoff(now))).sum()) for at in times),
+            "oldest_reading": dg.MetadataValue.timestamp(oldest),
+            "cutoff": dg.MetadataValue.timestamp(cutoff(now)),
+        },
+    )
 
-    newest, known = _newest(day)
+
+def _judge_measures(day: Blocks, of_api: NDArray[np.bool_], now: datetime) -> Iterator[Result]:
+    """Return the results of the checks of the API's measures; what others push says nothing of the API."""
+    newest, known = (column[of_api] for column in _newest(day))
+    unknown = day.measures.filter(pa.array(of_api)).filter(pa.array(~known))
     yield _result(
         "known_measures",
         float(known.mean()) >= KNOWN_SHARE,
         {
             "measures": len(newest),
-            "unknown": int((~known).sum()),
-            "examples": ", ".join(day.measures.filter(pa.array(~known))[:NAMED].to_pylist()) or "none",
+            "unknown": len(unknown),
+            "examples": ", ".join(unknown[:NAMED].to_pylist()) or "none",
         },
         Severity.WARN,
     )
@@ -143,17 +162,6 @@ def judge(windows: Sequence[datetime], day: Blocks, now: datetime) -> Iterator[R
             "silent_for_6_hours": int((ages > 6 * 3600).sum()),
         },
         Severity.WARN,
-    )
-
-    oldest = from_ms(min(int(at.min()) for at in times if len(at)))
-    yield _result(
-        "nothing_expired",
-        oldest > now - RETENTION - CLEANUP_GRACE,
-        {
-            "expired_rows": sum(int((at <= to_ms(cutoff(now))).sum()) for at in times),
-            "oldest_reading": dg.MetadataValue.timestamp(oldest),
-            "cutoff": dg.MetadataValue.timestamp(cutoff(now)),
-        },
     )
 
 

@@ -1,0 +1,150 @@
+"""Decode the body of a push into rows: JSON, NDJSON, CSV, Arrow or Parquet, perhaps compressed with gzip.
+
+Nothing here trusts a size that the body tells of itself. Rules for the rows are in `rules`.
+"""
+
+import csv
+import io
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from flood_assets.landing import binary
+from flood_assets.landing.errors import TooLargeError, UnknownTypeError, UnreadableError
+
+# Bytes of a body, as it is sent and unpacked.
+MOST_BYTES = 5_000_000
+MOST_ROWS = 100_000
+SPLIT = "send it as several batches, each with an Idempotency-Key of its own"
+
+_GZIP = 31
+
+
+class Unreadable(str):
+    """A row that is no row: why."""
+
+    __slots__ = ()
+
+
+# A row as it was sent, or why there is none in its place.
+Given = object
+
+
+def unpacked(data: bytes, encoding: str) -> bytes:
+    """Return a body without its content-encoding.
+
+    Raises:
+        TooLargeError: it is larger than a batch may be.
+        UnreadableError: it is damaged, or ends early.
+        UnknownTypeError: it is encoded in another way.
+    """
+    if encoding in ("", "identity"):
+        return data
+    if encoding not in ("gzip", "x-gzip"):
+        raise UnknownTypeError(f"Content-Encoding is '{encoding[:40]}': expected gzip, or none")
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        found = unpacker.decompress(data, MOST_BYTES + 1)
+    except zlib.error as error:
+        raise UnreadableError(f"the body cannot be unpacked as gzip: {error}") from None
+    if len(found) > MOST_BYTES:
+        raise TooLargeError(f"the body is over {MOST_BYTES:,} bytes when it is unpacked: {SPLIT}")
+    if not unpacker.eof:
+        raise UnreadableError(f"the gzip of the body ends early, after {len(data):,} bytes: send it again")
+    if unpacker.unused_data:
+        raise UnreadableError("something follows the gzip of the body: send one gzip member")
+    return found
+
+
+def rows_of(data: bytes, media_type: str) -> Sequence[Given]:
+    """Return the rows of an unpacked body, each a mapping, `Unreadable`, or what the publisher sent in its place.
+
+    Raises:
+        TooLargeError: it has too many rows, or needs too much memory.
+        UnreadableError: it cannot be decoded.
+        UnknownTypeError: a media type that is not taken.
+    """
+    kind = media_type.partition(";")[0].strip().lower()
+    decode = DECODERS.get(kind)
+    if decode is None:
+        told = f"'{kind[:60]}'" if kind else "missing"
+        raise UnknownTypeError(f"Content-Type is {told}: expected {', '.join(DECODERS)}")
+    rows = decode(data)
+    if not rows:
+        raise UnreadableError("the body has no row: send at least one reading")
+    if len(rows) > MOST_ROWS:
+        raise TooLargeError(f"the body has over {MOST_ROWS:,} rows: {SPLIT}")
+    return rows
+
+
+def _json(data: bytes) -> Sequence[Given]:
+    try:
+        found = msgspec.json.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"the body is no JSON: {error}") from None
+    if isinstance(found, dict) and set(found) == {"readings"}:
+        found = found["readings"]
+    if not isinstance(found, list):
+        raise UnreadableError('the JSON is no list of readings: expected [{"measure_id": ...}, ...]')
+    return found
+
+
+def _ndjson(data: bytes) -> Sequence[Given]:
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    return lines if len(lines) > MOST_ROWS else [_line(line) for line in lines]
+
+
+def _line(line: bytes) -> Given:
+    try:
+        return msgspec.json.decode(line)
+    except (ValueError, RecursionError) as error:
+        return Unreadable(f"the line is no JSON: {error}")
+
+
+def _csv(data: bytes) -> Sequence[Given]:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"the CSV is no UTF-8: {error}") from None
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        names = [name.strip() for name in next(lines, [])]
+        if "measure_id" not in names or len(set(names)) < len(names):
+            raise UnreadableError(
+                f"the first line of the CSV is '{','.join(names)[:80]}': expected the names of its columns, such as "
+                "measure_id,date_time,value"
+            )
+        return list(_cells(names, lines))
+    except csv.Error as error:
+        raise UnreadableError(f"line {lines.line_num} of the CSV cannot be read: {error}") from None
+
+
+def _cells(names: Sequence[str], lines: Iterator[list[str]]) -> Iterator[Given]:
+    """Yield each line as a row; an empty cell is none. Too many rows are refused later."""
+    for number, cells in enumerate(filter(None, lines)):
+        if number > MOST_ROWS:
+            return
+        if len(cells) != len(names):
+            yield Unreadable(f"the line has {len(cells)} cells, the first one {len(names)}")
+        else:
+            yield {name: cell for name, cell in zip(names, cells, strict=True) if cell}
+
+
+def _of_arrow(data: bytes) -> Sequence[Given]:
+    return binary.rows_of(data, "arrow", MOST_ROWS)
+
+
+def _of_parquet(data: bytes) -> Sequence[Given]:
+    return binary.rows_of(data, "parquet", MOST_ROWS)
+
+
+DECODERS: Mapping[str, Callable[[bytes], Sequence[Given]]] = {
+    "application/json": _json,
+    "application/x-ndjson": _ndjson,
+    "application/ndjson": _ndjson,
+    "text/csv": _csv,
+    "application/vnd.apache.arrow.stream": _of_arrow,
+    "application/vnd.apache.arrow.file": _of_arrow,
+    "application/vnd.apache.parquet": _of_parquet,
+}

@@ -1,0 +1,233 @@
+"""Bring waiting batches into the lake: upsert, then the receipt, then the batch is deleted.
+
+Whoever is killed in between leaves a batch that the next run ingests again: it changes nothing, as its readings are
+first seen when the batch landed, whoever ingests it and when.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flood_assets.errors import ClockError, LakeError
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.objects import ConflictError
+from flood_assets.lake.parquet import DamagedWindowError
+from flood_assets.lake.pipeline import all_of
+from flood_assets.lake.write import WindowChange
+from flood_assets.landing import batches
+from flood_assets.landing.objects import Batch, DamagedBatchError, Place, Receipt, decode_batch, encode_receipt
+from flood_assets.landing.rules import AHEAD
+from flood_assets.partitions import cutoff, to_ms, windows_between
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, TIME
+
+logger = logging.getLogger("flood_assets.landing")
+
+# Batches that are read at once, and rows that are upserted at once.
+AT_ONCE = 1000
+ROWS_AT_ONCE = 200_000
+_THREADS = 8
+_KEYS = list(READINGS.key)
+
+
+@dataclass
+class Ingestion:
+    """The batches that a run has ingested.
+
+    Attributes:
+        receipts: of those with readings, in the order in which they were ingested.
+        repeated: batches that had been ingested before, and were only deleted.
+        unreadable: names under which undecodable batches are kept.
+        windows: the changes of windows; a window may have several.
+    """
+
+    receipts: list[Receipt] = field(default_factory=list)
+    repeated: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    windows: list[WindowChange] = field(default_factory=list)
+
+    def count(self, name: str) -> int:
+        """Sum a count of the receipts, such as `added`."""
+        return sum(getattr(each, name) or 0 for each in self.receipts)
+
+
+def ingest(lake: Lake, now: datetime) -> Ingestion:
+    """Ingest all batches that wait, in the order in which they landed.
+
+    Raises:
+        LakeError: the lake could not be read or written; what is left is ingested by the next run.
+        ClockError: the clock is behind that of whoever landed a batch.
+    """
+    found = Ingestion()
+    listed = batches.waiting(lake.store)
+    for start in range(0, len(listed), AT_ONCE):
+        loaded = _loaded(lake, [place for place, _ in listed[start : start + AT_ONCE]], now, found)
+        loaded.sort(key=lambda each: (each[1].landed_at, each[0]))
+        if loaded:
+            _require_clock(loaded[-1][1], now)
+        for group in _groups(loaded):
+            _ingest(lake, group, now, found)
+    return found
+
+
+def _loaded(lake: Lake, places: Sequence[Place], now: datetime, found: Ingestion) -> list[tuple[Place, Batch]]:
+    """Read batches; delete those that have a receipt, and put aside what cannot be decoded."""
+
+    def load(place: Place) -> tuple[Place, Batch] | str | None:
+        blob = lake.store.read(place.batch)
+        if blob is None:  # another run has ingested it
+            return None
+        if batches.done(lake.store, place) is not None:
+            lake.store.delete([place.batch])
+            return ""
+        data = blob.data.to_pybytes()
+        try:
+            batch = decode_batch(data)
+            if Place.of(batch.publisher, batch.id) != place:
+                raise DamagedBatchError(f"it says that it is {batch.publisher}/{batch.id}")  # noqa: TRY301
+        except DamagedBatchError as error:
+            return _put_aside(lake, place, data, str(error), blob.meta.modified, now)
+        return place, batch
+
+    loaded = all_of(load, places, 1 if lake.store.local else _THREADS)
+    found.repeated += sum(each == "" for each in loaded)
+    found.unreadable += [each for each in loaded if isinstance(each, str) and each]
+    return [each for each in loaded if isinstance(each, tuple)]
+
+
+def _require_clock(newest: Batch, now: datetime) -> None:
+    """Refuse a clock that is behind: retained readings would count as future, and later as expired."""
+    if newest.landed_at > now + AHEAD:
+        raise ClockError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M:%SZ}, but a batch of '{newest.publisher}' landed at "
+            f"{newest.landed_at:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP). Nothing was changed"
+        )
+
+
+def _put_aside(lake: Lake, place: Place, data: bytes, why: str, landed_at: datetime, now: datetime) -> str:
+    """Keep a batch that cannot be decoded where nobody reads it, and say so in its receipt; return its new name."""
+    try:
+        lake.store.put(place.dead, data, replaces=None)
+    except ConflictError:
+        logger.info("%s is kept already", place.dead)
+    logger.error("%s/%s cannot be decoded (%s): it is kept as %s", lake.url, place.batch, why, place.dead)
+    receipt = Receipt(place.id, place.publisher, "", landed_at, "unreadable", 0, 0, 0, 0, ingested_at=now)
+    batches.receive(lake.store, place, receipt, encode_receipt(receipt))
+    lake.store.delete([place.batch])
+    return place.dead
+
+
+def _groups(loaded: Sequence[tuple[Place, Batch]]) -> Iterator[list[tuple[Place, Batch]]]:
+    """Yield runs of batches of which no two have the same key: each group is one upsert, and no revision is lost."""
+    group, keys = list[tuple[Place, Batch]](), set[tuple[str, int]]()
+    for each in loaded:
+        own = set(zip(each[1].readings.measure_id, each[1].readings.date_time, strict=True))
+        if group and (not keys.isdisjoint(own) or len(keys) + len(own) > ROWS_AT_ONCE):
+            yield group
+            group, keys = [], set()
+        group.append(each)
+        keys |= own
+    if group:
+        yield group
+
+
+def _ingest(lake: Lake, group: Sequence[tuple[Place, Batch]], now: datetime, found: Ingestion) -> None:
+    rows = _rows([batch for _, batch in group])
+    found.windows += _upsert(lake, rows, now)
+    rejects = [_rejects(batch) for _, batch in group if batch.refused]
+    if rejects:
+        lake.add_rejects(pa.concat_tables(rejects))
+    fates = _fates(lake, rows, now)
+
+    def receive(number: int) -> Receipt:
+        place, batch = group[number]
+        receipt = msgspec.structs.replace(
+            Receipt.of(batch),
+            state="ingested",
+            ingested_at=now,
+            **{name: int(counts[number]) for name, counts in fates.items()},
+        )
+        return batches.receive(lake.store, place, receipt, encode_receipt(receipt))
+
+    found.receipts += all_of(receive, range(len(group)), 1 if lake.store.local else _THREADS)
+    lake.store.delete([place.batch for place, _ in group])
+
+
+def _rows(group: Sequence[Batch]) -> pa.Table:
+    """Return the readings of some batches with the time at which each landed, and the number of its batch."""
+
+    def column(name: str, kind: pa.DataType) -> pa.Array:
+        return pa.array([cell for batch in group for cell in getattr(batch.readings, name)], kind)
+
+    sizes = [len(batch.readings.measure_id) for batch in group]
+    landed = np.repeat(np.array([to_ms(batch.landed_at) for batch in group], np.int64), sizes)
+    return pa.table(
+        {
+            "measure_id": column("measure_id", pa.string()),
+            "date_time": column("date_time", pa.int64()).cast(TIME),
+            "value": column("value", pa.float64()),
+            "raw_value": column("raw_value", pa.string()),
+            "observed_at": pa.array(landed).cast(TIME),
+            "batch": np.repeat(np.arange(len(group)), sizes),
+        }
+    )
+
+
+def _upsert(lake: Lake, rows: pa.Table, now: datetime) -> list[WindowChange]:
+    """Upsert readings; those of a clock that is ahead by minutes, which were accepted, too."""
+    stations = lake.newest_snapshot(MEASURES, now, columns=("measure_id", "station_id"))
+    rows, changes = rows.drop_columns("batch"), list[WindowChange]()
+    ahead = pc.greater(rows["date_time"], pa.scalar(now, TIME))
+    for part, moment in ((rows.filter(pc.invert(ahead)), now), (rows.filter(ahead), None)):
+        if len(part):
+            # Readers cut at their own now, so that nobody sees what is ahead before its time.
+            until = moment or pc.max(part["date_time"]).as_py()
+            changes += lake.upsert_readings(part, now, until, stations=stations).windows
+    return changes
+
+
+def _fates(lake: Lake, rows: pa.Table, now: datetime) -> dict[str, np.ndarray]:
+    """Return what became of the readings, counted for each batch, from what is stored now.
+
+    The stored times say it, so that a run after one that was killed counts the same.
+    """
+    many = (pc.max(rows["batch"]).as_py() or 0) + 1 if len(rows) else 0
+    size = max(many, 1)
+    nothing = {name: np.zeros(size, np.int64) for name in ("added", "revised", "unchanged", "expired")}
+    if not len(rows):
+        return nothing
+    span = pc.min_max(rows["date_time"]).as_py()
+    names = [*_KEYS, "first_seen_at", "changed_at", "revision"]
+    ids = pc.unique(rows["measure_id"]).to_pylist()
+    pieces = []
+    for _, piece in lake.each(READINGS, windows_between(span["min"], span["max"]), columns=names, measure_ids=ids):
+        if isinstance(piece, DamagedWindowError):
+            raise piece
+        pieces.append(piece)
+    stored = pa.concat_tables(pieces)
+    both = rows.join(stored, keys=_KEYS, join_type="left outer")
+    landed, first, changed = (both[name].cast(pa.int64()) for name in ("observed_at", "first_seen_at", "changed_at"))
+    gone = pc.is_null(first)
+    expired = pc.and_(gone, pc.less_equal(both["date_time"], pa.scalar(cutoff(now), TIME)))
+    if lost := len(both) - (pc.sum(pc.or_(pc.invert(gone), expired)).as_py() or 0):
+        raise LakeError(
+            f"{lake.url}: {lost} readings of a batch were stored and are gone: was a window put aside or the lake "
+            "deleted? The next run ingests them again"
+        )
+    revised = pc.and_(pc.equal(changed, landed), pc.greater(both["revision"], 0)).fill_null(False)
+    added = pc.and_(pc.equal(first, landed).fill_null(False), pc.invert(revised))
+    fate = {"added": added, "revised": revised, "expired": expired}
+    fate["unchanged"] = pc.invert(pc.or_(pc.or_(added, revised), expired))
+    batch = both["batch"].to_numpy()
+    return {name: np.bincount(batch, weights=fate[name].to_numpy(), minlength=size) for name in fate}
+
+
+def _rejects(batch: Batch) -> pa.Table:
+    lines = [f"{batch.publisher}/{batch.id} row {each.row}: {each.line}" for each in batch.refused]
+    seen = pa.array([batch.landed_at] * len(lines), TIME)
+    return pa.table([seen, lines, [each.reason for each in batch.refused]], schema=REJECTS.schema)

@@ -1,0 +1,184 @@
+"""Decide which rows of a push are accepted, and say why others are not. Pure."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from flood_assets.landing.bodies import Given, Unreadable
+from flood_assets.landing.objects import Refused, Rows
+from flood_assets.partitions import cutoff, to_ms
+from flood_assets.schemas import READINGS, SEPARATOR, publisher_of
+
+# A publisher's clock may be a little off.
+AHEAD = timedelta(minutes=5)
+# Refused rows of a batch that are told and kept one by one; all are counted.
+TOLD = 1000
+_LINE = 300
+_FIELDS = ("measure_id", "date_time", "value", "raw_value", "unit")
+# A row that was read from this server has these too; they are ours to decide.
+_OURS = set(READINGS.schema.names) - set(_FIELDS)
+_ID = re.compile(r"[!-~]{1,200}")
+_RAW = re.compile(r"[ -~]{1,100}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """A publisher: its name, and True in `feed` if it may write the API's own measures."""
+
+    name: str
+    feed: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The rows of a batch after validation.
+
+    Attributes:
+        readings: accepted ones, each key once.
+        repeated: accepted ones whose key came again later; the last one counts.
+        refused: the first `TOLD` of the others.
+        refused_rows: number of all others.
+    """
+
+    readings: Rows
+    repeated: int
+    refused: Sequence[Refused]
+    refused_rows: int
+
+
+class _RefusedError(Exception):
+    """Why a row is not accepted."""
+
+
+def check(
+    rows: Sequence[Given], publisher: Publisher, now: datetime, units: Callable[[], Mapping[str, str]]
+) -> Checked:
+    """Validate the rows of a batch.
+
+    Args:
+        rows: as `bodies.rows_of` returns them.
+        publisher: who pushes.
+        now: nothing older than a day before it is accepted, and nothing later than a few minutes after.
+        units: gives the unit of each listed measure; called if a row has a unit.
+    """
+    found = dict[tuple[str, int], tuple[float | None, str | None]]()
+    refused, count, accepted = list[Refused](), 0, 0
+    for number, row in enumerate(rows, 1):
+        try:
+            key, value = _checked(row, publisher, now, units)
+        except _RefusedError as error:
+            count += 1
+            if len(refused) < TOLD:
+                refused.append(Refused(number, str(error), _line_of(row)))
+            continue
+        accepted += 1
+        found.pop(key, None)
+        found[key] = value
+    columns = Rows(
+        measure_id=[measure for measure, _ in found],
+        date_time=[at for _, at in found],
+        value=[value for value, _ in found.values()],
+        raw_value=[raw for _, raw in found.values()],
+    )
+    return Checked(columns, accepted - len(found), refused, count)
+
+
+def _checked(
+    row: Given, publisher: Publisher, now: datetime, units: Callable[[], Mapping[str, str]]
+) -> tuple[tuple[str, int], tuple[float | None, str | None]]:
+    if isinstance(row, Unreadable):
+        raise _RefusedError(str(row))
+    if not isinstance(row, dict):
+        raise _RefusedError(f"it is {_shown(row)}: expected an object with measure_id, date_time and value")
+    for name in row:
+        if name not in _FIELDS and name not in _OURS:
+            near = get_close_matches(str(name), _FIELDS, 1)
+            raise _RefusedError(
+                f"unknown field {_shown(name)}: " + (f"did you mean {near[0]}?" if near else "leave it out")
+            )
+    measure = _measure(row.get("measure_id"), publisher)
+    at = _time(row.get("date_time"), now)
+    value, raw = _value(row.get("value"), row.get("raw_value"))
+    if row.get("unit") is not None:
+        known = units().get(measure)
+        if known is None:
+            raise _RefusedError(f"unit is {_shown(row['unit'])}, and no unit of {measure} is known: leave it out")
+        if row["unit"] != known:
+            raise _RefusedError(f"unit is {_shown(row['unit'])}: {measure} is measured in {known}")
+    return (measure, at), (value, raw)
+
+
+def _measure(given: Any, publisher: Publisher) -> str:
+    if given is None:
+        raise _RefusedError("measure_id is missing")
+    if not isinstance(given, str) or not _ID.fullmatch(given):
+        raise _RefusedError(
+            f"measure_id is {_shown(given)}: expected up to 200 letters, digits and signs, without spaces"
+        )
+    own = f"{publisher.name}{SEPARATOR}"
+    if given.startswith(own) and len(given) > len(own):
+        return given
+    if publisher.feed and publisher_of(given) is None:
+        return given
+    raise _RefusedError(f"measure_id is {_shown(given)}: those of '{publisher.name}' begin with '{own}'")
+
+
+def _time(given: Any, now: datetime) -> int:
+    try:
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        told = "missing" if given is None else _shown(given)
+        raise _RefusedError(f"date_time is {told}: expected a time with a zone, such as {now:%Y-%m-%dT%H:%M:%SZ}")
+    if moment <= cutoff(now):
+        raise _RefusedError(f"date_time is {_shown(given)}, over 24 hours before {now:%Y-%m-%dT%H:%M:%SZ}: too old")
+    if moment > now + AHEAD:
+        raise _RefusedError(
+            f"date_time is {_shown(given)}, after {now:%Y-%m-%dT%H:%M:%SZ}: set the gauge's clock, or send it then"
+        )
+    return to_ms(moment)
+
+
+def _value(given: Any, raw: Any) -> tuple[float | None, str | None]:
+    if given is None and raw is not None:
+        if not isinstance(raw, str) or not _RAW.fullmatch(raw):
+            raise _RefusedError(f"raw_value is {_shown(raw)}: expected up to 100 characters of text")
+        return None, raw
+    wrong = _RefusedError(f"value is {'missing' if given is None else _shown(given)}: expected a number")
+    if given is None or isinstance(given, bool) or not isinstance(given, int | float | str):
+        raise wrong
+    if isinstance(given, str) and not _NUMBER.fullmatch(given):
+        raise wrong
+    if raw is not None:
+        raise _RefusedError(f"raw_value is {_shown(raw)} beside a value: it is for what is no number, leave it out")
+    try:
+        value = float(given)
+    except (ValueError, OverflowError):
+        raise wrong from None
+    if not math.isfinite(value):
+        raise wrong
+    return value, None
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else _text(value)
+    return f"'{text[:60]}'"
+
+
+def _line_of(row: Given) -> str:
+    return "" if isinstance(row, Unreadable) else _text(row)[:_LINE]
+
+
+def _text(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return str(value)

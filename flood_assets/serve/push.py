@@ -1,0 +1,215 @@
+"""Take pushed batches, and tell what became of them. The server writes nothing else, and only below `landing/`.
+
+What is decoded, validated and stored is decided in `flood_assets.landing`.
+"""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from flood_assets.errors import FloodAssetsError
+from flood_assets.landing import batches, bodies, rules
+from flood_assets.landing.errors import OtherContentError, PushError, TooLargeError, UnknownTypeError, UnreadableError
+from flood_assets.landing.objects import Batch, Place, Reason, Receipt, Refused, encode_receipt
+from flood_assets.partitions import from_ms, to_ms
+from flood_assets.schemas import MEASURES
+from flood_assets.serve.http import problem
+from flood_assets.serve.keys import FEED, PUSH, Key
+from flood_assets.serve.limits import KEY, PUSHED, RECEIPTS, challenge
+from flood_assets.serve.openapi import asked_receipt, of_push, of_receipt, pushed_body
+from flood_assets.serve.watch import Watcher
+
+logger = logging.getLogger("flood_assets.serve")
+
+# Reasons that a refusal tells; the receipt of a batch that landed tells more.
+_TOLD = 20
+# Batches that are decoded at once, each of some tens of MB while it is.
+_AT_ONCE = 2
+_MS = timedelta(milliseconds=1)
+
+_STATUS: Mapping[type[PushError], int] = {
+    UnreadableError: 400,
+    OtherContentError: 409,
+    TooLargeError: 413,
+    UnknownTypeError: 415,
+}
+
+
+class NothingAcceptedError(PushError):
+    """Batch without an acceptable row; `refused` are some of its rows."""
+
+    def __init__(self, message: str, refused: list[Reason]) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+class Push:
+    """The answers to pushes.
+
+    Args:
+        watcher: has the lake, and knows the units of the listed measures.
+        clock: the current time.
+    """
+
+    def __init__(self, watcher: Watcher, clock: Callable[[], datetime]) -> None:
+        self._watcher, self._clock = watcher, clock
+        self._landed, self._lock = clock() - _MS, threading.Lock()
+        self._threads = CapacityLimiter(_AT_ONCE)
+
+    async def post(self, request: Request) -> Response:
+        """Land a batch and answer with its receipt."""
+        return await self._answered(request, self._posted)
+
+    async def receipt(self, request: Request) -> Response:
+        """Answer with the receipt of a batch of the key's owner."""
+        return await self._answered(request, self._found)
+
+    async def _answered(self, request: Request, answer: Callable[[Request, Key], Any]) -> Response:
+        key: Key | None = request.scope.get(KEY)
+        if key is None or PUSH not in key.rights:
+            why = (
+                "pushing needs a key with the right to push: ask the operator for one, and send it as `X-Api-Key: KEY`"
+            )
+            return problem(request, 401, why, headers={"www-authenticate": challenge()})
+        try:
+            response: Response = await answer(request, key)
+        except NothingAcceptedError as error:
+            refused = msgspec.to_builtins(error.refused)
+            return problem(request, 422, str(error), more={"reasons": refused})
+        except PushError as error:
+            return problem(request, _STATUS.get(type(error), 400), str(error))
+        except FloodAssetsError as error:
+            # Where the lake is stored is nobody's business, and the error may say it.
+            logger.warning("a push or a question for its receipt failed: %s", error)
+            why = "the lake cannot be read or written now, and nothing is promised: send it again"
+            return problem(request, 503, why, headers={"retry-after": "5"})
+        except ClientDisconnect:
+            # Half of a body lands nowhere, and nobody reads this.
+            return problem(request, 400, "the body ended early: send it again")
+        return response
+
+    async def _posted(self, request: Request, key: Key) -> Response:
+        data = await _body(request)
+        work = partial(self._land, key, dict(request.headers), data)
+        receipt, new = await to_thread.run_sync(work, limiter=self._threads)
+        return _sent(receipt, 202 if new else 200)
+
+    async def _found(self, request: Request, key: Key) -> Response:
+        place = Place.of(key.name, request.path_params["id"])
+        receipt = await to_thread.run_sync(
+            lambda: batches.find(self._watcher.lake().store, place), limiter=self._threads
+        )
+        if receipt is None:
+            why = f"'{key.name}' has pushed no batch '{place.id}' within the last 24 hours"
+            return problem(request, 404, why)
+        return _sent(receipt, 200)
+
+    def _land(self, key: Key, headers: Mapping[str, str], data: bytes) -> tuple[Receipt, bool]:
+        data = bodies.unpacked(data, headers.get("content-encoding", "").strip().lower())
+        media_type = headers.get("content-type", "")
+        digest = hashlib.sha256(media_type.partition(";")[0].strip().lower().encode() + b"\n" + data).hexdigest()
+        place = Place.of(key.name, headers.get("idempotency-key", digest[:32]))
+        lake, now = self._watcher.lake(), self._moment()
+        # A repeat is answered as before, even if its readings are too old by now.
+        if (known := batches.find(lake.store, place)) is not None and known.digest == digest:
+            return known, False
+        rows = bodies.rows_of(data, media_type)
+        checked = rules.check(rows, rules.Publisher(key.name, feed=FEED in key.rights), now, self._units)
+        if not checked.readings.measure_id:
+            first = checked.refused[0]
+            raise NothingAcceptedError(
+                f"no row is accepted, and nothing was stored. Row {first.row}: {first.reason}",
+                [_reason(each) for each in checked.refused[:_TOLD]],
+            )
+        batch = Batch(
+            publisher=place.publisher,
+            id=place.id,
+            digest=digest,
+            landed_at=now,
+            given=len(rows),
+            repeated=checked.repeated,
+            readings=checked.readings,
+            refused=checked.refused,
+            refused_rows=checked.refused_rows,
+        )
+        return batches.land(lake.store, batch)
+
+    def _moment(self) -> datetime:
+        """Return the current time to the millisecond, later than that of each batch before: it tells them apart."""
+        with self._lock:
+            now = from_ms(to_ms(self._clock()))
+            self._landed = max(now, self._landed + _MS) if now >= self._landed - timedelta(seconds=1) else now
+            return self._landed
+
+    def _units(self) -> Mapping[str, str]:
+        snapshot = self._watcher.snapshot
+        if snapshot is None:
+            return {}
+        listed = snapshot.lake.newest_snapshot(MEASURES, self._clock(), columns=("measure_id", "unit"))
+        if listed is None:
+            return {}
+        rows = zip(listed["measure_id"].to_pylist(), listed["unit"].to_pylist(), strict=True)
+        return {measure: unit for measure, unit in rows if unit}
+
+
+def router(push: Push) -> APIRouter:
+    """Return the routes of pushes and receipts."""
+    routes = APIRouter()
+    routes.add_api_route(
+        PUSHED,
+        push.post,
+        methods=["POST"],
+        summary="Push readings",
+        description="Stored at once and ingested within seconds; the receipt tells what became of each row.",
+        operation_id="push",
+        response_class=Response,
+        responses=of_push(),
+        openapi_extra=pushed_body(list(bodies.DECODERS)),
+    )
+    for method in ("GET", "HEAD"):
+        routes.add_api_route(
+            f"{RECEIPTS}{{id}}",
+            push.receipt,
+            methods=[method],
+            summary="What became of a batch",
+            operation_id="receipt",
+            response_class=Response,
+            responses=of_receipt(),
+            openapi_extra=asked_receipt(),
+            include_in_schema=method == "GET",
+        )
+    return routes
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body; TooLargeError as soon as it is known to be over the limit."""
+    too_large = TooLargeError(f"the body is over {bodies.MOST_BYTES:,} bytes: {bodies.SPLIT}")
+    told = request.headers.get("content-length", "")
+    if told.isdigit() and int(told) > bodies.MOST_BYTES:
+        raise too_large
+    parts, size = list[bytes](), 0
+    async for part in request.stream():
+        size += len(part)
+        if size > bodies.MOST_BYTES:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _reason(refused: Refused) -> Reason:
+    return Reason(refused.row, refused.reason)
+
+
+def _sent(receipt: Receipt, status: int) -> Response:
+    headers = {"cache-control": "no-store", "location": f"{RECEIPTS}{receipt.id}"}
+    return Response(encode_receipt(receipt), status, headers, "application/json")
