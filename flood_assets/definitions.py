@@ -6,6 +6,7 @@ of their own. There are no Components and no AutomationCondition: one source and
 
 import dagster as dg
 
+from flood_assets.defs.assets.alerts import alerts
 from flood_assets.defs.assets.completeness import completeness, timeliness
 from flood_assets.defs.assets.conditions import conditions
 from flood_assets.defs.assets.readings import readings, rejects
@@ -39,6 +40,7 @@ def build_defs(
             conditions,
             warning_areas,
             warnings,
+            alerts,
             retention,
         ],
         asset_checks=[stations_valid, measures_valid, readings_checks],

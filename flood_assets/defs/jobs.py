@@ -11,6 +11,7 @@ from flood_assets.defs.windows import FIRST, LAST
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import MEASURES, STATIONS, WARNING_AREAS
+from flood_assets.settings import alerts_file
 
 # The list of flood areas is fetched again after so long: three hours of ticks can fail before the old one has expired.
 AREAS_LAST = timedelta(hours=22)
@@ -19,10 +20,10 @@ AREAS_LAST = timedelta(hours=22)
 refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=dg.AssetSelection.assets(
-        "stations", "measures", "warning_areas", "readings", "completeness", "conditions", "warnings"
+        "stations", "measures", "warning_areas", "readings", "completeness", "conditions", "warnings", "alerts"
     ),
     description="Fetch the newest readings, and more for gauges that skipped some; count completeness, judge the state "
-    "of each gauge and list the warnings.",
+    "of each gauge, list the warnings and judge the alerts.",
     hooks={remember_failure},
 )
 reconcile_job = dg.define_asset_job(
@@ -49,17 +50,17 @@ def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
     stations, measures, areas = (
         {stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES, WARNING_AREAS)
     )
-    return refresh_requests(now, stations & measures, areas)
+    return refresh_requests(now, stations & measures, areas, alerts=alerts_file() is not None)
 
 
 def refresh_requests(
-    now: datetime, snapshots: Collection[datetime], areas: Collection[datetime]
+    now: datetime, snapshots: Collection[datetime], areas: Collection[datetime], *, alerts: bool = False
 ) -> list[dg.RunRequest]:
     """Return the runs of a tick: readings and warnings, preceded by the lists of gauges and flood areas that are due.
 
     The gauges as they are now are stored in each retained window after the newest of the `snapshots` of stations and
     measures: no window stays without its gauges, neither those before the first tick nor those of missed ones. The
-    flood areas are due when the newest of `areas` is as old as `AREAS_LAST`.
+    flood areas are due when the newest of `areas` is as old as `AREAS_LAST`. With `alerts`, rules are judged last.
     """
     retained = retained_windows(now)
     newest = max(set(retained) & set(snapshots), default=None)
@@ -67,6 +68,7 @@ def refresh_requests(
     lists = ["stations", "measures"] if due else []
     if not any(window_of(now) - AREAS_LAST < window <= now for window in areas):
         lists.append("warning_areas")
+    of_readings = ["readings", "completeness", "conditions", "warnings", *(["alerts"] if alerts else [])]
     requests = []
     if lists:
         requests.append(
@@ -79,7 +81,7 @@ def refresh_requests(
     requests.append(
         dg.RunRequest(
             run_key=f"readings {now.isoformat()}",
-            asset_selection=[dg.AssetKey(name) for name in ("readings", "completeness", "conditions", "warnings")],
+            asset_selection=[dg.AssetKey(name) for name in of_readings],
             tags=_over(retained),
             run_config={"ops": {"readings": {"config": {"incremental": True}}}},
         )

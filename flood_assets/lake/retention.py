@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
-from flood_assets.lake import current
+from flood_assets.lake import current, judged
 from flood_assets.lake.layout import QUARANTINE, window_of_quarantined
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile, encode
@@ -21,7 +21,7 @@ from flood_assets.lake.quarantine import quarantine
 from flood_assets.lake.read import StoredWindow, open_footer, windows
 from flood_assets.lake.store import Revision, Store
 from flood_assets.partitions import cutoff, is_expired, window_of
-from flood_assets.schemas import Table
+from flood_assets.schemas import READINGS, Table
 
 # A writer with an older clock may put back what was deleted; so often is it deleted again.
 ROUNDS = 3
@@ -123,12 +123,15 @@ def _due(
 def _due_others(
     store: Store, table: Table, now: datetime, stored: Sequence[StoredWindow]
 ) -> list[tuple[datetime, Meta]]:
-    """Return the expired objects that are no windows: quarantined ones, which hold rows too, and the present."""
+    """Return the expired objects that are no windows: quarantined ones, the present, and the state of the alerts."""
     named = [(window_of_quarantined(table, meta.key), meta) for meta in store.list(f"{QUARANTINE}/{table.name}")]
     found = [(window, meta) for window, meta in named if window is not None and is_expired(window, now)]
     # The present is never older than the newest window, so as a rule nothing is read for it.
     if table.current and all(is_expired(each.window, now) for each in stored):
         found += filter(None, [current.expired(store, table, now)])
+    if table is READINGS:
+        # Alerts hold values of readings. Whoever judges none any more deletes none.
+        found += filter(None, [judged.expired(store, now)])
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flood_assets.lake.judged import JUDGED_AT
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import ALERTS_KEY
 from flood_assets.lake.objects import Blob
@@ -57,7 +58,7 @@ SCHEMA = pa.schema(
         pa.field("told", pa.list_(pa.string()), nullable=False),
     ]
 )
-_JUDGED_AT, _NOTES = b"judged_at_ms", b"notes"
+_NOTES = b"notes"
 
 T = TypeVar("T")
 
@@ -200,7 +201,7 @@ def _decoded(lake: Lake, blob: Blob | None) -> Alerts:
         said = table.schema.metadata or {}
         rows = table.replace_schema_metadata(None).cast(SCHEMA).to_pylist()
         return Alerts(
-            tuple(_alert(row) for row in rows), from_ms(int(said[_JUDGED_AT])), tuple(json.loads(said[_NOTES]))
+            tuple(_alert(row) for row in rows), from_ms(int(said[JUDGED_AT])), tuple(json.loads(said[_NOTES]))
         )
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
         # Ids follow from rule, subject and time: what fires again has the id that it had, and receivers know it.
@@ -219,7 +220,7 @@ def _encoded(alerts: Alerts) -> bytes:
     for row in rows:
         row["readings"] = [vars(each) for each in row["readings"]]
     said = {
-        _JUDGED_AT: str(to_ms(alerts.judged_at)).encode() if alerts.judged_at else b"0",
+        JUDGED_AT: str(to_ms(alerts.judged_at)).encode() if alerts.judged_at else b"0",
         _NOTES: json.dumps(alerts.notes).encode(),
     }
     sink = pa.BufferOutputStream()
