@@ -6,6 +6,7 @@ of their own. There are no Components and no AutomationCondition: one source and
 
 import dagster as dg
 
+from flood_assets.defs.assets.alerts import alerts
 from flood_assets.defs.assets.completeness import completeness, timeliness
 from flood_assets.defs.assets.conditions import conditions
 from flood_assets.defs.assets.landed import landed
@@ -41,6 +42,7 @@ def build_defs(
             conditions,
             warning_areas,
             warnings,
+            alerts,
             published,
             retention,
             landed,

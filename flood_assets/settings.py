@@ -51,6 +51,12 @@ def lake_url(environ: Mapping[str, str] | None = None) -> str:
     return places.lake_url((environ if environ is not None else os.environ).get("FLOOD_LAKE_URL") or "lake")
 
 
+def alerts_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file of `FLOOD_ALERTS`, the rules of the alerts; None if nothing is to be judged."""
+    given = (environ if environ is not None else os.environ).get("FLOOD_ALERTS")
+    return Path(given) if given else None
+
+
 def use_the_systems_allocator() -> None:
     """Make Arrow use the system's memory allocator, unless `ARROW_DEFAULT_MEMORY_POOL` is set.
 

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the run failed or a check found a fault, 2 the command or 
 import os
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -98,6 +99,30 @@ def show(*, name: str) -> None:
     from flood_assets.cli.show import show as show_gauges  # noqa: PLC0415
 
     show_gauges(settings.lake_url(), name, settings.now())
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def alerts(context: click.Context) -> None:
+    """List the alerts that are firing, and those that ended in the last day.
+
+    FLOOD_ALERTS is the file of rules that each refresh judges.
+    """
+    if context.invoked_subcommand is None:
+        from flood_assets.cli.alerts import show as show_alerts  # noqa: PLC0415
+
+        show_alerts(settings.lake_url(), settings.now())
+
+
+@alerts.command()
+@click.argument("rules", type=click.Path(path_type=Path))
+@click.option("--at", metavar="TIME", callback=_time, help="The moment up to which to replay.  [default: now]")
+def test(*, rules: Path, at: datetime | None) -> None:
+    """Replay RULES over the day and show when they would have fired; nothing is stored."""
+    from flood_assets.cli.alerts import test as test_rules  # noqa: PLC0415
+
+    now = settings.now()
+    test_rules(settings.lake_url(), rules, at or now, now)
 
 
 @main.command()

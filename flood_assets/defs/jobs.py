@@ -21,10 +21,18 @@ AREAS_LAST = timedelta(hours=22)
 refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=dg.AssetSelection.assets(
-        "stations", "measures", "warning_areas", "readings", "completeness", "conditions", "warnings", "published"
+        "stations",
+        "measures",
+        "warning_areas",
+        "readings",
+        "completeness",
+        "conditions",
+        "warnings",
+        "alerts",
+        "published",
     ),
     description="Fetch the newest readings, and more for gauges that skipped some; count completeness, judge the state "
-    "of each gauge, list the warnings and publish what changed.",
+    "of each gauge, list the warnings, judge the alerts and publish what changed.",
     hooks={remember_failure},
 )
 reconcile_job = dg.define_asset_job(
@@ -55,17 +63,25 @@ def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
     stations, measures, areas = (
         {stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES, WARNING_AREAS)
     )
-    return refresh_requests(now, stations & measures, areas, publishes=settings.publishes())
+    return refresh_requests(
+        now, stations & measures, areas, alerts=settings.alerts_file() is not None, publishes=settings.publishes()
+    )
 
 
 def refresh_requests(
-    now: datetime, snapshots: Collection[datetime], areas: Collection[datetime], *, publishes: bool = False
+    now: datetime,
+    snapshots: Collection[datetime],
+    areas: Collection[datetime],
+    *,
+    alerts: bool = False,
+    publishes: bool = False,
 ) -> list[dg.RunRequest]:
     """Return the runs of a tick: readings and warnings, preceded by the lists of gauges and flood areas that are due.
 
     The gauges as they are now are stored in each retained window after the newest of the `snapshots` of stations and
     measures: no window stays without its gauges, neither those before the first tick nor those of missed ones. The
-    flood areas are due when the newest of `areas` is as old as `AREAS_LAST`. `publishes` says that there are sinks.
+    flood areas are due when the newest of `areas` is as old as `AREAS_LAST`. With `alerts` rules are judged, and if it
+    `publishes`, changes go to the sinks, last of all.
     """
     retained = retained_windows(now)
     newest = max(set(retained) & set(snapshots), default=None)
@@ -82,7 +98,8 @@ def refresh_requests(
                 tags=_over(due or retained[-1:]),
             )
         )
-    names = ["readings", "completeness", "conditions", "warnings", *(["published"] if publishes else [])]
+    names = ["readings", "completeness", "conditions", "warnings"]
+    names += ["alerts"] * alerts + ["published"] * publishes
     requests.append(
         dg.RunRequest(
             run_key=f"readings {now.isoformat()}",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from flood_assets.errors import LakeError
-from flood_assets.lake.layout import CURRENT, FAILURE, IDENTITY, WATERMARKS_KEY
+from flood_assets.lake.layout import ALERTS_KEY, CURRENT, FAILURE, IDENTITY, WATERMARKS_KEY
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.pipeline import all_of
 from flood_assets.lake.store import Store
@@ -96,7 +96,7 @@ class Frozen(Store):
 
 def _held(key: str) -> bool:
     folder, _, rest = key.partition("/")
-    return folder in _HELD if rest else key in (IDENTITY, FAILURE, WATERMARKS_KEY)
+    return key == ALERTS_KEY or (folder in _HELD if rest else key in (IDENTITY, FAILURE, WATERMARKS_KEY))
 
 
 def _same(blob: Blob | None, meta: Meta) -> bool:

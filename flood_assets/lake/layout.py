@@ -17,6 +17,7 @@ from flood_assets.schemas import TABLES, Table
 IDENTITY = "_lake.json"
 FAILURE = "_failure.json"
 WATERMARKS_KEY = "_watermarks.parquet"
+ALERTS_KEY = "_alerts/state.parquet"
 QUARANTINE = "_quarantine"
 PUBLISHED = "_published"
 LOCKS = ".locks"

@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
-from flood_assets.lake import current
+from flood_assets.lake import current, judged
 from flood_assets.lake.layout import PUBLISHED, QUARANTINE, window_of_dead_letter, window_of_quarantined
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile, encode
@@ -123,7 +123,7 @@ def _due(
 def _due_others(
     store: Store, table: Table, now: datetime, stored: Sequence[StoredWindow]
 ) -> list[tuple[datetime, Meta]]:
-    """Return the expired objects that are no windows but hold rows: quarantined, refused by a sink, the present."""
+    """Return the expired objects that are no windows: quarantined, refused by a sink, the present, judged alerts."""
     named = [(window_of_quarantined(table, meta.key), meta) for meta in store.list(f"{QUARANTINE}/{table.name}")]
     if table is READINGS:
         named += [(window_of_dead_letter(meta.key), meta) for meta in store.list(PUBLISHED)]
@@ -131,6 +131,9 @@ def _due_others(
     # The present is never older than the newest window, so as a rule nothing is read for it.
     if table.current and all(is_expired(each.window, now) for each in stored):
         found += filter(None, [current.expired(store, table, now)])
+    if table is READINGS:
+        # Alerts hold values of readings. Whoever judges none any more deletes none.
+        found += filter(None, [judged.expired(store, now)])
     return found
 
 

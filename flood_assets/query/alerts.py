@@ -1,0 +1,229 @@
+"""Read and replace the stored state of the alerts: one object beside the tables, `_alerts/state.parquet`.
+
+`flood_assets.alerts` decides what is in it; the server and the commands only read it. It is replaced by
+compare-and-swap, so that an alert fires once however many schedulers judge one lake.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flood_assets.lake.judged import JUDGED_AT
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.layout import ALERTS_KEY
+from flood_assets.lake.objects import Blob
+from flood_assets.lake.store import Revision
+from flood_assets.partitions import cutoff, from_ms, to_ms
+from flood_assets.schemas import TIME
+
+logger = logging.getLogger("flood_assets.alerts")
+
+FIRING, CLEARED, LEARNT_LATE = "firing", "cleared", "learnt_late"
+
+_READING = pa.struct([("date_time", TIME), ("value", pa.float64()), ("flag", pa.int8())])
+SCHEMA = pa.schema(
+    [
+        pa.field("alert_id", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("subject", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("severity", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
+        pa.field("since", TIME, nullable=False),
+        pa.field("known_at", TIME, nullable=False),
+        pa.field("readings", pa.list_(_READING), nullable=False),
+        pa.field("threshold", pa.float64()),
+        pa.field("unit", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("value_at", TIME),
+        pa.field("peak", pa.float64()),
+        pa.field("peak_at", TIME),
+        pa.field("fired_at", TIME),
+        pa.field("until", TIME),
+        pa.field("cleared_at", TIME),
+        pa.field("ended_because", pa.string()),
+        pa.field("unknown", pa.string()),
+        pa.field("station_id", pa.string()),
+        pa.field("lat", pa.float64()),
+        pa.field("long", pa.float64()),
+        pa.field("told", pa.list_(pa.string()), nullable=False),
+    ]
+)
+_NOTES = b"notes"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class UsedReading:
+    """A reading on which an alert is based, with its worst quality flag."""
+
+    date_time: datetime
+    value: float
+    flag: int
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One time for which a rule held for one gauge, flood area or the API.
+
+    Attributes:
+        alert_id: the same in whatever run it is found.
+        rule: name of the rule.
+        kind: kind of the rule, such as "above".
+        subject: measure_id, flood_area_id, or "api".
+        status: "firing", "cleared", or "learnt_late" for one that was over or old when it became known: information.
+        severity: CAP's severity, as the rule says.
+        label: name of the place.
+        why: why it fired, in one sentence.
+        since: time of the first reading at or beyond the threshold.
+        known_at: when it was first judged so.
+        readings: those by which it was judged.
+        threshold: value that was reached; None where there is none.
+        unit: its unit.
+        value, value_at: newest value judged, and its time.
+        peak, peak_at: the value furthest beyond the threshold.
+        fired_at: when it fired; None for one learnt late.
+        until: time of the reading that ended it; None while it lasts.
+        cleared_at: when that was judged.
+        ended_because: why it ended.
+        unknown: why nothing newer is known of it; None if it is known.
+        station_id: station of a gauge.
+        lat, long: its position.
+        told: notifications that were sent of it, such as "ab12 fired".
+    """
+
+    alert_id: str
+    rule: str
+    kind: str
+    subject: str
+    status: str
+    severity: str
+    label: str
+    why: str
+    since: datetime
+    known_at: datetime
+    readings: tuple[UsedReading, ...] = ()
+    threshold: float | None = None
+    unit: str | None = None
+    value: float | None = None
+    value_at: datetime | None = None
+    peak: float | None = None
+    peak_at: datetime | None = None
+    fired_at: datetime | None = None
+    until: datetime | None = None
+    cleared_at: datetime | None = None
+    ended_because: str | None = None
+    unknown: str | None = None
+    station_id: str | None = None
+    lat: float | None = None
+    long: float | None = None
+    told: tuple[str, ...] = ()
+
+    @property
+    def lasts(self) -> bool:
+        """True as long as it has not ended."""
+        return self.cleared_at is None
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """All alerts of the last day.
+
+    Attributes:
+        rows: those that last, and those that ended in the last 24 hours.
+        judged_at: when they were judged; None if they never were.
+        notes: what could not be judged, and why.
+    """
+
+    rows: tuple[Alert, ...] = ()
+    judged_at: datetime | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def firing(self) -> tuple[Alert, ...]:
+        """The alerts that are firing, the latest first."""
+        return tuple(sorted((a for a in self.rows if a.status == FIRING), key=lambda a: (a.since, a.alert_id))[::-1])
+
+
+def alert_id(rule: str, subject: str, since: datetime) -> str:
+    """Return the id of an alert, the same wherever it is judged."""
+    return blake2b(f"{rule}\0{subject}\0{to_ms(since)}".encode(), digest_size=12).hexdigest()
+
+
+def stored_alerts(lake: Lake, now: datetime) -> Alerts:
+    """Return the stored state, without what ended over a day ago; an empty one where none is stored or it is damaged.
+
+    Raises:
+        LakeError: the lake could not be read.
+    """
+    found = _decoded(lake, lake.store.read(ALERTS_KEY))
+    return Alerts(retained(found.rows, now), found.judged_at, found.notes)
+
+
+def retained(rows: tuple[Alert, ...], now: datetime) -> tuple[Alert, ...]:
+    """Return the alerts that last or ended less than 24 hours ago."""
+    return tuple(row for row in rows if row.cleared_at is None or row.cleared_at > cutoff(now))
+
+
+def update_alerts(lake: Lake, revise: Callable[[Alerts], tuple[Alerts | None, T]]) -> T:
+    """Replace the state by compare-and-swap; `revise` is called again if another writer was first.
+
+    Args:
+        lake: the lake.
+        revise: returns the new state, None to leave it, and the result.
+
+    Raises:
+        LakeError: the lake could not be read or written.
+    """
+
+    def revised(blob: Blob | None) -> Revision[T]:
+        new, result = revise(_decoded(lake, blob))
+        return Revision(None if new is None else _encoded(new), result)
+
+    return lake.store.update(ALERTS_KEY, revised)
+
+
+def _decoded(lake: Lake, blob: Blob | None) -> Alerts:
+    if blob is None:
+        return Alerts()
+    try:
+        table = pq.ParquetFile(pa.BufferReader(blob.data), page_checksum_verification=True).read(use_threads=False)
+        said = table.schema.metadata or {}
+        rows = table.replace_schema_metadata(None).cast(SCHEMA).to_pylist()
+        return Alerts(
+            tuple(_alert(row) for row in rows), from_ms(int(said[JUDGED_AT])), tuple(json.loads(said[_NOTES]))
+        )
+    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
+        # Ids follow from rule, subject and time: what fires again has the id that it had, and receivers know it.
+        logger.error("%s/%s is damaged (%s): all rules are judged anew", lake.url, ALERTS_KEY, error)  # noqa: TRY400
+        return Alerts()
+
+
+def _alert(row: dict[str, Any]) -> Alert:
+    used = tuple(UsedReading(**each) for each in row["readings"])
+    return Alert(**{**row, "readings": used, "told": tuple(row["told"])})
+
+
+def _encoded(alerts: Alerts) -> bytes:
+    names = [field.name for field in fields(Alert)]
+    rows = [{name: getattr(row, name) for name in names} for row in alerts.rows]
+    for row in rows:
+        row["readings"] = [vars(each) for each in row["readings"]]
+    said = {
+        JUDGED_AT: str(to_ms(alerts.judged_at)).encode() if alerts.judged_at else b"0",
+        _NOTES: json.dumps(alerts.notes).encode(),
+    }
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata(said)
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
