@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from flood_assets.defs.assets.alerts import alerts
 from flood_assets.defs.assets.landed import landed
 from flood_assets.defs.assets.published import published
 from flood_assets.defs.assets.retention import retention
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 LABEL = ".dagster/repository"
 _OF_ASSETS = ("__ASSET_JOB", "__ephemeral_asset_job__")
 
-ASSETS = frozenset({*(dg.AssetKey(name) for name in TABLES), published.key, retention.key, landed.key})
+ASSETS = frozenset({*(dg.AssetKey(name) for name in TABLES), alerts.key, landed.key, published.key, retention.key})
 _JOBS = (refresh_job.name, reconcile_job.name, retention_job.name, landing_job.name, "housekeeping_job")
 _PAGE = 200
 
