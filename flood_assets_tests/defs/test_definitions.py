@@ -10,6 +10,7 @@ import pytest
 
 from flood_assets.definitions import build_defs
 from flood_assets.definitions import defs as load
+from flood_assets.defs import own_records
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets_tests.conftest import NOW, Place
 
@@ -111,6 +112,11 @@ def test_jobs_schedules_and_sensors_say_what_they_are_for():
 def test_a_range_of_windows_is_one_run():
     for key in PARTITIONED:
         assert GRAPH.get(key).backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_housekeeping_knows_all_that_is_ours():
+    assert set(GRAPH.get_all_asset_keys()) == own_records.ASSETS
+    assert set(described()["jobs"]) == {*own_records._JOBS}
 
 
 def test_definitions_over_other_resources_are_of_their_own(place):
