@@ -73,8 +73,10 @@ soak: setup ## Simulate seven days and compare the lake with the truth (about ha
 
 test-long: setup ## Run the long proofs: a hundred kills and races, hundreds of stories, days of ticks
 	FLOOD_REPEAT=100 $(BIN)/python -m pytest -q --timeout 7200 -m races
-	FLOOD_MODEL_EXAMPLES=500 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 FLOOD_ROUNDS=4 $(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
-		flood_assets_tests/proofs/test_model.py flood_assets_tests/proofs/test_source_faults.py \
+	FLOOD_MODEL_EXAMPLES=500 FLOOD_MODEL_JOB_EXAMPLES=40 FLOOD_FAULT_STORIES=60 FLOOD_KILLS=100 FLOOD_ROUNDS=4 \
+		$(BIN)/python -m pytest --timeout 7200 -m "long or not long" \
+		flood_assets_tests/proofs/test_model.py flood_assets_tests/proofs/test_model_jobs.py \
+		flood_assets_tests/serve/test_stream_model.py flood_assets_tests/proofs/test_source_faults.py \
 		flood_assets_tests/proofs/test_source_outages.py flood_assets_tests/proofs/test_crashes.py \
 		flood_assets_tests/proofs/test_side_by_side.py flood_assets_tests/proofs/test_refresh_day.py flood_assets_tests/proofs/test_soak.py
 
