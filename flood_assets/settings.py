@@ -20,6 +20,10 @@ SINKS = {
     "https": "https://example.org/hook",
     "http": "http://127.0.0.1:9000/",
     "kinesis": "kinesis://flood-readings",
+    "sqs": "sqs://flood-readings",
+    "sns": "sns://arn:aws:sns:eu-west-2:123456789012:flood-readings",
+    "eventbridge": "eventbridge://default",
+    "dynamodb": "dynamodb://flood-latest",
 }
 
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - see above
 
+import importlib
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -9,6 +10,15 @@ from functools import partial
 from flood_assets import settings
 from flood_assets.publish.events import Events
 from flood_assets.publish.sinks.base import Sent, Sink
+
+# The class of each scheme, in the module of its name; a webhook is signed, and is opened by itself.
+_KINDS = {
+    "kinesis": "Kinesis",
+    "sqs": "Sqs",
+    "sns": "Sns",
+    "eventbridge": "EventBridge",
+    "dynamodb": "DynamoDb",
+}
 
 
 def open_sink(url: str, clock: Callable[[], datetime], *, secret: str | None = None, pause_s: float = 0.5) -> Sink:
@@ -25,13 +35,13 @@ def open_sink(url: str, clock: Callable[[], datetime], *, secret: str | None = N
         SinkError: nothing that the sink needs is there, such as credentials or a package.
     """
     scheme = settings.sink_scheme(url)
-    if scheme == "kinesis":
-        from flood_assets.publish.sinks.kinesis import Kinesis
+    if scheme in {"https", "http"}:
+        from flood_assets.publish.sinks.webhook import Webhook
 
-        return Kinesis(url, pause_s=pause_s)
-    from flood_assets.publish.sinks.webhook import Webhook
-
-    return Webhook(url, clock, secret=secret, pause_s=pause_s)
+        return Webhook(url, clock, secret=secret, pause_s=pause_s)
+    module = importlib.import_module(f"flood_assets.publish.sinks.{scheme}")
+    kind: Callable[..., Sink] = getattr(module, _KINDS[scheme])
+    return kind(url, pause_s=pause_s)
 
 
 class Unopened(Sink):

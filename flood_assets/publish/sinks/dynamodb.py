@@ -1,0 +1,83 @@
+"""Publish to a DynamoDB table: the newest reading of each measure, one item each.
+
+An item is replaced only by a reading that is newer, or the same one changed later, so late and repeated events do no
+harm. It expires a day after its reading (`expires_at`, the table's TTL attribute); DynamoDB deletes lazily, so readers
+compare `expires_at` with the time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from botocore.exceptions import ClientError
+
+from flood_assets.partitions import RETENTION
+from flood_assets.publish.events import Events
+from flood_assets.publish.sinks.aws import THREADS, AwsSink, named
+from flood_assets.publish.sinks.base import Sent, SinkError
+from flood_assets.schemas import READINGS
+
+# DynamoDB's numbers are larger than 1e-130 and smaller than 1e126.
+_LEAST, _MOST = 1e-130, 1e126
+_DAY_S = int(RETENTION.total_seconds())
+# `date_time` sorts as text: the API's times are whole seconds. Changes have milliseconds, and are compared as numbers.
+_NEWER = (
+    "attribute_not_exists(measure_id) OR date_time < :time OR (date_time = :time AND (changed_at_ms < :changed OR "
+    "(changed_at_ms = :changed AND revision <= :revision)))"
+)
+
+
+class DynamoDb(AwsSink):
+    """`dynamodb://table`, whose partition key is `measure_id` (text), without a sort key."""
+
+    def __init__(self, url: str, *, pause_s: float = 0.5) -> None:
+        super().__init__(url, "dynamodb", pause_s=pause_s)
+        self._table = named(url, "dynamodb://flood-latest")
+
+    def send(self, events: Events) -> Sent:  # noqa: D102
+        time = events.rows["date_time"].cast("int64").to_numpy()
+        changed, measures = events.changed, np.array(events.measures, np.object_)
+        # Of each measure the newest: the last in this order, and where it stands among the items.
+        order = np.lexsort((changed, time))
+        last = {measures[number]: number for number in order.tolist()}
+        chosen = list(last.values())
+        bodies = events.bodies()
+        items = [item(bodies[number]["data"], int(time[number]), int(changed[number])) for number in chosen]
+
+        def put(numbers: Sequence[int]) -> dict[int, str]:
+            (number,) = numbers
+            wanted = items[number]
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=wanted,
+                    ConditionExpression=_NEWER,
+                    ExpressionAttributeValues={
+                        ":time": wanted["date_time"],
+                        ":changed": wanted["changed_at_ms"],
+                        ":revision": wanted["revision"],
+                    },
+                )
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+                    raise
+            return {}
+
+        taken, trouble = self.put_all([(number, number + 1) for number in range(len(items))], put, threads=THREADS)
+        if trouble and not taken.any():
+            raise SinkError(trouble)
+        done = {measures[number] for number, each in zip(chosen, taken.tolist(), strict=True) if each}
+        return Sent(np.array([measure in done for measure in measures], np.bool_), trouble)
+
+
+def item(data: dict[str, Any], time_ms: int, changed_ms: int) -> dict[str, dict[str, str]]:
+    """Return a row as DynamoDB writes it, without what is null, and with when it expires."""
+    found = {name: _attribute(data[name]) for name in READINGS.schema.names if data[name] is not None}
+    more = {"changed_at_ms": changed_ms, "expires_at": time_ms // 1000 + _DAY_S}
+    return {**found, **{name: {"N": str(number)} for name, number in more.items()}}
+
+
+def _attribute(value: str | float) -> dict[str, str]:
+    """Return a value as DynamoDB writes it; one beyond the range of its numbers as text."""
+    number = not isinstance(value, str) and (value == 0 or _LEAST < abs(value) < _MOST)
+    return {"N" if number else "S": str(value)}
