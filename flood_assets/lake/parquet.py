@@ -121,7 +121,7 @@ class WindowFile:
 
     @property
     def pushed(self) -> int:
-        """Number of rows that are pushed readings, by the footer."""
+        """Number of pushed readings among its rows, by the footer."""
         text = (self._metadata.metadata or {}).get(_PUSHED.encode(), b"")
         return int(text) if text.isdigit() else 0
 
