@@ -176,7 +176,7 @@ def _alert(rule: Rule, gauge: Gauge, series: Series, episode: Episode, old: Aler
         base = _valued(base, episode, last)
         return ended(base, told, from_ms(episode.until), now)
     if base.status != FIRING and on:
-        fired = replace(base, status=FIRING, fired_at=now, until=None, cleared_at=None, ended_because=None, told=())
+        fired = replace(base, status=FIRING, fired_at=now, until=None, cleared_at=None, ended_because=None)
         base = replace(fired, readings=_used(on), why=_why(rule, series, on))
     elif not base.lasts:
         return base

@@ -32,7 +32,11 @@ _SHOWN = 50
     op_tags={"dagster/priority": "-2"},
     output_required=False,
     check_specs=[
-        dg.AssetCheckSpec(JUDGED, asset="alerts", description="All rules were judged and each chooses some gauge.")
+        dg.AssetCheckSpec(
+            JUDGED,
+            asset="alerts",
+            description="All rules were judged, each chooses some gauge, and receivers were told.",
+        )
     ],
 )
 def alerts(context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock) -> Iterator[dg.MaterializeResult[None]]:
@@ -47,11 +51,14 @@ def alerts(context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock) 
         yield _judged(passed=True, told={"reason": "FLOOD_ALERTS is not set: nothing is judged"})
         return
     from flood_assets.alerts.judging import judge_lake  # noqa: PLC0415 - nothing is loaded without rules
+    from flood_assets.alerts.notify import read_targets, tell  # noqa: PLC0415
     from flood_assets.alerts.rules import read_rules  # noqa: PLC0415
 
     try:
-        rules = read_rules(path)
-        judged = judge_lake(lake.open(), rules, clock.now())
+        rules, targets = read_rules(path), read_targets(path)
+        now, store = clock.now(), lake.open()
+        judged = judge_lake(store, rules, now)
+        faults = tell(store, targets, now)
     except FloodAssetsError as error:
         context.log.warning("the alerts were not judged: %s. Those that were firing are kept", error)
         severity = dg.AssetCheckSeverity.ERROR if isinstance(error, SettingsError) else dg.AssetCheckSeverity.WARN
@@ -61,7 +68,7 @@ def alerts(context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock) 
         context.log.info("%s: %s, %s: %s", event.what, event.alert.rule, event.alert.label, event.alert.why)
     context.log.info("%s firing", counted(len(judged.after.firing), "alert"))
     yield dg.MaterializeResult(metadata=described(judged.after, [event.alert for event in judged.events], len(rules)))
-    notes = judged.after.notes
+    notes = [*judged.after.notes, *faults]
     yield _judged(passed=not notes, told={"reason": "; ".join(notes)} if notes else {})
 
 

@@ -14,7 +14,7 @@ from flood_assets.serve.bodies import Body
 from flood_assets.serve.errors import BadRequestError
 from flood_assets.serve.http import problem as plain_problem
 from flood_assets.serve.http import send
-from flood_assets.serve.pages import mapped, river, state, static, station, warned
+from flood_assets.serve.pages import alarms, mapped, river, state, static, station, warned
 from flood_assets.serve.pages.finding import FILTERS, PAGE, Search
 from flood_assets.serve.pages.outline import MARKS, outline
 from flood_assets.serve.pages.overview import Overview
@@ -223,6 +223,9 @@ _PAGES: Sequence[tuple[str, Make]] = (
     ("/rivers", _river),
     ("/rivers/{name:path}", _river),
     ("/warnings", _warnings),
+    ("/alerts", alarms.alarms),
+    ("/alerts.atom", alarms.feed),
+    ("/alerts/{alert_id}.cap", alarms.message),
     ("/status", _status),
     ("/docs", _docs),
 )

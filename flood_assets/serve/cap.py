@@ -1,0 +1,106 @@
+"""Write an alert as a message of the Common Alerting Protocol 1.2 (OASIS, July 2010).
+
+Each is `Restricted` and says that it is no official warning: whoever passes it on must not take it for one.
+"""
+
+from datetime import datetime
+from xml.etree import ElementTree as ET
+
+from flood_assets.query.alerts import CLEARED, FIRING, Alert
+
+NAMESPACE = "urn:oasis:names:tc:emergency:cap:1.2"
+MEDIA_TYPE = "application/cap+xml"
+SENDER = "flood-assets"
+NO_WARNING = (
+    "This is no official warning. It was made by a rule of whoever runs this copy of flood_assets, from provisional "
+    "readings of the Environment Agency."
+)
+_ADVICE = (
+    "For flood warnings and advice see check-for-flooding.service.gov.uk or call Floodline, 0345 988 1188. In danger "
+    "call 999."
+)
+# What is wrong with gauges or the API is no flood.
+_OF_INSTRUMENTS = ("silent", "late", "api_late")
+_EVENTS = {
+    "above": "High level",
+    "below": "Low level",
+    "band": "Level outside its typical range",
+    "record": "Level near its record",
+    "rising": "Rising level",
+    "rain": "Heavy rain",
+    "silent": "Silent gauge",
+    "late": "Late gauge",
+    "warning": "Flood warning in an area",
+    "api_late": "Late source of data",
+}
+_AREA_KM = 1
+
+
+def cap(alert: Alert) -> bytes:
+    """Return the message of an alert as it is now: Alert while it lasts, Cancel of that one once it has cleared."""
+    root = ET.Element("alert", xmlns=NAMESPACE)
+    cancelled = alert.status == CLEARED
+    sent = (alert.cleared_at if cancelled else alert.fired_at) or alert.known_at
+    _add(root, "identifier", identifier(alert))
+    _add(root, "sender", SENDER)
+    _add(root, "sent", _time(sent))
+    _add(root, "status", "Actual")
+    _add(root, "msgType", "Cancel" if cancelled else "Alert")
+    _add(root, "source", alert.rule)
+    _add(root, "scope", "Restricted")
+    _add(root, "restriction", NO_WARNING)
+    _add(root, "note", alert.ended_because or alert.unknown or "")
+    if cancelled:
+        _add(root, "references", f"{SENDER},{alert.alert_id},{_time(alert.fired_at or alert.known_at)}")
+    _info(ET.SubElement(root, "info"), alert)
+    body: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return body
+
+
+def identifier(alert: Alert) -> str:
+    """Return the message's identifier: that of its end is another one than that of its beginning."""
+    return f"{alert.alert_id}-cleared" if alert.status == CLEARED else alert.alert_id
+
+
+def headline(alert: Alert) -> str:
+    """Return rule and place in a line."""
+    said = {FIRING: "", CLEARED: "Cleared: "}.get(alert.status, "Learnt late: ")
+    return f"{said}{alert.rule}: {alert.label}"
+
+
+def _info(info: ET.Element, alert: Alert) -> None:
+    over = alert.status != FIRING
+    _add(info, "language", "en-GB")
+    _add(info, "category", "Infra" if alert.kind in _OF_INSTRUMENTS else "Met")
+    _add(info, "event", _EVENTS[alert.kind])
+    # No advice is given, so nothing is said of how soon one must act.
+    _add(info, "urgency", "Past" if over else "Unknown")
+    _add(info, "severity", alert.severity)
+    _add(info, "certainty", "Observed")
+    _add(info, "onset", _time(alert.since))
+    _add(info, "expires", _time(alert.until) if alert.until else "")
+    _add(info, "senderName", "flood_assets, no official service")
+    _add(info, "headline", headline(alert))
+    _add(info, "description", f"{alert.why}. {NO_WARNING}")
+    _add(info, "instruction", _ADVICE)
+    named = {"rule": alert.rule, "kind": alert.kind, "subject": alert.subject, "status": alert.status}
+    numbers = {name: getattr(alert, name) for name in ("threshold", "value", "peak")}
+    named |= {name: f"{number:.3f}" for name, number in numbers.items() if number is not None}
+    for name, value in (named | ({"unit": alert.unit} if alert.unit else {})).items():
+        parameter = ET.SubElement(info, "parameter")
+        _add(parameter, "valueName", name)
+        _add(parameter, "value", value)
+    area = ET.SubElement(info, "area")
+    _add(area, "areaDesc", alert.label or alert.subject)
+    if alert.lat is not None and alert.long is not None:
+        _add(area, "circle", f"{alert.lat:.5f},{alert.long:.5f} {_AREA_KM}")
+
+
+def _add(parent: ET.Element, name: str, text: str) -> None:
+    if text:
+        ET.SubElement(parent, name).text = "".join(c for c in text if c >= " " or c in "\t\n")
+
+
+def _time(moment: datetime) -> str:
+    """Return a time as CAP wants it: UTC is -00:00, and never Z."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}-00:00"
