@@ -49,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True)
 class News:
-    """What a receiver has not been told: an alert, and its status as it is told."""
+    """An alert that a receiver has not been told of, with its status as it is told."""
 
     what: str
     alert: Alert
