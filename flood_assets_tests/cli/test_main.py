@@ -71,7 +71,8 @@ def test_each_command_says_what_it_does(command):
 
 def test_the_commands_are_those_that_people_know():
     assert COMMANDS == [
-        "doctor", "expire", "ingest", "key", "reconcile", "refresh", "serve", "show", "simulate", "sql", "status"
+        "alerts", "doctor", "expire", "ingest", "key", "publish", "reconcile", "refresh", "serve", "show", "simulate",
+        "sql", "status",
     ]  # fmt: skip
 
 
