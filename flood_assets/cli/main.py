@@ -221,6 +221,20 @@ def publish(*, to: tuple[str, ...], last: str | None, schema: Literal["event", "
 
 
 @main.command()
+@click.argument("url")
+@click.option("--once", is_flag=True, help="Print what is there and end; a webhook ends after one request.")
+def subscribe(*, url: str, once: bool) -> None:
+    """Print the events that arrive at URL, one a line, until Ctrl-C.
+
+    URL is kinesis://stream, sqs://queue, whose messages are deleted once they are printed, or http://127.0.0.1:9000/ to
+    listen as a webhook. With FLOOD_PUBLISH_SECRET, requests that are not signed with it are refused.
+    """
+    from flood_assets.cli.publish import subscribe as print_events  # noqa: PLC0415
+
+    print_events(url, settings.publishing({**os.environ, "FLOOD_PUBLISH": ""}).secret, once=once)
+
+
+@main.command()
 @click.argument("name")
 @click.option(
     "--rate", default=50.0, show_default=True, type=click.FloatRange(0.001, 100_000), help="Requests a second."

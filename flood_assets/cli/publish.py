@@ -62,6 +62,17 @@ def show_schema(form: Literal["event", "asyncapi"]) -> None:
     click.echo(json.dumps(schema.event_schema() if form == "event" else schema.asyncapi(), indent=2))
 
 
+def subscribe(url: str, secret: str | None, *, once: bool) -> None:
+    """Print events as they arrive, one JSON object a line, until Ctrl-C."""
+    from flood_assets.publish.subscribe import subscribe as events  # noqa: PLC0415 - it imports an HTTP server
+
+    try:
+        for event in events(url, settings.now, secret=secret, once=once):
+            click.echo(json.dumps(event))
+    except KeyboardInterrupt:
+        return
+
+
 def _duration(text: str) -> timedelta:
     found = parse(text)
     if found is None or found.total_seconds() <= 0:

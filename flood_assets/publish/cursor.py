@@ -4,6 +4,9 @@ A *commit* is what one request's rows changed in one window: (window, `changed_a
 holds the e-tag of the version that was published, the commits that were, and the ids of the last half hour. What is not
 known by its commit is missing, however late it was stored: a slower machine may store an older `changed_at` later. The
 ids tell apart two commits of the same millisecond, and what a sink has confirmed of a commit from the rest of it.
+
+Limit: of two runs that asked in the same millisecond and changed the same window, the later one is not seen if it is
+stored over half an hour after the first was published.
 """
 
 import logging
