@@ -61,7 +61,8 @@ def _refusal(recorder, case):
         return None
     detail = response.json()["detail"]
     if recorder.cases[case].value.method == "POST":
-        return [] if "the body" in detail or "of a batch" in detail else [f"vague: {detail}"]
+        parts = ("the body", "of a batch", "the JSON", "the CSV", "the arrow file", "the parquet file")
+        return [] if any(part in detail for part in parts) else [f"vague: {detail}"]
     names = [
         "id of a batch",
         *(recorder.cases[case].value.query or {}),
