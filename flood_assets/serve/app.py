@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flood_assets import __version__
@@ -166,9 +167,19 @@ def _refused(clock: Callable[[], datetime]) -> Callable[[Request, Exception], An
         if error.status_code == 404 and pages.is_page(request):
             return pages.refused(request, clock(), 404, "There is no such page", "The address leads to nothing here.")
         detail = f"there is nothing at {request.url.path[:200]}" if error.status_code == 404 else str(error.detail)
-        return problem(request, error.status_code, detail, headers=error.headers)
+        headers = {"allow": _allowed(request)} if error.status_code == 405 else error.headers
+        return problem(request, error.status_code, detail, headers=headers)
 
     return refused
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of all routes of a path: Starlette tells those of the first one."""
+    routes = request.app.routes
+    asked = [(method, {**request.scope, "method": method}) for method in ("GET", "HEAD", "POST")]
+    return ", ".join(
+        method for method, scope in asked if any(route.matches(scope)[0] == Match.FULL for route in routes)
+    )
 
 
 def _failed(clock: Callable[[], datetime]) -> Callable[[Request, Exception], Any]:

@@ -35,7 +35,7 @@ logger = logging.getLogger("flood_assets.serve")
 _TOLD = 20
 # Batches that are decoded at once, each of some tens of MB while it is.
 _AT_ONCE = 2
-_MS = timedelta(milliseconds=1)
+_MS, _SET_BACK = timedelta(milliseconds=1), timedelta(minutes=1)
 
 _STATUS: Mapping[type[PushError], int] = {
     UnreadableError: 400,
@@ -148,7 +148,8 @@ class Push:
         """Return the current time to the millisecond, later than that of each batch before: it tells them apart."""
         with self._lock:
             now = from_ms(to_ms(self._clock()))
-            self._landed = max(now, self._landed + _MS) if now >= self._landed - timedelta(seconds=1) else now
+            # A clock that was set back by more was wrong before.
+            self._landed = max(now, self._landed + _MS) if self._landed - now < _SET_BACK else now
             return self._landed
 
     def _units(self) -> Mapping[str, str]:

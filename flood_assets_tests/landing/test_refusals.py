@@ -85,6 +85,13 @@ def test_each_wrong_row_is_told_by_its_number_with_the_value_and_the_remedy(acme
         assert expected in acme.post([row]).json()["reasons"][0]["reason"]
 
 
+def test_a_method_that_is_none_is_told_those_that_are(api):
+    allowed = {
+        path: api.client.delete(f"/api/v1/{path}").headers["allow"] for path in ("readings", "receipts/a", "latest")
+    }
+    assert allowed == {"readings": "GET, HEAD, POST", "receipts/a": "GET, HEAD", "latest": "GET, HEAD"}
+
+
 def test_a_unit_must_be_that_of_the_list(api):
     feeder = Publisher(api, "feeder")
     wrong = feeder.post([reading("K1-level", NOW, 1, unit="ft")])
