@@ -195,8 +195,8 @@ def _alert(rule: Rule, gauge: Gauge, series: Series, episode: Episode, old: Aler
         return ended(base, told, from_ms(episode.until), now)
     if base.status != FIRING and on:
         fired = replace(base, status=FIRING, fired_at=now, until=None, cleared_at=None, ended_because=None)
-        told = tuple(mark for mark in base.told if mark != HISTORY)
-        base = replace(fired, readings=_used(on), why=_why(rule, series, on), told=told)
+        marks = tuple(mark for mark in base.told if mark != HISTORY)
+        base = replace(fired, readings=_used(on), why=_why(rule, series, on), told=marks)
     elif not base.lasts:
         return base
     age = now - from_ms(newest.at)
