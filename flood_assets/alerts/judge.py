@@ -16,7 +16,17 @@ from flood_assets.alerts.evidence import Evidence, Gauge
 from flood_assets.alerts.rules import Rule
 from flood_assets.alerts.series import Series, series_of
 from flood_assets.partitions import RETENTION, from_ms, to_ms
-from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, Alert, Alerts, UsedReading, alert_id, retained
+from flood_assets.query.alerts import (
+    CLEARED,
+    FIRING,
+    HISTORY,
+    LEARNT_LATE,
+    Alert,
+    Alerts,
+    UsedReading,
+    alert_id,
+    retained,
+)
 
 # What rules of kinds of series say in a sentence.
 _SAID = {
@@ -72,8 +82,16 @@ def judge(before: Alerts, rules: Sequence[Rule], evidence: Evidence, now: dateti
             after += _of_series(rule, of_rule, evidence, now, notes)
     gone = "the rule is gone"
     after += [ended(alert, gone, None, now) if alert.lasts else alert for rows in known.values() for alert in rows]
+    after = [_as_history(alert, now) if alert.rule not in before.rules else alert for alert in after]
     rows = tuple(sorted(retained(tuple(after), now), key=lambda alert: (alert.since, alert.alert_id)))
-    return Judged(Alerts(rows, now, tuple(notes)), tuple(_events(before.rows, rows)))
+    judged = Alerts(rows, now, tuple(notes), tuple(rule.name for rule in asked))
+    return Judged(judged, tuple(_events(before.rows, rows)))
+
+
+def _as_history(alert: Alert, now: datetime) -> Alert:
+    """Return an alert of a rule that is judged for the first time: what was over before is told to nobody."""
+    over = alert.status == LEARNT_LATE and not alert.lasts and alert.known_at == now
+    return replace(alert, told=(HISTORY,)) if over else alert
 
 
 def ended(alert: Alert, why: str, until: datetime | None, now: datetime) -> Alert:
@@ -87,7 +105,7 @@ def _events(before: Iterable[Alert], after: Iterable[Alert]) -> Iterator[Event]:
     was = {alert.alert_id: alert for alert in before}
     for alert in after:
         old = was.get(alert.alert_id)
-        if old is None or old.status != alert.status:
+        if HISTORY not in alert.told and (old is None or old.status != alert.status):
             yield Event(alert.status, alert)
 
 
@@ -177,7 +195,8 @@ def _alert(rule: Rule, gauge: Gauge, series: Series, episode: Episode, old: Aler
         return ended(base, told, from_ms(episode.until), now)
     if base.status != FIRING and on:
         fired = replace(base, status=FIRING, fired_at=now, until=None, cleared_at=None, ended_because=None)
-        base = replace(fired, readings=_used(on), why=_why(rule, series, on))
+        marks = tuple(mark for mark in base.told if mark != HISTORY)
+        base = replace(fired, readings=_used(on), why=_why(rule, series, on), told=marks)
     elif not base.lasts:
         return base
     age = now - from_ms(newest.at)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from flood_assets.alerts.rules import AlertRulesError
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import to_ms
-from flood_assets.query.alerts import CLEARED, FIRING, Alert, Alerts, stored_alerts, update_alerts
+from flood_assets.query.alerts import CLEARED, FIRING, HISTORY, Alert, Alerts, stored_alerts, update_alerts
 
 ALERTMANAGER, WEBHOOK = "alertmanager", "webhook"
 _KINDS = (ALERTMANAGER, WEBHOOK)
@@ -49,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True)
 class News:
-    """An alert that a receiver has not been told of, with its status as it is told."""
+    """Alert that a receiver has not been told of, and its status as it is told."""
 
     what: str
     alert: Alert
@@ -118,7 +118,7 @@ def untold(target: Target, state: Alerts) -> list[News]:
     for alert in state.rows:
         fired = News(FIRING, alert) if alert.fired_at is not None else None
         other = News(alert.status, alert) if alert.status != FIRING else None
-        found += [news for news in (fired, other) if news and _mark(target, news) not in alert.told]
+        found += [news for news in (fired, other) if news and not {_mark(target, news), HISTORY} & {*alert.told}]
     return found
 
 

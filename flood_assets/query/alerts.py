@@ -7,7 +7,7 @@ compare-and-swap, so that an alert fires once however many schedulers judge one 
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ from flood_assets.schemas import TIME
 logger = logging.getLogger("flood_assets.alerts")
 
 FIRING, CLEARED, LEARNT_LATE = "firing", "cleared", "learnt_late"
+# In `told`: it was over before its rule was first judged, so nobody needs to be told.
+HISTORY = "history"
 
 _READING = pa.struct([("date_time", TIME), ("value", pa.float64()), ("flag", pa.int8())])
 SCHEMA = pa.schema(
@@ -58,7 +60,7 @@ SCHEMA = pa.schema(
         pa.field("told", pa.list_(pa.string()), nullable=False),
     ]
 )
-_NOTES = b"notes"
+_NOTES, _RULES = b"notes", b"rules"
 
 T = TypeVar("T")
 
@@ -143,11 +145,13 @@ class Alerts:
         rows: those that last, and those that ended in the last 24 hours.
         judged_at: when they were judged; None if they never were.
         notes: what could not be judged, and why.
+        rules: names of the rules that were judged.
     """
 
     rows: tuple[Alert, ...] = ()
     judged_at: datetime | None = None
     notes: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -167,7 +171,7 @@ def stored_alerts(lake: Lake, now: datetime) -> Alerts:
         LakeError: the lake could not be read.
     """
     found = _decoded(lake, lake.store.read(ALERTS_KEY))
-    return Alerts(retained(found.rows, now), found.judged_at, found.notes)
+    return replace(found, rows=retained(found.rows, now))
 
 
 def retained(rows: tuple[Alert, ...], now: datetime) -> tuple[Alert, ...]:
@@ -200,9 +204,8 @@ def _decoded(lake: Lake, blob: Blob | None) -> Alerts:
         table = pq.ParquetFile(pa.BufferReader(blob.data), page_checksum_verification=True).read(use_threads=False)
         said = table.schema.metadata or {}
         rows = table.replace_schema_metadata(None).cast(SCHEMA).to_pylist()
-        return Alerts(
-            tuple(_alert(row) for row in rows), from_ms(int(said[JUDGED_AT])), tuple(json.loads(said[_NOTES]))
-        )
+        notes, judged = (tuple(json.loads(said[name])) for name in (_NOTES, _RULES))
+        return Alerts(tuple(_alert(row) for row in rows), from_ms(int(said[JUDGED_AT])), notes, judged)
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
         # Ids follow from rule, subject and time: what fires again has the id that it had, and receivers know it.
         logger.error("%s/%s is damaged (%s): all rules are judged anew", lake.url, ALERTS_KEY, error)  # noqa: TRY400
@@ -222,6 +225,7 @@ def _encoded(alerts: Alerts) -> bytes:
     said = {
         JUDGED_AT: str(to_ms(alerts.judged_at)).encode() if alerts.judged_at else b"0",
         _NOTES: json.dumps(alerts.notes).encode(),
+        _RULES: json.dumps(alerts.rules).encode(),
     }
     sink = pa.BufferOutputStream()
     table = pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata(said)

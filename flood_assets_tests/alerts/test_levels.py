@@ -65,11 +65,18 @@ def test_what_is_between_the_limits_neither_fires_nor_clears():
 
 def test_readings_learnt_late_are_information():
     values = [0.5, 1.2, 1.3, 1.2, 0.5, 0.5, 0.5, 0.5]
-    told = ticked([HIGH], [gauge_of(values)], [START + 3 * timedelta(hours=1)])
+    told = ticked([HIGH], [gauge_of(values)], [START, START + 3 * timedelta(hours=1)])
     ((_, event),) = told.events
     assert event.what == LEARNT_LATE
     assert (event.alert.since, event.alert.until) == (START + QUARTER, START + 5 * QUARTER)
     assert event.alert.known_at == START + 3 * timedelta(hours=1)
+
+
+def test_what_was_over_before_a_rule_was_first_judged_is_kept_and_told_to_nobody():
+    values = [0.5, 1.2, 1.3, 1.2, 0.5, 0.5, 0.5, 0.5]
+    told = ticked([HIGH], [gauge_of(values)], [START + 3 * timedelta(hours=1), START + 4 * timedelta(hours=1)])
+    assert told.events == []
+    assert [alert.status for alert in told.state.rows] == [LEARNT_LATE]
 
 
 def test_old_readings_above_fire_only_once_new_ones_come():
