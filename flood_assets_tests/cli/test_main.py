@@ -23,6 +23,7 @@ from flood_assets.lake.read import load
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, WARNING_AREAS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
+from flood_assets_tests.support.receiving import receiving
 
 COMMANDS = sorted(main.commands)
 Run = Callable[..., Result]
@@ -107,6 +108,24 @@ def test_refresh_fills_the_day_and_sums_it_up(place, run):
     ]  # fmt: skip
     assert float(whole) == pytest.approx(sum(spent.values()), abs=0.06), "each second is somebody's"
     assert checks == "13 of 13 checks passed"
+
+
+def test_a_refresh_publishes_to_the_sinks_and_says_so(place, run, monkeypatch):
+    with receiving() as receiver:
+        monkeypatch.setenv("FLOOD_PUBLISH", receiver.url)
+        result = run("refresh")
+    assert result.exit_code == 0, result.output
+    assert len(receiver.accepted) == len(place.lake.read(READINGS, now=NOW))
+    assert f"published {len(receiver.accepted):,} events to 1 sink\n" in result.output
+    assert "publishing " in result.output
+    assert fits(result.output)
+
+
+def test_a_sink_that_is_none_ends_a_refresh_before_it_begins(place, run, monkeypatch):
+    monkeypatch.setenv("FLOOD_PUBLISH", "ftp://example.org")
+    result = run("refresh")
+    assert (result.exit_code, "FLOOD_PUBLISH has 'ftp://example.org'" in result.output) == (2, True)
+    assert place.requests() == 0
 
 
 def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does(filled, run):
