@@ -241,12 +241,8 @@ def of_receipt() -> dict[int | str, dict[str, Any]]:
 
 def pushed_body(media_types: Sequence[str]) -> dict[str, Any]:
     """Return the description of the body and the headers of a push."""
-    rows = {"type": "array", "minItems": 1, "items": _PUSHED}
-    schemas: dict[str, Any] = {
-        "application/json": {
-            "oneOf": [rows, {"type": "object", "required": ["readings"], "properties": {"readings": rows}}]
-        }
-    }
+    rows = {"type": "array", "minItems": 1, "items": _PUSHED, "description": "Alone, or as `readings` of an object."}
+    schemas: dict[str, Any] = {"application/json": rows}
     content = {each: {"schema": schemas.get(each, {"type": "string"})} for each in media_types}
     headers = {
         "Idempotency-Key": "Id of the batch, such as a UUID: the same batch is taken once.",

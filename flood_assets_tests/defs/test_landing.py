@@ -13,6 +13,7 @@ from flood_assets.defs.assets.tables import API_POOL
 from flood_assets.defs.sensors import landing_sensor
 from flood_assets.landing import batches
 from flood_assets.landing.objects import Place as BatchPlace
+from flood_assets.query.status import look as look_at
 from flood_assets_tests.conftest import HOUR, NOW, Place
 from flood_assets_tests.support.pushing import batch_of, stored
 
@@ -80,6 +81,13 @@ def test_an_undecodable_batch_is_put_aside_and_told_until_it_is_a_day_old(filled
     filled.at(datetime.now(UTC) + timedelta(hours=25))
     assert filled.expire().success
     assert [filled.lake.store.list(folder) for folder in ("receipts", "_quarantine/landing")] == [[], []]
+
+
+def test_the_status_tells_batches_that_nobody_ingests(filled):
+    land(filled)
+    told = [look_at(filled.lake, datetime.now(UTC) + timedelta(minutes=age)).faults for age in (50, 70)]
+    found = ["1 pushed batch not ingested" in " ".join(faults) for faults in told]
+    assert found == [False, True]
 
 
 def test_what_waits_is_never_deleted(filled):

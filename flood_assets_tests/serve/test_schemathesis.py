@@ -27,12 +27,12 @@ def findings(app, *, headers=None, only=None, least=(200, 50)):
 
     `headers` are sent with each request; `only` is a pattern of the paths; `least` are the fewest requests and 400s.
     """
-    schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=headers)
+    schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=headers or {})
     if only:
         schema = schema.include(path_regex=only)
         # A failed check ends the search, also one that is left out.
         schema.config.checks.positive_data_acceptance.enabled = False
-    schema.config.update(headers=headers)
+    schema.config.update(headers=headers or {})
     schema.config.seed = 1
     schema.config.generation.update(max_examples=EXAMPLES)
     tried = refused = 0
