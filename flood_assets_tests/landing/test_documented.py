@@ -1,6 +1,7 @@
 """The examples of docs/pushing.md do what the page says: run by a shell, with curl, against a server that listens."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -35,6 +36,7 @@ def run(example: str, url: str) -> str:
     return done.stdout
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine, which the examples call")
 def test_the_examples_push_and_read_the_receipt(server):
     blocks = [each.text for each in examples.fenced("sh") if each.place.startswith("pushing.md")]
     push, receipt, packed = blocks
