@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -66,8 +67,9 @@ def check(
         rows: as `bodies.rows_of` returns them.
         publisher: who pushes.
         now: nothing older than a day before it is accepted, and nothing later than a few minutes after.
-        units: gives the unit of each listed measure; called if a row has a unit.
+        units: gives the unit of each listed measure; called once, if a row has a unit.
     """
+    units = cache(units)
     found = dict[tuple[str, int], tuple[float | None, str | None]]()
     refused, count, accepted = list[Refused](), 0, 0
     for number, row in enumerate(rows, 1):

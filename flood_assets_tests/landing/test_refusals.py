@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flood_assets.lake.lake import Lake
-from flood_assets.landing import binary, bodies
+from flood_assets.landing import binary, bodies, rules
 from flood_assets_tests.support.lake_rows import HOUR
 from flood_assets_tests.support.listening import listening
 from flood_assets_tests.support.pushing import Publisher, in_every_format, key_file, pushed_to, reading, zipped
@@ -90,6 +90,18 @@ def test_a_method_that_is_none_is_told_those_that_are(api):
         path: api.client.delete(f"/api/v1/{path}").headers["allow"] for path in ("readings", "receipts/a", "latest")
     }
     assert allowed == {"readings": "GET, HEAD, POST", "receipts/a": "GET, HEAD", "latest": "GET, HEAD"}
+
+
+def test_units_are_looked_up_once_for_a_batch():
+    asked = []
+
+    def units():
+        asked.append(1)
+        return {"acme:a": "m"}
+
+    rows = [reading("acme:a", NOW - timedelta(minutes=number), 1, unit="m") for number in range(3)]
+    checked = rules.check(rows, rules.Publisher("acme"), NOW, units)
+    assert (len(checked.readings.measure_id), asked) == (3, [1])
 
 
 def test_a_unit_must_be_that_of_the_list(api):
