@@ -63,9 +63,12 @@ def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
     stations, measures, areas = (
         {stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES, WARNING_AREAS)
     )
-    return refresh_requests(
-        now, stations & measures, areas, alerts=settings.alerts_file() is not None, publishes=settings.publishes()
-    )
+    return refresh_requests(now, stations & measures, areas, **last_steps())
+
+
+def last_steps() -> dict[str, bool]:
+    """Return which of the last steps of a tick are asked for by the environment, as `refresh_requests` takes them."""
+    return {"alerts": settings.alerts_file() is not None, "publishes": settings.publishes()}
 
 
 def refresh_requests(

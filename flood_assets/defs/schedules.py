@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from flood_assets import settings
 from flood_assets.defs.housekeeping import housekeeping_job
-from flood_assets.defs.jobs import reconcile_job, refresh_job, refresh_requests, tick, whole_day
+from flood_assets.defs.jobs import last_steps, reconcile_job, refresh_job, refresh_requests, tick, whole_day
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.defs.windows import sync_windows
 from flood_assets.errors import FloodAssetsError
@@ -29,7 +28,7 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext, lake: LakeRe
         return tick(lake.open(), now)
     except FloodAssetsError:
         # The run meets the same fault, reports it and retries; a snapshot waits for the next tick.
-        return refresh_requests(now, [window_of(now)], [window_of(now)], publishes=settings.publishes())
+        return refresh_requests(now, [window_of(now)], [window_of(now)], **last_steps())
 
 
 @dg.schedule(

@@ -9,6 +9,8 @@ from flood_assets.definitions import build_defs
 from flood_assets.defs.jobs import tick as requests_of_a_tick
 from flood_assets.defs.jobs import whole_day
 from flood_assets.defs.schedules import housekeeping_every_hour, reconcile_every_6_hours, refresh_every_15_minutes
+from flood_assets.errors import LakeError
+from flood_assets.lake.lake import Lake
 from flood_assets.partitions import partition_key, retained_windows, window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place, StoppedClock, failure_of
@@ -75,6 +77,19 @@ def test_a_tick_publishes_if_sinks_are_named_right_or_wrong(sinks, publishes, on
     monkeypatch.setenv("FLOOD_PUBLISH", sinks)
     *_, request = tick(refresh_every_15_minutes, utc("2026-11-21 09:15"), on_disk)
     assert (dg.AssetKey("published") in request.asset_selection) == publishes
+
+
+def test_a_tick_without_a_readable_lake_asks_for_the_last_steps_too(on_disk, monkeypatch, tmp_path):
+    monkeypatch.setenv("FLOOD_ALERTS", str(tmp_path / "rules.toml"))
+    monkeypatch.setenv("FLOOD_PUBLISH", "kinesis://s")
+
+    def unreadable(*_):
+        raise LakeError("away")
+
+    monkeypatch.setattr(Lake, "windows", unreadable)
+    (request,) = tick(refresh_every_15_minutes, utc("2026-11-21 09:15"), on_disk)
+    last = ("alerts", "published")
+    assert request.asset_selection == keys("readings", "completeness", "conditions", "warnings", *last)
 
 
 def test_a_tick_by_british_summer_time_is_the_same_moment(on_disk):
