@@ -5,7 +5,7 @@ The names of the objects are in `layout`, reading and writing their bytes in `st
 
 import io
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -81,6 +81,22 @@ def encode(table: Table, rows: pa.Table, *, asked_at: datetime | None = None) ->
 class _Span(NamedTuple):
     min: Any
     max: Any
+
+
+def pack(rows: pa.Table, said: Mapping[bytes, bytes]) -> bytes:
+    """Return a small table and what it says of itself as Parquet with checksums, for an object beside the tables."""
+    sink = pa.BufferOutputStream()
+    rows = rows.replace_schema_metadata(dict(said))
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
+
+
+def unpack(data: pa.Buffer) -> tuple[pa.Table, Mapping[bytes, bytes]]:
+    """Return what `pack` was given; pa.ArrowException or OSError if the pages are damaged."""
+    # `read_table` would make a dataset of it first, which takes longer than the reading.
+    rows = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read(use_threads=False)
+    return rows.replace_schema_metadata(None), rows.schema.metadata or {}
 
 
 class WindowFile:

@@ -19,11 +19,11 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from flood_assets.grouping import ranks
 from flood_assets.lake.layout import WATERMARKS_KEY
 from flood_assets.lake.objects import Blob
+from flood_assets.lake.parquet import pack, unpack
 from flood_assets.lake.store import Revision, Store
 from flood_assets.partitions import EPOCH, cutoff, from_ms, is_expired, to_ms, window_of
 from flood_assets.schemas import TIME, WATERMARKS
@@ -168,13 +168,11 @@ def _decoded(store: Store, blob: Blob | None) -> Watermarks | None:
     if blob is None:
         return None
     try:
-        # `read_table` would make a dataset of it first, which takes longer than the reading.
-        rows = pq.ParquetFile(pa.BufferReader(blob.data), page_checksum_verification=True).read(use_threads=False)
-        said = rows.schema.metadata or {}
+        rows, said = unpack(blob.data)
         if said.get(_SUM, _sum(said)) != _sum(said):
             raise ValueError("what it says of itself has changed")  # noqa: TRY301 - one message for all of it
         return Watermarks(
-            rows=rows.replace_schema_metadata(None).cast(WATERMARKS),
+            rows=rows.cast(WATERMARKS),
             as_of=from_ms(int(said[_AS_OF])),
             asked=_asked(said.get(_ASKED)),
             loss=said.get(_LOSS, b"").decode(),
@@ -186,7 +184,6 @@ def _decoded(store: Store, blob: Blob | None) -> Watermarks | None:
 
 
 def _encoded(watermarks: Watermarks) -> bytes:
-    sink = pa.BufferOutputStream()
     asked = {
         "polls": [to_ms(poll) for poll in watermarks.asked.polls],
         "read": [[to_ms(window), to_ms(at)] for window, at in watermarks.asked.read.items()],
@@ -201,9 +198,7 @@ def _encoded(watermarks: Watermarks) -> bytes:
         said[_FORGOTTEN] = b""
     said[_SUM] = _sum(said)
     # Damage that went unseen could put a watermark past readings that were never asked for.
-    rows = watermarks.rows.replace_schema_metadata(said)
-    pq.write_table(rows, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    return pack(watermarks.rows, said)
 
 
 def _asked(said: bytes | None) -> Asked:

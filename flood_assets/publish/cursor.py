@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from flood_assets.grouping import Flags, Ints
 from flood_assets.lake.layout import cursor_key
 from flood_assets.lake.objects import Blob
+from flood_assets.lake.parquet import pack, unpack
 from flood_assets.lake.store import Revision, Store
 from flood_assets.partitions import EPOCH, from_ms, is_expired, to_ms
 from flood_assets.publish.events import Events
@@ -136,9 +136,9 @@ def _decoded(store: Store, blob: Blob | None) -> Cursor | None:
     if blob is None:
         return None
     try:
-        rows = pq.ParquetFile(pa.BufferReader(blob.data), page_checksum_verification=True).read(use_threads=False)
-        as_of = from_ms(int((rows.schema.metadata or {})[_AS_OF]))
-        rows = rows.replace_schema_metadata(None).cast(SCHEMA)
+        rows, said = unpack(blob.data)
+        as_of = from_ms(int(said[_AS_OF]))
+        rows = rows.cast(SCHEMA)
         lists = [_arrays(rows[name]) for name in ("commits", "ids", "id_commits")]
         parts = [Part(e_tag, *each) for e_tag, *each in zip(rows["e_tag"].to_pylist(), *lists, strict=True)]
         windows = [from_ms(ms) for ms in rows["window"].cast(pa.int64()).to_pylist()]
@@ -160,10 +160,7 @@ def _encoded(cursor: Cursor) -> bytes:
         _lists([part.ids for part in parts], pa.int64()),
         _lists([part.id_commits for part in parts], TIME),
     ]
-    rows = pa.table(columns, schema=SCHEMA.with_metadata({_AS_OF: str(to_ms(cursor.as_of)).encode()}))
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    return pack(pa.table(columns, schema=SCHEMA), {_AS_OF: str(to_ms(cursor.as_of)).encode()})
 
 
 def _arrays(column: pa.ChunkedArray) -> list[Ints]:

@@ -13,12 +13,12 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flood_assets.lake.judged import JUDGED_AT
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import ALERTS_KEY
 from flood_assets.lake.objects import Blob
+from flood_assets.lake.parquet import pack, unpack
 from flood_assets.lake.store import Revision
 from flood_assets.partitions import cutoff, from_ms, to_ms
 from flood_assets.schemas import TIME
@@ -201,9 +201,8 @@ def _decoded(lake: Lake, blob: Blob | None) -> Alerts:
     if blob is None:
         return Alerts()
     try:
-        table = pq.ParquetFile(pa.BufferReader(blob.data), page_checksum_verification=True).read(use_threads=False)
-        said = table.schema.metadata or {}
-        rows = table.replace_schema_metadata(None).cast(SCHEMA).to_pylist()
+        table, said = unpack(blob.data)
+        rows = table.cast(SCHEMA).to_pylist()
         notes, judged = (tuple(json.loads(said[name])) for name in (_NOTES, _RULES))
         return Alerts(tuple(_alert(row) for row in rows), from_ms(int(said[JUDGED_AT])), notes, judged)
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
@@ -227,7 +226,4 @@ def _encoded(alerts: Alerts) -> bytes:
         _NOTES: json.dumps(alerts.notes).encode(),
         _RULES: json.dumps(alerts.rules).encode(),
     }
-    sink = pa.BufferOutputStream()
-    table = pa.Table.from_pylist(rows, schema=SCHEMA).replace_schema_metadata(said)
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    return pack(pa.Table.from_pylist(rows, schema=SCHEMA), said)
