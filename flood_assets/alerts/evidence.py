@@ -22,15 +22,13 @@ from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.ledger.day import milliseconds
 from flood_assets.partitions import RETENTION, from_ms, to_ms, utc
 from flood_assets.query import flood_warnings, nearby
-from flood_assets.query.conditions import NO_VALUES, Known
+from flood_assets.query.conditions import MISSED_UPLOADS, NO_VALUES, Known
 from flood_assets.schemas import MEASURES, STATIONS, TIMELINESS, WARNING_AREAS
 
 # Delay of a gauge whose own is not known: two rounds of asking.
 USUAL_DELAY = timedelta(minutes=30)
 USUAL_INTERVAL = timedelta(minutes=15)
 _HOURLY_S = 3600
-# Uploads that a gauge misses before it is silent, as in its conditions.
-_MISSED_UPLOADS = 3
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Gauge:
         """When it counts as silent: after three more missed uploads."""
         if self.next_due_at is None or self.interval is None or self.due_after is None:
             return None
-        return self.next_due_at + _MISSED_UPLOADS * (self.interval + self.due_after)
+        return self.next_due_at + MISSED_UPLOADS * (self.interval + self.due_after)
 
     def at(self, moment: datetime) -> "Gauge":
         """Return the gauge as it was known at a moment."""
@@ -170,10 +168,8 @@ def _filters(rule: Rule) -> Any:
 def _inside(rows: pa.Table, rule: Rule) -> pa.Table:
     """Return the rows with a position in the box of a rule and near its point."""
     if rule.bbox:
-        west, south, east, north = rule.bbox
         lat, long = (np.asarray(rows[name].to_numpy(), np.float64) for name in ("lat", "long"))
-        beside = (long >= west) & (long <= east) if west <= east else (long >= west) | (long <= east)
-        rows = rows.filter(pa.array((lat >= south) & (lat <= north) & beside))
+        rows = rows.filter(pa.array(nearby.in_box(lat, long, rule.bbox)))
     if rule.near:
         point = pa.table({"lat": [rule.near[0]], "long": [rule.near[1]]})
         rows = rows.take(pa.array(np.sort(nearby.near(point, rows, rule.km).second)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
 
+from flood_assets import quality
 from flood_assets.alerts.episodes import Point
 from flood_assets.alerts.evidence import USUAL_DELAY, USUAL_INTERVAL, Gauge
 from flood_assets.alerts.rules import Rule
@@ -152,10 +153,12 @@ def _totals(
         while readings[first].at <= reading.at - span // _MS:
             first += 1
         inside = readings[first : place + 1]
-        counted = inside[:-1] if reading.flag == 3 else inside
+        counted = inside[:-1] if reading.flag == quality.SUSPECT else inside
         total = math.fsum(each.value for each in counted)
         side = _side(total, threshold, back, 1)
         if side < 0 and len(inside) < _ENOUGH * expected:
             side = 0
-        found.append(Point(reading.at, total, side, max((each.flag for each in counted), default=2)))
+        found.append(
+            Point(reading.at, total, side, max((each.flag for each in counted), default=quality.NOT_EVALUATED))
+        )
     return found

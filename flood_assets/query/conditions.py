@@ -50,7 +50,7 @@ _SAME = 1e-6
 RAIN_HOURS = (1, 6, 24)
 
 # Uploads that a gauge misses before it is called silent and not late.
-_MISSED_UPLOADS = 3
+MISSED_UPLOADS = 3
 
 
 def conditions_of(
@@ -349,7 +349,7 @@ def _freshness(newest: Ints, interval: Floats, delay: Floats, reporting: pa.Tabl
     """Return the place of each measure's freshness in `FRESHNESS`; -1 where it is not known."""
     due = reporting["next_due_at"].cast(pa.int64()).cast(pa.float64()).to_numpy()
     overdue = to_ms(now) - due
-    found = np.where(overdue < 0, 0, np.where(overdue < _MISSED_UPLOADS * (interval + delay), 1, 2))
+    found = np.where(overdue < 0, 0, np.where(overdue < MISSED_UPLOADS * (interval + delay), 1, 2))
     found[np.isnan(overdue)] = -1
     found[(interval > 0) & (newest < 0)] = 2
     return found

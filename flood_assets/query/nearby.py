@@ -3,13 +3,14 @@
 The official service joins a station with the warnings within 5 miles, about 8 km.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import Floats, Ints
+from flood_assets.grouping import Flags, Floats, Ints
 
 WITHIN_KM = 8.0
 # Mean radius of the Earth.
@@ -28,6 +29,17 @@ class Pairs(NamedTuple):
     first: Ints
     second: Ints
     km: Floats
+
+
+def in_box(lat: Floats, long: Floats, box: Sequence[float]) -> Flags:
+    """Return which points lie in a box of west, south, east and north; those without a position lie in none.
+
+    A box whose west is east of its east goes across 180 degrees.
+    """
+    west, south, east, north = box
+    beside = (long >= west) & (long <= east) if west <= east else (long >= west) | (long <= east)
+    found: Flags = (lat >= south) & (lat <= north) & beside
+    return found
 
 
 def near(first: pa.Table, second: pa.Table, within_km: float = WITHIN_KM) -> Pairs:

@@ -91,9 +91,7 @@ def _in_place(snapshot: Snapshot, given: asked.OfGauges) -> Flags | None:
         west, south, east, north = (float(each) for each in given.bbox.split(","))
         if south > north:
             raise BadRequestError(f"bbox is {given.bbox}: its south, {south:g}, is above its north, {north:g}")
-        lat, long = snapshot.lat, snapshot.long
-        beside = (long >= west) & (long <= east) if west <= east else (long >= west) | (long <= east)
-        found = (lat >= south) & (lat <= north) & beside
+        found = nearby.in_box(snapshot.lat, snapshot.long, (west, south, east, north))
     if given.near is not None:
         y, x = (float(each) for each in given.near.split(","))
         if abs(y) > 90 or abs(x) > 180:
