@@ -128,14 +128,13 @@ def publish(
         return result
 
     def missing(window: datetime, events: Events) -> Events:
-        wanted: Flags = np.zeros(len(events), np.bool_) if since else np.ones(len(events), np.bool_)
-        if since:
-            wanted = events.changed > to_ms(since)
-            if cursor is None:
-                return events.chosen(wanted)
-            again, lacked = events.chosen(wanted), known.missing(window, events.chosen(~wanted))
-            return joined([lacked, again], events.source)
-        return known.missing(window, events)
+        if since is None:
+            return known.missing(window, events)
+        wanted: Flags = events.changed > to_ms(since)
+        again = events.chosen(wanted)
+        if cursor is None:
+            return again
+        return joined([known.missing(window, events.chosen(~wanted)), again], events.source)
 
     source = lake.source() or "flood_assets"
     batches = _batches(_found(lake, due, now, source, missing))

@@ -51,9 +51,9 @@ def subscribe(
 
 def _of_kinesis(url: str, *, once: bool) -> Iterator[Event]:
     from flood_assets.publish.sinks import aws  # noqa: PLC0415 - a webhook needs no boto3
+    from flood_assets.publish.sinks.kinesis import stream_of  # noqa: PLC0415
 
-    stream, client = aws.named(url, settings.SINKS["kinesis"]), aws.client("kinesis")
-    named = {"StreamARN" if stream.startswith("arn:") else "StreamName": stream}
+    named, client = stream_of(url), aws.client("kinesis")
     kind = "TRIM_HORIZON" if once else "LATEST"
     with aws.explained(url):
         shards = [shard["ShardId"] for shard in client.list_shards(**named)["Shards"]]

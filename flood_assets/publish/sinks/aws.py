@@ -10,11 +10,12 @@ import numpy as np
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
+from flood_assets import settings
 from flood_assets.errors import SettingsError
 from flood_assets.grouping import Flags
 from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.s3 import region_of, session_of
-from flood_assets.publish.sinks.base import TRIES, Sink, SinkError
+from flood_assets.publish.sinks.base import TRIES, Sent, Sink, SinkError
 
 # Requests at once: each waits for its answer.
 THREADS = 8
@@ -38,13 +39,16 @@ class AwsSink(Sink):
 
     def put_all(
         self, portions: Sequence[tuple[int, int]], put: Callable[[Sequence[int]], dict[int, str]], *, threads: int
-    ) -> tuple[Flags, str]:
-        """Put entries portion by portion, the failed ones of each again, and return which were taken, and the trouble.
+    ) -> Sent:
+        """Put entries portion by portion, the failed ones of each again, and return which were taken.
 
         Args:
             portions: (start, end) of each request.
             put: makes a request with the entries of these numbers and returns the reason of each that failed.
             threads: requests at once; 1 keeps the order.
+
+        Raises:
+            SinkError: none was taken.
         """
         taken: Flags = np.zeros(portions[-1][1] if portions else 0, np.bool_)
         troubles: list[str] = []
@@ -70,12 +74,14 @@ class AwsSink(Sink):
 
         for _ in in_order(placed, portions, threads):
             pass
-        return taken, troubles[0] if troubles else ""
+        if troubles and not taken.any():
+            raise SinkError(troubles[0])
+        return Sent(taken, troubles[0] if troubles else "")
 
 
 def client(service: str) -> Any:
     """Return boto3's client of a service; SinkError without a region."""
-    settings = Config(
+    config = Config(
         connect_timeout=4,
         read_timeout=10,
         retries={"mode": "standard", "max_attempts": 3},
@@ -83,7 +89,7 @@ def client(service: str) -> Any:
     )
     try:
         session = session_of(None)
-        return session.client(service, region_name=region_of(session, None), config=settings)
+        return session.client(service, region_name=region_of(session, None), config=config)
     except NoRegionError as error:
         raise SinkError(f"no region for {service}: set AWS_DEFAULT_REGION") from error
     except (BotoCoreError, ValueError) as error:
@@ -116,9 +122,10 @@ _REMEDIES = (
 )
 
 
-def named(url: str, example: str) -> str:
+def named(url: str) -> str:
     """Return what an AWS URL names: all behind `//`, without a slash at the end."""
-    name = url.partition("://")[2].rstrip("/")
+    scheme, _, rest = url.partition("://")
+    name = rest.rstrip("/")
     if not name or urlsplit(url).query:
-        raise SettingsError(f"FLOOD_PUBLISH has '{url}': expected a name, such as {example}")
+        raise SettingsError(f"FLOOD_PUBLISH has '{url}': expected a name, such as {settings.SINKS[scheme]}")
     return name

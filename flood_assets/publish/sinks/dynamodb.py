@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from flood_assets.partitions import RETENTION
 from flood_assets.publish.events import Events
 from flood_assets.publish.sinks.aws import THREADS, AwsSink, named
-from flood_assets.publish.sinks.base import Sent, SinkError
+from flood_assets.publish.sinks.base import Sent
 from flood_assets.schemas import READINGS
 
 # DynamoDB's numbers are larger than 1e-130 and smaller than 1e126.
@@ -32,7 +32,7 @@ class DynamoDb(AwsSink):
 
     def __init__(self, url: str, *, pause_s: float = 0.5) -> None:
         super().__init__(url, "dynamodb", pause_s=pause_s)
-        self._table = named(url, "dynamodb://flood-latest")
+        self._table = named(url)
 
     def send(self, events: Events) -> Sent:  # noqa: D102
         time = events.rows["date_time"].cast("int64").to_numpy()
@@ -63,11 +63,9 @@ class DynamoDb(AwsSink):
                     raise
             return {}
 
-        taken, trouble = self.put_all([(number, number + 1) for number in range(len(items))], put, threads=THREADS)
-        if trouble and not taken.any():
-            raise SinkError(trouble)
-        done = {measures[number] for number, each in zip(chosen, taken.tolist(), strict=True) if each}
-        return Sent(np.array([measure in done for measure in measures], np.bool_), trouble)
+        sent = self.put_all([(number, number + 1) for number in range(len(items))], put, threads=THREADS)
+        done = {measures[number] for number, each in zip(chosen, sent.confirmed.tolist(), strict=True) if each}
+        return Sent(np.array([measure in done for measure in measures], np.bool_), sent.trouble)
 
 
 def item(data: dict[str, Any], time_ms: int, changed_ms: int) -> dict[str, dict[str, str]]:

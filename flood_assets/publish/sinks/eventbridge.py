@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flood_assets.publish.events import Events
 from flood_assets.publish.sinks.aws import THREADS, AwsSink, named
-from flood_assets.publish.sinks.base import Sent, SinkError, portions
+from flood_assets.publish.sinks.base import Sent, portions
 
 # Limits of PutEvents: ten entries, and 256 KB with source, type and time.
 MOST_ENTRIES, MOST_BYTES = 10, 250_000
@@ -19,7 +19,7 @@ class EventBridge(AwsSink):
 
     def __init__(self, url: str, *, pause_s: float = 0.5) -> None:
         super().__init__(url, "events", pause_s=pause_s)
-        self._bus = named(url, "eventbridge://default")
+        self._bus = named(url)
 
     def send(self, events: Events) -> Sent:  # noqa: D102
         times = events.rows["changed_at"].to_pylist()
@@ -40,7 +40,4 @@ class EventBridge(AwsSink):
             return {number: each["ErrorCode"] for number, each in told if each.get("ErrorCode")}
 
         sizes = [len(entry["Detail"].encode()) + 200 for entry in entries]
-        confirmed, trouble = self.put_all(portions(sizes, MOST_ENTRIES, MOST_BYTES), put, threads=THREADS)
-        if trouble and not confirmed.any():
-            raise SinkError(trouble)
-        return Sent(confirmed, trouble)
+        return self.put_all(portions(sizes, MOST_ENTRIES, MOST_BYTES), put, threads=THREADS)

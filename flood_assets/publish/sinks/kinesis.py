@@ -1,11 +1,10 @@
 """Publish to a Kinesis stream: one record for each event, its key the measure, so that a gauge stays on its shard."""
 
-import re
 from collections.abc import Sequence
 
 from flood_assets.publish.events import Events
 from flood_assets.publish.sinks.aws import AwsSink, named
-from flood_assets.publish.sinks.base import Sent, SinkError, portions
+from flood_assets.publish.sinks.base import Sent, portions
 
 # Limits of PutRecords: 500 records and 5 MB, keys included. A key has at most 256 characters.
 MOST_RECORDS, MOST_BYTES, LONGEST_KEY = 500, 4_000_000, 256
@@ -16,8 +15,7 @@ class Kinesis(AwsSink):
 
     def __init__(self, url: str, *, pause_s: float = 0.5) -> None:
         super().__init__(url, "kinesis", pause_s=pause_s)
-        name = named(url, "kinesis://flood-readings")
-        self._stream = {"StreamARN" if re.match("arn:", name) else "StreamName": name}
+        self._stream = stream_of(url)
 
     def send(self, events: Events) -> Sent:  # noqa: D102
         keys = [measure[:LONGEST_KEY] for measure in events.measures]
@@ -34,7 +32,10 @@ class Kinesis(AwsSink):
 
         sizes = [len(record["Data"]) + LONGEST_KEY for record in records]
         # One request at a time: a measure's events stay in order.
-        confirmed, trouble = self.put_all(portions(sizes, MOST_RECORDS, MOST_BYTES), put, threads=1)
-        if trouble and not confirmed.any():
-            raise SinkError(trouble)
-        return Sent(confirmed, trouble)
+        return self.put_all(portions(sizes, MOST_RECORDS, MOST_BYTES), put, threads=1)
+
+
+def stream_of(url: str) -> dict[str, str]:
+    """Return a stream as boto3's requests name it."""
+    name = named(url)
+    return {"StreamARN" if name.startswith("arn:") else "StreamName": name}

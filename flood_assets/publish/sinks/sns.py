@@ -14,12 +14,11 @@ from flood_assets.partitions import from_ms, window_of
 from flood_assets.publish.events import NEW, ONE, Events, text_of
 from flood_assets.publish.sinks.aws import AwsSink, explained, named
 from flood_assets.publish.sinks.base import Sent
-from flood_assets.publish.sinks.sqs import short
+from flood_assets.publish.sinks.sqs import FIFO, short
 from flood_assets.schemas import READINGS, TIME
 
 COMMITTED = "flood_assets.readings.committed"
 MOST_BYTES = 256 * 1024
-_FIFO = ".fifo"
 
 
 class Sns(AwsSink):
@@ -27,7 +26,7 @@ class Sns(AwsSink):
 
     def __init__(self, url: str, *, pause_s: float = 0.5) -> None:
         super().__init__(url, "sns", pause_s=pause_s)
-        self._topic = named(url, "sns://arn:aws:sns:eu-west-2:123456789012:flood-readings")
+        self._topic = named(url)
 
     def send(self, events: Events) -> Sent:  # noqa: D102
         body = commit(events)
@@ -36,7 +35,7 @@ class Sns(AwsSink):
         attributes["type"] = {"DataType": "String", "StringValue": COMMITTED}
         attributes["content-type"] = {"DataType": "String", "StringValue": ONE}
         more: dict[str, Any] = {}
-        if self._topic.endswith(_FIFO):
+        if self._topic.endswith(FIFO):
             # One group: the commits of a lake are in order.
             more = {"MessageGroupId": READINGS.name, "MessageDeduplicationId": short(body["id"])}
         with explained(self.name):

@@ -11,11 +11,12 @@ from typing import Any
 from flood_assets.errors import SettingsError
 from flood_assets.publish.events import ONE, Events
 from flood_assets.publish.sinks.aws import THREADS, AwsSink, explained, named
-from flood_assets.publish.sinks.base import Sent, SinkError, portions
+from flood_assets.publish.sinks.base import Sent, portions
 
 # Limits of SendMessageBatch: ten messages. All together have 1 MiB today and had 256 KiB until 2025.
 MOST_MESSAGES, MOST_BYTES = 10, 250_000
-_FIFO = ".fifo"
+# The end of the name of a queue or topic that keeps the order.
+FIFO = ".fifo"
 
 
 class Sqs(AwsSink):
@@ -26,7 +27,7 @@ class Sqs(AwsSink):
         self._queue = queue_url(self._client, url)
 
     def send(self, events: Events) -> Sent:  # noqa: D102
-        fifo = self._queue.endswith(_FIFO)
+        fifo = self._queue.endswith(FIFO)
         entries: list[dict[str, Any]] = []
         for document, kind, measure, event_id in zip(
             events.documents(), events.kinds(), events.measures, events.ids, strict=True
@@ -51,10 +52,7 @@ class Sqs(AwsSink):
         sizes = [len(entry["MessageBody"].encode()) + 200 for entry in entries]
         # One request at a time keeps the order, which only a FIFO queue does too.
         threads = 1 if fifo else THREADS
-        confirmed, trouble = self.put_all(portions(sizes, MOST_MESSAGES, MOST_BYTES), put, threads=threads)
-        if trouble and not confirmed.any():
-            raise SinkError(trouble)
-        return Sent(confirmed, trouble)
+        return self.put_all(portions(sizes, MOST_MESSAGES, MOST_BYTES), put, threads=threads)
 
 
 def queue_url(client: Any, url: str) -> str:
@@ -64,7 +62,7 @@ def queue_url(client: Any, url: str) -> str:
         SinkError: there is no queue of this name.
         SettingsError: no name.
     """
-    name = named(url, "sqs://flood-readings")
+    name = named(url)
     host, _, path = name.partition("/")
     if not path:
         with explained(name):
