@@ -1,7 +1,7 @@
 """Print what is firing, and when rules would have fired, for `flood-assets alerts`."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -15,8 +15,6 @@ from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, Alert, store
 from flood_assets.query.place import Place
 from flood_assets.words import counted
 
-# Alerts that were judged longer ago are told to be old.
-_OLD = timedelta(hours=1)
 _NO_WARNING = "These alerts are made by rules of your own and are no official warning."
 
 
@@ -31,7 +29,7 @@ def show(lake_url: str, now: datetime) -> None:
         click.echo("no alerts were judged yet: set FLOOD_ALERTS to a file of rules, and run `flood-assets refresh`")
         return
     click.echo(f"{counted(len(state.firing), 'alert')} firing, judged at {_time(state.judged_at)}. {_NO_WARNING}")
-    if now - state.judged_at > _OLD:
+    if state.is_old(now):
         click.echo("That was over an hour ago: run `flood-assets refresh` with FLOOD_ALERTS set.")
     for note in state.notes:
         click.echo(f"note: {note}")

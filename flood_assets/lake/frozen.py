@@ -17,6 +17,7 @@ from flood_assets.schemas import TABLES
 # Objects that are read at once: in a distant bucket each waits for its answer.
 _READERS = 8
 _HELD = (*TABLES, CURRENT)
+_HELD_KEYS = (IDENTITY, FAILURE, WATERMARKS_KEY, ALERTS_KEY)
 
 
 class Frozen(Store):
@@ -96,7 +97,7 @@ class Frozen(Store):
 
 def _held(key: str) -> bool:
     folder, _, rest = key.partition("/")
-    return key == ALERTS_KEY or (folder in _HELD if rest else key in (IDENTITY, FAILURE, WATERMARKS_KEY))
+    return key in _HELD_KEYS or (bool(rest) and folder in _HELD)
 
 
 def _same(blob: Blob | None, meta: Meta) -> bool:

@@ -44,8 +44,8 @@ def land(store: Store, batch: Batch) -> tuple[Receipt, bool]:
             return _same(known, batch), False
         store.put(place.batch, encode_batch(batch), replaces=None)
         # Another batch of this id may have been ingested and deleted since: what has landed now is never ingested.
-        done = _receipt(store, place)
-        return (Receipt.of(batch), True) if done is None else (_same(done, batch), False)
+        ingested = done(store, place)
+        return (Receipt.of(batch), True) if ingested is None else (_same(ingested, batch), False)
 
     return store.retry_conflicts(place.batch, attempt)
 
@@ -58,9 +58,9 @@ def find(store: Store, place: Place) -> Receipt | None:
     """
     # In this order: a receipt is there before its batch is gone.
     blob = store.read(place.batch)
-    done = _receipt(store, place)
-    if done is not None or blob is None:
-        return done
+    ingested = done(store, place)
+    if ingested is not None or blob is None:
+        return ingested
     try:
         return Receipt.of(decode_batch(blob.data.to_pybytes()))
     except DamagedBatchError as error:
@@ -82,13 +82,8 @@ def receive(store: Store, place: Place, receipt: Receipt, data: bytes) -> Receip
     try:
         store.put(place.receipt, data, replaces=None)
     except ConflictError:
-        return _receipt(store, place) or receipt
+        return done(store, place) or receipt
     return receipt
-
-
-def done(store: Store, place: Place) -> Receipt | None:
-    """Return the receipt of an ingested batch; None as long as there is none."""
-    return _receipt(store, place)
 
 
 def expire(store: Store, now: datetime, *, dry_run: bool = False) -> int:
@@ -103,7 +98,8 @@ def expire(store: Store, now: datetime, *, dry_run: bool = False) -> int:
     return len(old)
 
 
-def _receipt(store: Store, place: Place) -> Receipt | None:
+def done(store: Store, place: Place) -> Receipt | None:
+    """Return the receipt of an ingested batch; None as long as there is none."""
     blob = store.read(place.receipt)
     if blob is None:
         return None

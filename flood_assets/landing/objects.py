@@ -26,12 +26,24 @@ _ID = re.compile(r"[A-Za-z0-9][\w-]*(\.[\w-]+)*", re.ASCII)
 _LONGEST_ID = 100
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why a row was refused, and its number in the batch, from 1."""
+
+    row: int
+    reason: str
+
+
 class Refused(msgspec.Struct, frozen=True):
     """A row that was refused: its number in the batch, from 1, why, and the row as far as it is kept."""
 
     row: int
     reason: str
     line: str = ""
+
+    @property
+    def told(self) -> Reason:
+        """Number and reason, without the row, which its publisher has."""
+        return Reason(self.row, self.reason)
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -67,13 +79,6 @@ class Batch(msgspec.Struct, frozen=True):
     readings: Rows
     refused: Sequence[Refused] = ()
     refused_rows: int = 0
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """Why a row was refused, and its number in the batch, from 1."""
-
-    row: int
-    reason: str
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -127,7 +132,7 @@ class Receipt(msgspec.Struct, frozen=True):
             accepted=len(batch.readings.measure_id) + batch.repeated,
             rejected=batch.refused_rows,
             repeated=batch.repeated,
-            reasons=[Reason(each.row, each.reason) for each in batch.refused],
+            reasons=[each.told for each in batch.refused],
         )
 
 

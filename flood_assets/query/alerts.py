@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -60,6 +60,7 @@ SCHEMA = pa.schema(
         pa.field("told", pa.list_(pa.string()), nullable=False),
     ]
 )
+_OLD = timedelta(hours=1)
 _NOTES, _RULES = b"notes", b"rules"
 
 T = TypeVar("T")
@@ -152,6 +153,10 @@ class Alerts:
     judged_at: datetime | None = None
     notes: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+
+    def is_old(self, now: datetime) -> bool:
+        """Return True if they were judged, and longer ago than four ticks."""
+        return self.judged_at is not None and now - self.judged_at > _OLD
 
     @property
     def firing(self) -> tuple[Alert, ...]:

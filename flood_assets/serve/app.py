@@ -41,11 +41,7 @@ whole answer, and `numberMatched` always counts all of its rows.
 
 
 def create(
-    watcher: Watcher,
-    clock: Callable[[], datetime],
-    *,
-    clients: int = CLIENTS,
-    limits: Limits | None = None,
+    watcher: Watcher, clock: Callable[[], datetime], *, clients: int = CLIENTS, limits: Limits | None = None
 ) -> FastAPI:
     """Return the application.
 

@@ -41,17 +41,17 @@ def cap(alert: Alert) -> bytes:
     root = ET.Element("alert", xmlns=NAMESPACE)
     cancelled = alert.status == CLEARED
     sent = (alert.cleared_at if cancelled else alert.fired_at) or alert.known_at
-    _add(root, "identifier", identifier(alert))
-    _add(root, "sender", SENDER)
-    _add(root, "sent", _time(sent))
-    _add(root, "status", "Actual")
-    _add(root, "msgType", "Cancel" if cancelled else "Alert")
-    _add(root, "source", alert.rule)
-    _add(root, "scope", "Restricted")
-    _add(root, "restriction", NO_WARNING)
-    _add(root, "note", alert.ended_because or alert.unknown or "")
+    add(root, "identifier", identifier(alert))
+    add(root, "sender", SENDER)
+    add(root, "sent", _time(sent))
+    add(root, "status", "Actual")
+    add(root, "msgType", "Cancel" if cancelled else "Alert")
+    add(root, "source", alert.rule)
+    add(root, "scope", "Restricted")
+    add(root, "restriction", NO_WARNING)
+    add(root, "note", alert.ended_because or alert.unknown or "")
     if cancelled:
-        _add(root, "references", f"{SENDER},{alert.alert_id},{_time(alert.fired_at or alert.known_at)}")
+        add(root, "references", f"{SENDER},{alert.alert_id},{_time(alert.fired_at or alert.known_at)}")
     _info(ET.SubElement(root, "info"), alert)
     body: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return body
@@ -70,33 +70,34 @@ def headline(alert: Alert) -> str:
 
 def _info(info: ET.Element, alert: Alert) -> None:
     over = alert.status != FIRING
-    _add(info, "language", "en-GB")
-    _add(info, "category", "Infra" if alert.kind in _OF_INSTRUMENTS else "Met")
-    _add(info, "event", _EVENTS[alert.kind])
+    add(info, "language", "en-GB")
+    add(info, "category", "Infra" if alert.kind in _OF_INSTRUMENTS else "Met")
+    add(info, "event", _EVENTS[alert.kind])
     # No advice is given, so nothing is said of how soon one must act.
-    _add(info, "urgency", "Past" if over else "Unknown")
-    _add(info, "severity", alert.severity)
-    _add(info, "certainty", "Observed")
-    _add(info, "onset", _time(alert.since))
-    _add(info, "expires", _time(alert.until) if alert.until else "")
-    _add(info, "senderName", "flood_assets, no official service")
-    _add(info, "headline", headline(alert))
-    _add(info, "description", f"{alert.why}. {NO_WARNING}")
-    _add(info, "instruction", _ADVICE)
+    add(info, "urgency", "Past" if over else "Unknown")
+    add(info, "severity", alert.severity)
+    add(info, "certainty", "Observed")
+    add(info, "onset", _time(alert.since))
+    add(info, "expires", _time(alert.until) if alert.until else "")
+    add(info, "senderName", "flood_assets, no official service")
+    add(info, "headline", headline(alert))
+    add(info, "description", f"{alert.why}. {NO_WARNING}")
+    add(info, "instruction", _ADVICE)
     named = {"rule": alert.rule, "kind": alert.kind, "subject": alert.subject, "status": alert.status}
     numbers = {name: getattr(alert, name) for name in ("threshold", "value", "peak")}
     named |= {name: f"{number:.3f}" for name, number in numbers.items() if number is not None}
     for name, value in (named | ({"unit": alert.unit} if alert.unit else {})).items():
         parameter = ET.SubElement(info, "parameter")
-        _add(parameter, "valueName", name)
-        _add(parameter, "value", value)
+        add(parameter, "valueName", name)
+        add(parameter, "value", value)
     area = ET.SubElement(info, "area")
-    _add(area, "areaDesc", alert.label or alert.subject)
+    add(area, "areaDesc", alert.label or alert.subject)
     if alert.lat is not None and alert.long is not None:
-        _add(area, "circle", f"{alert.lat:.5f},{alert.long:.5f} {_AREA_KM}")
+        add(area, "circle", f"{alert.lat:.5f},{alert.long:.5f} {_AREA_KM}")
 
 
-def _add(parent: ET.Element, name: str, text: str) -> None:
+def add(parent: ET.Element, name: str, text: str) -> None:
+    """Add an element with a text, without characters that XML cannot have; none for an empty text."""
     if text:
         ET.SubElement(parent, name).text = "".join(c for c in text if c >= " " or c in "\t\n")
 

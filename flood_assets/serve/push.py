@@ -20,7 +20,7 @@ from starlette.responses import Response
 from flood_assets.errors import FloodAssetsError
 from flood_assets.landing import batches, bodies, rules
 from flood_assets.landing.errors import OtherContentError, PushError, TooLargeError, UnknownTypeError, UnreadableError
-from flood_assets.landing.objects import Batch, Place, Reason, Receipt, Refused, encode_receipt
+from flood_assets.landing.objects import Batch, Place, Reason, Receipt, encode_receipt
 from flood_assets.partitions import from_ms, to_ms
 from flood_assets.schemas import MEASURES
 from flood_assets.serve.http import problem
@@ -129,7 +129,7 @@ class Push:
             first = checked.refused[0]
             raise NothingAcceptedError(
                 f"no row is accepted, and nothing was stored. Row {first.row}: {first.reason}",
-                [_reason(each) for each in checked.refused[:_TOLD]],
+                [each.told for each in checked.refused[:_TOLD]],
             )
         batch = Batch(
             publisher=place.publisher,
@@ -205,10 +205,6 @@ async def _body(request: Request) -> bytes:
             raise too_large
         parts.append(part)
     return b"".join(parts)
-
-
-def _reason(refused: Refused) -> Reason:
-    return Reason(refused.row, refused.reason)
 
 
 def _sent(receipt: Receipt, status: int) -> Response:

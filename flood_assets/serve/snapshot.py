@@ -189,12 +189,12 @@ class Snapshot:
     @cached_property
     def lat(self) -> Floats:
         """Latitude of each station; NaN without one."""
-        return _numbers(self.stations["lat"])
+        return numbers(self.stations["lat"])
 
     @cached_property
     def long(self) -> Floats:
         """Longitude of each station; NaN without one."""
-        return _numbers(self.stations["long"])
+        return numbers(self.stations["long"])
 
     @cached_property
     def as_of(self) -> datetime | None:
@@ -264,7 +264,8 @@ def _indices(places: Ints) -> pa.Array:
     return pa.array(places, mask=places < 0)
 
 
-def _numbers(column: pa.ChunkedArray) -> Floats:
+def numbers(column: pa.ChunkedArray) -> Floats:
+    """Return a column of numbers; NaN for null."""
     found: Floats = np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
     return found
 

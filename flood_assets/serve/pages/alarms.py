@@ -10,14 +10,12 @@ from starlette.requests import Request
 
 from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, Alert, stored_alerts
 from flood_assets.serve.bodies import Body
-from flood_assets.serve.cap import MEDIA_TYPE, NO_WARNING, cap, headline, identifier
+from flood_assets.serve.cap import MEDIA_TYPE, NO_WARNING, add, cap, headline, identifier
 from flood_assets.serve.pages.render import page, problem
 from flood_assets.serve.snapshot import Snapshot
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _HOLDS = timedelta(seconds=30)
-# Alerts are judged every 15 minutes.
-_OLD = timedelta(hours=1)
 
 
 def alarms(_: Request, snapshot: Snapshot, now: datetime) -> Body:
@@ -25,7 +23,7 @@ def alarms(_: Request, snapshot: Snapshot, now: datetime) -> Body:
     state = stored_alerts(snapshot.lake, now)
     over = sorted((each for each in state.rows if each.status == CLEARED), key=_moment, reverse=True)
     late = sorted((each for each in state.rows if each.status == LEARNT_LATE), key=_moment, reverse=True)
-    old = state.judged_at is not None and now - state.judged_at > _OLD
+    old = state.is_old(now)
     return page("alarms.html", snapshot, now, state=state, over=over, late=late, overdue=old, no_warning=NO_WARNING)
 
 
@@ -34,22 +32,22 @@ def feed(_: Request, snapshot: Snapshot, now: datetime) -> Body:
     state = stored_alerts(snapshot.lake, now)
     rows = sorted(state.rows, key=_moment, reverse=True)
     root = ET.Element("feed", xmlns=_ATOM)
-    _text(root, "id", "urn:flood-assets:alerts")
-    _text(root, "title", "Alerts of flood_assets: no official warnings")
-    _text(root, "subtitle", NO_WARNING)
-    _text(root, "updated", _time(max([*map(_moment, rows), *([state.judged_at] if state.judged_at else [])] or [now])))
+    add(root, "id", "urn:flood-assets:alerts")
+    add(root, "title", "Alerts of flood_assets: no official warnings")
+    add(root, "subtitle", NO_WARNING)
+    add(root, "updated", _time(max([*map(_moment, rows), *([state.judged_at] if state.judged_at else [])] or [now])))
     ET.SubElement(root, "link", rel="self", href="/alerts.atom", type="application/atom+xml")
     ET.SubElement(root, "link", rel="alternate", href="/alerts", type="text/html")
-    _text(ET.SubElement(root, "author"), "name", "flood_assets")
+    add(ET.SubElement(root, "author"), "name", "flood_assets")
     for alert in rows:
         entry = ET.SubElement(root, "entry")
-        _text(entry, "id", f"urn:flood-assets:alert:{identifier(alert)}")
-        _text(entry, "title", headline(alert))
-        _text(entry, "updated", _time(_moment(alert)))
-        _text(entry, "published", _time(alert.known_at))
+        add(entry, "id", f"urn:flood-assets:alert:{identifier(alert)}")
+        add(entry, "title", headline(alert))
+        add(entry, "updated", _time(_moment(alert)))
+        add(entry, "published", _time(alert.known_at))
         ET.SubElement(entry, "link", rel="alternate", href=f"/alerts/{alert.alert_id}.cap", type=MEDIA_TYPE)
         ET.SubElement(entry, "category", term=alert.status)
-        _text(entry, "summary", f"{alert.why}. {alert.ended_because or alert.unknown or ''}".strip())
+        add(entry, "summary", f"{alert.why}. {alert.ended_because or alert.unknown or ''}".strip())
     body = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return Body(body, "application/atom+xml; charset=utf-8", snapshot.modified, now + _HOLDS)
 
@@ -66,10 +64,6 @@ def message(request: Request, snapshot: Snapshot, now: datetime) -> Body:
 def _moment(alert: Alert) -> datetime:
     """Return when an alert last changed its status."""
     return alert.cleared_at or (alert.fired_at if alert.status == FIRING else None) or alert.known_at
-
-
-def _text(parent: ET.Element, name: str, text: str) -> None:
-    ET.SubElement(parent, name).text = "".join(c for c in text if c >= " " or c in "\t\n")
 
 
 def _time(moment: datetime) -> str:

@@ -19,7 +19,7 @@ from flood_assets.quality.kinds import Kind, kinds_of
 from flood_assets.query.conditions import BANDS, FRESHNESS, TRENDS
 from flood_assets.serve import asked, tables
 from flood_assets.serve.pages import words
-from flood_assets.serve.snapshot import Snapshot
+from flood_assets.serve.snapshot import Snapshot, numbers
 
 KINDS = tuple(words.KINDS)
 _PRIORITY = {kind: len(words.KIND_OF) - place for place, kind in enumerate(words.KIND_OF)}
@@ -119,12 +119,12 @@ class Overview:
     @cached_property
     def lat(self) -> Floats:
         """Latitude of each station; NaN without one."""
-        return _numbers(self.stations["lat"])
+        return numbers(self.stations["lat"])
 
     @cached_property
     def long(self) -> Floats:
         """Longitude of each station; NaN without one."""
-        return _numbers(self.stations["long"])
+        return numbers(self.stations["long"])
 
     @cached_property
     def placed(self) -> Flags:
@@ -172,7 +172,3 @@ def _at(values: Ints, places: Ints) -> Ints:
     """Return the value at each place; -1 for -1."""
     found: Ints = np.append(values, -1)[places]
     return found
-
-
-def _numbers(column: pa.ChunkedArray) -> Floats:
-    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
