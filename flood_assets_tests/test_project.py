@@ -90,11 +90,12 @@ def test_metadata_lives_in_setup_cfg_and_tools_in_pyproject(pyproject, setup):
     assert flood_assets.__version__
 
 
-def test_extras_are_for_notebooks_and_for_development(setup):
+def test_extras_are_for_notebooks_sinks_and_development(setup):
     extras = setup["options.extras_require"]
-    assert set(extras) == {"notebook", "dev"}
+    assert set(extras) == {"notebook", "kafka", "postgresql", "apprise", "dev"}
     assert {"ipykernel", "jupyterlab", "matplotlib"} <= set(re.findall(r"^[\w-]+", extras["notebook"], re.MULTILINE))
-    assert "flood-assets[notebook]" in extras["dev"], "which is what `make setup` installs"
+    for name in set(extras) - {"dev"}:
+        assert f"flood-assets[{name}]" in extras["dev"], "which is what `make setup` installs"
     assert {"pytest", "ruff", "mypy", "moto[server]", "hypothesis"} <= set(
         re.findall(r"^[\w\[\]-]+", extras["dev"], re.MULTILINE)
     )
