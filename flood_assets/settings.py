@@ -23,6 +23,7 @@ SINKS = {
     "sqs": "sqs://flood-readings",
     "sns": "sns://arn:aws:sns:eu-west-2:123456789012:flood-readings",
     "eventbridge": "eventbridge://default",
+    "kafka": "kafka://localhost:9092/flood-readings",
     "dynamodb": "dynamodb://flood-latest",
 }
 
@@ -132,9 +133,16 @@ def serving(environ: Mapping[str, str] | None = None) -> Serving:
 def sink_scheme(url: str) -> str:
     """Return the scheme of a sink's URL; SettingsError if there is no such sink."""
     scheme, found, place = url.partition("://")
-    if found and place and scheme in SINKS:
+    plain = places.split_userinfo(url)[0]
+    # Only a webhook's path may hold an @. Anywhere else a password before it was not taken for one.
+    misread = "@" in plain and scheme not in {"https", "http"}
+    if found and place and scheme in SINKS and not misread:
         return scheme
-    shown = places.split_userinfo(url)[0]
+    # A query may hold a secret.
+    shown = plain.rpartition("@")[2].partition("?")[0]
+    if misread:
+        remedy = "write / as %2F, @ as %40, # as %23 and ? as %3F in a name or a password"
+        raise SettingsError(f"FLOOD_PUBLISH has '...@{shown}': {remedy}")
     raise SettingsError(f"FLOOD_PUBLISH has '{shown}': expected URLs with spaces between, each such as {_examples()}")
 
 
@@ -154,6 +162,13 @@ class Publishing:
 
     sinks: tuple[str, ...]
     secret: str | None
+
+
+def kafka_login(environ: Mapping[str, str] | None = None) -> tuple[str, str] | None:
+    """Return `FLOOD_KAFKA_USERNAME` and `FLOOD_KAFKA_PASSWORD`; None without a name."""
+    given = environ if environ is not None else os.environ
+    name = given.get("FLOOD_KAFKA_USERNAME")
+    return (name, given.get("FLOOD_KAFKA_PASSWORD") or "") if name else None
 
 
 def publishes(environ: Mapping[str, str] | None = None) -> bool:

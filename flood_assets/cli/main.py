@@ -226,8 +226,9 @@ def publish(*, to: tuple[str, ...], last: str | None, schema: Literal["event", "
 def subscribe(*, url: str, once: bool) -> None:
     """Print the events that arrive at URL, one a line, until Ctrl-C.
 
-    URL is kinesis://stream, sqs://queue, whose messages are deleted once they are printed, or http://127.0.0.1:9000/ to
-    listen as a webhook. With FLOOD_PUBLISH_SECRET, requests that are not signed with it are refused.
+    URL is kinesis://stream, kafka://host:port/topic, sqs://queue, whose messages are deleted once they are printed, or
+    http://127.0.0.1:9000/ to listen as a webhook. With FLOOD_PUBLISH_SECRET, requests that are not signed with it are
+    refused.
     """
     from flood_assets.cli.publish import subscribe as print_events  # noqa: PLC0415
 

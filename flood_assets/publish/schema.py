@@ -13,6 +13,7 @@ LICENCE = {
     "url": "https://www.nationalarchives.gov.uk/doc/open-government-licence/version/3/",
 }
 _TIME = {"type": "string", "format": "date-time"}
+_KEY = {"type": "string", "minLength": 1, "description": "The measure"}
 _SAYS = (
     "One event for each reading that is new or was corrected, at least once: drop ids that are known, and each is "
     "there exactly once. Of two events of the same measure and time, the one with the later `changed_at` holds, of "
@@ -106,6 +107,7 @@ def asyncapi() -> dict[str, Any]:
                     "name": "reading",
                     "title": "A reading that is new or was corrected",
                     "contentType": ONE,
+                    "bindings": {"kafka": {"key": _KEY, "bindingVersion": "0.5.0"}},
                     "payload": {"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": _event()},
                 }
             }

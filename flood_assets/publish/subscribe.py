@@ -1,4 +1,4 @@
-"""Receive what is published, for `flood-assets subscribe`: from a Kinesis stream, an SQS queue or as a webhook."""
+"""Receive what is published, for `flood-assets subscribe`: from Kinesis, SQS or Kafka, or as a webhook."""
 
 import hmac
 import json
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from flood_assets import settings
 from flood_assets.errors import SettingsError
+from flood_assets.places import split_userinfo
 from flood_assets.publish.sinks import webhook
 
 _PAUSE_S = 1.0
@@ -30,23 +31,29 @@ def subscribe(
 
     Args:
         url: `kinesis://stream`, from its oldest record if `once`, else from now on; `sqs://queue`, whose messages are
-            deleted when the next one is asked for; `http://127.0.0.1:port/` to listen as a webhook.
+            deleted when the next one is asked for; `kafka://host:port/topic`, from its oldest message if `once`, else
+            from now on; `http://127.0.0.1:port/` to listen as a webhook.
         clock: the current time.
         secret: refuse requests to the webhook that are not signed with it.
         once: end when nothing more is there; a webhook ends after its first request.
 
     Raises:
         SettingsError: another kind of URL.
-        SinkError: AWS could not be asked.
+        SinkError: AWS or the brokers could not be asked.
     """
     scheme = settings.sink_scheme(url)
     if scheme == "kinesis":
         return _of_kinesis(url, once=once)
     if scheme == "sqs":
         return _of_sqs(url, once=once)
+    if scheme == "kafka":
+        return _of_kafka(url, once=once)
     if scheme == "http":
         return _of_webhook(url, clock, secret, once=once)
-    raise SettingsError(f"'{url}' cannot be subscribed to: expected kinesis://, sqs:// or http://127.0.0.1:9000/")
+    shown = split_userinfo(url)[0].partition("?")[0]
+    raise SettingsError(
+        f"'{shown}' cannot be subscribed to: expected kinesis://, sqs://, kafka:// or http://127.0.0.1:9000/"
+    )
 
 
 def _of_kinesis(url: str, *, once: bool) -> Iterator[Event]:
@@ -90,6 +97,13 @@ def _of_sqs(url: str, *, once: bool) -> Iterator[Event]:
                 client.delete_message(QueueUrl=found, ReceiptHandle=message["ReceiptHandle"])
             if once and not answer.get("Messages"):
                 return
+
+
+def _of_kafka(url: str, *, once: bool) -> Iterator[Event]:
+    from flood_assets.publish.sinks import kafka  # noqa: PLC0415 - an extra
+
+    for message in kafka.messages(url, once=once):
+        yield json.loads(message.value() or b"null")
 
 
 def _of_webhook(url: str, clock: Callable[[], datetime], secret: str | None, *, once: bool) -> Iterator[Event]:

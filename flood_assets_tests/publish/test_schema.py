@@ -70,6 +70,12 @@ def test_the_asyncapi_document_describes_the_same_event_and_its_references_lead_
     assert payload == {key: value for key, value in schema.event_schema().items() if key != "$schema"}
 
 
+def test_the_key_of_a_message_in_kafka_is_described():
+    """Compared with what is sent: `test_kafka`."""
+    binding = schema.asyncapi()["components"]["messages"]["reading"]["bindings"]["kafka"]
+    assert binding["key"]["description"] == schema.event_schema()["properties"]["subject"]["description"]
+
+
 @pytest.mark.parametrize(("words", "made"), [(["event"], schema.event_schema), ([], schema.asyncapi)])
 def test_the_command_prints_it(words, made):
     result = CliRunner().invoke(main, ["publish", "--schema", *words])

@@ -14,6 +14,7 @@ from flood_assets.publish.sinks.base import SinkError
 from flood_assets.publish.sinks.opening import open_sink
 from flood_assets.publish.sinks.webhook import Webhook
 from flood_assets.publish.subscribe import subscribe
+from flood_assets_tests.support.kafka_process import kafka_process
 from flood_assets_tests.support.lake_rows import HOUR, NOW
 
 
@@ -42,6 +43,30 @@ def test_it_prints_what_is_in_a_queue_once(aws, name, events):
     sink.close()
     assert by_subject(printed(f"sqs://{name}", "--once")) == by_subject(sent.bodies())
     assert printed(f"sqs://{name}", "--once") == []
+
+
+def test_it_prints_what_is_in_a_topic(events):
+    with kafka_process() as cluster:
+        sink, sent = open_sink(cluster.url("t"), lambda: NOW), events(50)
+        sink.send(sent)
+        sink.close()
+        assert by_subject(printed(cluster.url("t"), "--once")) == by_subject(sent.bodies())
+
+
+def test_it_prints_what_arrives_in_a_topic_from_now_on(events):
+    with kafka_process() as cluster:
+        sink, sent, taken = open_sink(cluster.url("t"), lambda: NOW), events(3), []
+        sink.send(sent)
+        arriving = subscribe(cluster.url("t"), lambda: NOW)
+        thread = threading.Thread(target=lambda: taken.append(next(arriving)))
+        thread.start()
+        # Whoever follows begins at the end, whenever that is.
+        while thread.is_alive():
+            sink.send(sent)
+            thread.join(0.2)
+        arriving.close()
+        sink.close()
+    assert taken[0] in sent.bodies()
 
 
 @pytest.fixture
@@ -83,6 +108,9 @@ def test_a_webhook_takes_what_is_signed_and_refuses_the_rest(listening, events):
 
 
 def test_what_cannot_be_subscribed_to_is_named():
+    with pytest.raises(SettingsError, match="'eventbridge://x' cannot be subscribed to: expected kinesis") as error:
+        subscribe("eventbridge://me:hidden@x?token=hidden", lambda: NOW)
+    assert "hidden" not in str(error.value)
     with pytest.raises(SettingsError, match="'dynamodb://x' cannot be subscribed to"):
         subscribe("dynamodb://x", lambda: NOW)
     with pytest.raises(SettingsError, match="expected URLs"):

@@ -18,6 +18,7 @@ _KINDS = {
     "sns": "Sns",
     "eventbridge": "EventBridge",
     "dynamodb": "DynamoDb",
+    "kafka": "Kafka",
 }
 
 
