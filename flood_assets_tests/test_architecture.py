@@ -27,7 +27,7 @@ ROOMS = (
     ("notebook", "serve", "publish", "alerts", "functions"),
     ("query",),
     ("ingest", "warnings", "landing"),
-    ("ledger", "quality"),
+    ("ledger", "quality", "sinks"),
     ("lake", "ea"),
     ("grouping", "partitions", "schemas", "settings", "places", "words", "errors", ""),
 )

@@ -5,29 +5,29 @@ where a damaged window was read again: its revisions start at 0, so the value of
 would have the id of the reading before it, and a receiver that drops known ids would keep the wrong value.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flood_assets.grouping import Flags, Ints
-from flood_assets.partitions import from_ms
+from flood_assets.lake.layout import key_of
+from flood_assets.partitions import from_ms, window_of
 from flood_assets.schemas import READINGS, TIME
+from flood_assets.sinks.events import Notice, ReadingEvents, text_of
 
 NEW, REVISED = "flood_assets.reading.new", "flood_assets.reading.revised"
-# Media types of one event and of a list of them.
-ONE, MANY = "application/cloudevents+json", "application/cloudevents-batch+json"
-
-_encode = msgspec.json.Encoder().encode
+COMMITTED = "flood_assets.readings.committed"
 
 
 @dataclass(frozen=True, eq=False)
-class Events:
+class Events(ReadingEvents):
     """Readings to be sent, in the order in which they are.
 
     Attributes:
@@ -53,12 +53,6 @@ class Events:
             found.append(f"{each[0]}@{each[1]}#{each[2]}-{digest}")
         return found
 
-    @cached_property
-    def hashes(self) -> Ints:
-        """The ids as 64-bit numbers, for cursors and for brokers that limit the length of an id."""
-        joined = b"".join(blake2b(text.encode(), digest_size=8).digest() for text in self.ids)
-        return np.frombuffer(joined, np.int64)
-
     @property
     def changed(self) -> Ints:
         """The time of each change in ms."""
@@ -66,8 +60,8 @@ class Events:
         return found
 
     @property
-    def measures(self) -> list[str]:
-        """The measure of each event: the key that keeps its events in order."""
+    def keys(self) -> list[str]:
+        """The measure of each event."""
         return self.rows["measure_id"].to_pylist()
 
     def chosen(self, flags: Flags) -> "Events":
@@ -99,14 +93,10 @@ class Events:
             )
         ]
 
-    def documents(self) -> list[bytes]:
-        """Return each event as JSON."""
-        return [_encode(body) for body in self.bodies()]
-
-
-def batched(documents: Sequence[bytes]) -> bytes:
-    """Return JSON events as one JSON list."""
-    return b"[" + b",".join(documents) + b"]"
+    def notices(self) -> list[Notice]:
+        """Return one for all of them, in one group: the commits of a lake are in order."""
+        told = commit(self)
+        return [Notice(told, READINGS.name, {name: told["data"][name] for name in ("new", "revised")})]
 
 
 def joined(parts: Sequence[Events], source: str) -> Events:
@@ -114,9 +104,34 @@ def joined(parts: Sequence[Events], source: str) -> Events:
     return Events(pa.concat_tables([READINGS.schema.empty_table(), *(part.rows for part in parts)]), source)
 
 
-def text_of(ms: int) -> str:
-    """Return a time as RFC 3339 in UTC, with milliseconds only where there are some."""
-    return f"{from_ms(ms).replace(tzinfo=None).isoformat(timespec='milliseconds' if ms % 1000 else 'seconds')}Z"
+def commit(events: Events) -> dict[str, Any]:
+    """Return the event that tells of others: how many, and in which windows. A day has 25, so it is always small."""
+    windows = Counter[tuple[str, bool]]()
+    hours = pc.floor_temporal(events.rows["date_time"], unit="hour").cast(TIME).cast("int64").to_pylist()
+    for hour, kind in zip(hours, events.kinds(), strict=True):
+        windows[text_of(hour), kind == NEW] += 1
+    starts = {text_of(hour): key_of(READINGS, window_of(from_ms(hour))) for hour in sorted(set(hours))}
+    new, revised = (sum(n for (_, first), n in windows.items() if first == wanted) for wanted in (True, False))
+    changed = events.changed
+    return {
+        "specversion": "1.0",
+        "id": f"commit-{hashlib.sha256('|'.join(sorted(events.ids)).encode()).hexdigest()[:32]}",
+        "source": events.source,
+        "type": COMMITTED,
+        "time": text_of(int(changed.max())),
+        "datacontenttype": "application/json",
+        "data": {
+            "new": new,
+            "revised": revised,
+            "measures": len(set(events.keys)),
+            "changed_from": text_of(int(changed.min())),
+            "changed_to": text_of(int(changed.max())),
+            "windows": [
+                {"window": start, "key": key, "new": windows[start, True], "revised": windows[start, False]}
+                for start, key in starts.items()
+            ],
+        },
+    }
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:

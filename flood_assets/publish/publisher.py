@@ -27,11 +27,12 @@ from flood_assets.lake.store import Revision
 from flood_assets.partitions import cutoff, from_ms, is_expired, to_ms, window_of
 from flood_assets.publish import cursor as cursors
 from flood_assets.publish.cursor import Cursor, Part
-from flood_assets.publish.events import Events, joined, text_of
-from flood_assets.publish.sinks.base import Sent, Sink, SinkError
-from flood_assets.publish.sinks.opening import Unopened
+from flood_assets.publish.events import Events, joined
 from flood_assets.schemas import READINGS
 from flood_assets.settings import Publishing
+from flood_assets.sinks.base import Sent, Sink, SinkError
+from flood_assets.sinks.events import text_of
+from flood_assets.sinks.opening import Unopened
 
 # Events after which a batch ends with its window. A tick of a country has some 5,500.
 BATCH = 20_000

@@ -5,8 +5,9 @@ from typing import Any
 import pyarrow as pa
 
 from flood_assets import __version__
-from flood_assets.publish.events import NEW, ONE, REVISED
+from flood_assets.publish.events import NEW, REVISED
 from flood_assets.schemas import READINGS, Column
+from flood_assets.sinks.events import ONE
 
 LICENCE = {
     "name": "Open Government Licence v3",

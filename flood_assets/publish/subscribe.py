@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from flood_assets import settings
 from flood_assets.errors import SettingsError
 from flood_assets.places import split_userinfo
-from flood_assets.publish.sinks import webhook
+from flood_assets.sinks import webhook
 
 _PAUSE_S = 1.0
 # Of a request's body, and how far its time may be from ours.
@@ -57,8 +57,8 @@ def subscribe(
 
 
 def _of_kinesis(url: str, *, once: bool) -> Iterator[Event]:
-    from flood_assets.publish.sinks import aws  # noqa: PLC0415 - a webhook needs no boto3
-    from flood_assets.publish.sinks.kinesis import stream_of  # noqa: PLC0415
+    from flood_assets.sinks import aws  # noqa: PLC0415 - a webhook needs no boto3
+    from flood_assets.sinks.kinesis import stream_of  # noqa: PLC0415
 
     named, client = stream_of(url), aws.client("kinesis")
     kind = "TRIM_HORIZON" if once else "LATEST"
@@ -83,8 +83,8 @@ def _of_kinesis(url: str, *, once: bool) -> Iterator[Event]:
 
 
 def _of_sqs(url: str, *, once: bool) -> Iterator[Event]:
-    from flood_assets.publish.sinks import aws  # noqa: PLC0415 - a webhook needs no boto3
-    from flood_assets.publish.sinks.sqs import queue_url  # noqa: PLC0415
+    from flood_assets.sinks import aws  # noqa: PLC0415 - a webhook needs no boto3
+    from flood_assets.sinks.sqs import queue_url  # noqa: PLC0415
 
     client = aws.client("sqs")
     found = queue_url(client, url)
@@ -100,7 +100,7 @@ def _of_sqs(url: str, *, once: bool) -> Iterator[Event]:
 
 
 def _of_kafka(url: str, *, once: bool) -> Iterator[Event]:
-    from flood_assets.publish.sinks import kafka  # noqa: PLC0415 - an extra
+    from flood_assets.sinks import kafka  # noqa: PLC0415 - an extra
 
     for message in kafka.messages(url, once=once):
         yield json.loads(message.value() or b"null")

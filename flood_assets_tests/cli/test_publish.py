@@ -51,7 +51,7 @@ def test_the_sinks_of_the_environment_each_get_it(lake, monkeypatch):
 def test_one_that_is_away_fails_the_command_and_holds_up_no_other(lake, monkeypatch):
     with receiving() as receiver:
         monkeypatch.setenv("FLOOD_PUBLISH", f"http://127.0.0.1:9/ {receiver.url}")
-        monkeypatch.setattr("flood_assets.publish.sinks.base.LONGEST_PAUSE_S", 0)
+        monkeypatch.setattr("flood_assets.sinks.base.LONGEST_PAUSE_S", 0)
         code, said = run()
     assert code == 1
     assert "0 events published, 2 waiting, the oldest for 180 minutes" in said

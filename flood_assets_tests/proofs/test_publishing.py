@@ -15,9 +15,9 @@ import pytest
 from flood_assets.lake.lake import Lake
 from flood_assets.publish.events import Events
 from flood_assets.publish.publisher import publish
-from flood_assets.publish.sinks.base import Sent, Sink
-from flood_assets.publish.sinks.opening import open_sink
 from flood_assets.schemas import READINGS
+from flood_assets.sinks.base import Sent, Sink
+from flood_assets.sinks.opening import open_sink
 from flood_assets_tests.publish.conftest import aws, name, receiver  # noqa: F401 - fixtures
 from flood_assets_tests.support.publishing import Fate, Trouble, publish_mortally
 from flood_assets_tests.support.receiving import newest
@@ -186,7 +186,7 @@ MAKERS = {"kinesis": of_kinesis, "sqs": of_sqs, "eventbridge": of_eventbridge}
 
 def story(lake, url, monkeypatch, seed=5, steps=10):
     """Publish a story with deaths to a sink, and yield at the end of each publication that nobody died of."""
-    monkeypatch.setattr("flood_assets.publish.sinks.base.LONGEST_PAUSE_S", 0)
+    monkeypatch.setattr("flood_assets.sinks.base.LONGEST_PAUSE_S", 0)
     chance, trouble = random.Random(seed), Trouble(lake, seed, measures=3)
     sink = open_sink(url, lambda: trouble.now)
     for _ in range(steps):
@@ -211,7 +211,7 @@ def test_receivers_of_aws_have_everything(kind, aws, name, tmp_path, monkeypatch
 def test_a_webhook_that_fails_now_and_then_has_everything(receiver, tmp_path, monkeypatch):
     lake, chance = Lake.open(tmp_path), random.Random(3)
     receiver.answer = lambda _events: chance.choice([200, 200, 503])
-    monkeypatch.setattr("flood_assets.publish.sinks.webhook.TRIES", 30)
+    monkeypatch.setattr("flood_assets.sinks.webhook.TRIES", 30)
     for now in story(lake, receiver.url, monkeypatch, steps=20):
         proved(lake, receiver.accepted, now)
 

@@ -16,8 +16,8 @@ from flood_assets.partitions import window_of
 from flood_assets.publish import cursor
 from flood_assets.publish.events import Events
 from flood_assets.publish.publisher import publish
-from flood_assets.publish.sinks.base import Sent, Sink, SinkError
 from flood_assets.schemas import READINGS
+from flood_assets.sinks.base import Sent, Sink, SinkError
 from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, a_day, at, fetched, put_raw
 from flood_assets_tests.support.receiving import newest
 
@@ -188,7 +188,7 @@ def test_only_windows_that_changed_are_read(lake, sink, monkeypatch):
 
 def test_nothing_that_failed_counts_as_published(lake, sink):
     put(lake, ("a", at(8), 1.0), ("b", at(8), 2.0), ("c", at(7), 3.0))
-    sink.fails = lambda events: np.array([measure != "b" for measure in events.measures])
+    sink.fails = lambda events: np.array([measure != "b" for measure in events.keys])
     found = publish(lake, sink, NOW)
     assert (found.events, found.waiting, found.oldest, found.trouble) == (2, 1, NOW, "some failed")
     assert found.lag_s(NOW + HOUR) == 3600

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from flood_assets.cli.main import main
 from flood_assets.errors import SettingsError
-from flood_assets.publish.sinks.base import SinkError
-from flood_assets.publish.sinks.opening import open_sink
-from flood_assets.publish.sinks.webhook import Webhook
 from flood_assets.publish.subscribe import subscribe
+from flood_assets.sinks.base import SinkError
+from flood_assets.sinks.opening import open_sink
+from flood_assets.sinks.webhook import Webhook
 from flood_assets_tests.support.kafka_process import kafka_process
 from flood_assets_tests.support.lake_rows import HOUR, NOW
 

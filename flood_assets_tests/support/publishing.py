@@ -12,8 +12,8 @@ from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import PUBLISHED, key_of
 from flood_assets.publish.events import Events
 from flood_assets.publish.publisher import publish
-from flood_assets.publish.sinks.base import Sent, Sink
 from flood_assets.schemas import READINGS
+from flood_assets.sinks.base import Sent, Sink
 from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, fetched, put_raw
 
 

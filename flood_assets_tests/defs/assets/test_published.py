@@ -14,7 +14,7 @@ AWAY = "http://127.0.0.1:9/"
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr("flood_assets.publish.sinks.base.LONGEST_PAUSE_S", 0)
+    monkeypatch.setattr("flood_assets.sinks.base.LONGEST_PAUSE_S", 0)
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from botocore.exceptions import ClientError
 
 from flood_assets.errors import SettingsError
 from flood_assets.lake.layout import key_of
-from flood_assets.publish.events import Events
-from flood_assets.publish.sinks.base import SinkError
-from flood_assets.publish.sinks.dynamodb import DynamoDb
-from flood_assets.publish.sinks.eventbridge import EventBridge
-from flood_assets.publish.sinks.opening import open_sink
-from flood_assets.publish.sinks.sns import MOST_BYTES, Sns, commit
-from flood_assets.publish.sinks.sqs import Sqs, queue_url
+from flood_assets.publish.events import Events, commit
 from flood_assets.schemas import READINGS
+from flood_assets.sinks.base import SinkError
+from flood_assets.sinks.dynamodb import DynamoDb
+from flood_assets.sinks.eventbridge import EventBridge
+from flood_assets.sinks.opening import open_sink
+from flood_assets.sinks.sns import MOST_BYTES, Sns
+from flood_assets.sinks.sqs import Sqs, queue_url
 from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, a_day, at, fetched
 
 MINUTE = timedelta(minutes=1)
@@ -119,7 +119,7 @@ def test_a_queue_may_be_named_by_its_url(aws, name, events):
     assert queue_url(client, "sqs://sqs.eu-west-2.amazonaws.com/1/q") == "https://sqs.eu-west-2.amazonaws.com/1/q"
     with pytest.raises(SettingsError, match="expected sqs://queue, or sqs://host/account/queue"):
         queue_url(client, "sqs://host/q")
-    with pytest.raises(SinkError, match=r"NonExistentQueue[^\n]*: create it, or correct FLOOD_PUBLISH"):
+    with pytest.raises(SinkError, match=r"NonExistentQueue[^\n]*: create it, or correct the URL"):
         Sqs("sqs://nowhere")
 
 
@@ -307,11 +307,11 @@ def test_an_item_that_could_not_be_put_confirms_none_of_its_measure(table, event
         return put(**more)
 
     monkeypatch.setattr(sink._client, "put_item", failing)
-    monkeypatch.setattr("flood_assets.publish.sinks.dynamodb.THREADS", 1)
+    monkeypatch.setattr("flood_assets.sinks.dynamodb.THREADS", 1)
     found = sink.send(sent)
     sink.close()
     # Its two events wait, and so does what would have come after it.
-    assert [m for m, ok in zip(sent.measures, found.confirmed, strict=True) if ok] == ["m0000", "m0000"]
+    assert [m for m, ok in zip(sent.keys, found.confirmed, strict=True) if ok] == ["m0000", "m0000"]
     assert "ProvisionedThroughputExceededException" in found.trouble
 
 
@@ -329,6 +329,6 @@ def test_a_value_that_dynamodb_has_no_number_for_is_a_text_and_holds_up_nothing(
 @pytest.mark.parametrize("url", ["sns://arn:aws:sns:eu-west-2:123456789012:no", "dynamodb://nowhere"])
 def test_what_is_not_there_says_what_to_do(aws, events, url):
     sink = open_sink(url, lambda: datetime.now(UTC), pause_s=0)
-    with pytest.raises(SinkError, match="create it, or correct FLOOD_PUBLISH or the region"):
+    with pytest.raises(SinkError, match="create it, or correct the URL or the region"):
         sink.send(events(1))
     sink.close()

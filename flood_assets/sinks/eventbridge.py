@@ -1,10 +1,12 @@
-"""Publish to an EventBridge bus: one entry for each event, whose detail is the CloudEvent."""
+"""Send to an EventBridge bus: one entry for each event, whose detail is the CloudEvent."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from flood_assets.publish.events import Events
-from flood_assets.publish.sinks.aws import THREADS, AwsSink, named
-from flood_assets.publish.sinks.base import Sent, portions
+from flood_assets.partitions import from_ms
+from flood_assets.sinks.aws import THREADS, AwsSink, named
+from flood_assets.sinks.base import Sent, portions
+from flood_assets.sinks.events import CloudEvents
 
 # Limits of PutEvents: ten entries, and 256 KB with source, type and time.
 MOST_ENTRIES, MOST_BYTES = 10, 250_000
@@ -21,9 +23,9 @@ class EventBridge(AwsSink):
         super().__init__(url, "events", pause_s=pause_s)
         self._bus = named(url)
 
-    def send(self, events: Events) -> Sent:  # noqa: D102
-        times = events.rows["changed_at"].to_pylist()
-        entries = [
+    def send(self, events: CloudEvents) -> Sent:  # noqa: D102
+        times = [from_ms(ms) for ms in events.changed.tolist()]
+        entries: list[dict[str, Any]] = [
             {
                 "EventBusName": self._bus,
                 "Source": SOURCE,

@@ -1,6 +1,6 @@
-"""Publish to an SQS queue: one message for each event.
+"""Send to an SQS queue: one message for each event.
 
-In a FIFO queue the group is the measure, so a gauge's events stay in order, and the event's id is the deduplication id:
+In a FIFO queue the group is the event's key, so a gauge's events stay in order. The deduplication id is the event's:
 SQS drops what is sent again within five minutes.
 """
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from flood_assets.errors import SettingsError
-from flood_assets.publish.events import ONE, Events
-from flood_assets.publish.sinks.aws import THREADS, AwsSink, explained, named
-from flood_assets.publish.sinks.base import Sent, portions
+from flood_assets.sinks.aws import THREADS, AwsSink, explained, named
+from flood_assets.sinks.base import Sent, portions
+from flood_assets.sinks.events import ONE, CloudEvents
 
 # Limits of SendMessageBatch: ten messages. All together have 1 MiB today and had 256 KiB until 2025.
 MOST_MESSAGES, MOST_BYTES = 10, 250_000
@@ -26,11 +26,11 @@ class Sqs(AwsSink):
         super().__init__(url, "sqs", pause_s=pause_s)
         self._queue = queue_url(self._client, url)
 
-    def send(self, events: Events) -> Sent:  # noqa: D102
+    def send(self, events: CloudEvents) -> Sent:  # noqa: D102
         fifo = self._queue.endswith(FIFO)
         entries: list[dict[str, Any]] = []
-        for document, kind, measure, event_id in zip(
-            events.documents(), events.kinds(), events.measures, events.ids, strict=True
+        for document, kind, key, event_id in zip(
+            events.documents(), events.kinds(), events.keys, events.ids, strict=True
         ):
             entry: dict[str, Any] = {
                 "MessageBody": document.decode(),
@@ -40,7 +40,7 @@ class Sqs(AwsSink):
                 },
             }
             if fifo:
-                entry |= {"MessageGroupId": short(measure), "MessageDeduplicationId": short(event_id)}
+                entry |= {"MessageGroupId": short(key), "MessageDeduplicationId": short(event_id)}
             entries.append(entry)
 
         def put(numbers: Sequence[int]) -> dict[int, str]:
@@ -68,7 +68,7 @@ def queue_url(client: Any, url: str) -> str:
         with explained(name):
             return str(client.get_queue_url(QueueName=name)["QueueUrl"])
     if path.count("/") != 1:
-        raise SettingsError(f"FLOOD_PUBLISH has '{url}': expected sqs://queue, or sqs://host/account/queue")
+        raise SettingsError(f"'{url}' is no queue: expected sqs://queue, or sqs://host/account/queue")
     scheme = client.meta.endpoint_url.partition("://")[0] if host in client.meta.endpoint_url else "https"
     return f"{scheme}://{name}"
 

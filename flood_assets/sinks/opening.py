@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import partial
 
 from flood_assets import settings
-from flood_assets.publish.events import Events
-from flood_assets.publish.sinks.base import Sent, Sink
+from flood_assets.sinks.base import Sent, Sink
+from flood_assets.sinks.events import CloudEvents
 
 # The class of each scheme, in the module of its name; a webhook is signed, and is opened by itself.
 _KINDS = {
@@ -37,10 +37,10 @@ def open_sink(url: str, clock: Callable[[], datetime], *, secret: str | None = N
     """
     scheme = settings.sink_scheme(url)
     if scheme in {"https", "http"}:
-        from flood_assets.publish.sinks.webhook import Webhook
+        from flood_assets.sinks.webhook import Webhook
 
         return Webhook(url, clock, secret=secret, pause_s=pause_s)
-    module = importlib.import_module(f"flood_assets.publish.sinks.{scheme}")
+    module = importlib.import_module(f"flood_assets.sinks.{scheme}")
     kind: Callable[..., Sink] = getattr(module, _KINDS[scheme])
     return kind(url, pause_s=pause_s)
 
@@ -62,7 +62,7 @@ class Unopened(Sink):
         self._open = partial(open_sink, url, clock, secret=secret, pause_s=pause_s)
         self._sink: Sink | None = None
 
-    def send(self, events: Events) -> Sent:  # noqa: D102
+    def send(self, events: CloudEvents) -> Sent:  # noqa: D102
         self._sink = self._sink or self._open()
         return self._sink.send(events)
 

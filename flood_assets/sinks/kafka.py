@@ -20,8 +20,8 @@ import numpy as np
 from flood_assets import settings
 from flood_assets.errors import SettingsError
 from flood_assets.places import split_userinfo
-from flood_assets.publish.events import ONE, Events
-from flood_assets.publish.sinks.base import Sent, Sink, SinkError
+from flood_assets.sinks.base import Sent, Sink, SinkError
+from flood_assets.sinks.events import ONE, CloudEvents
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, Producer
@@ -75,8 +75,8 @@ class Kafka(Sink):
         self._producer: Producer | None = None
         _imported()
 
-    def send(self, events: Events) -> Sent:  # noqa: D102
-        documents, keys = events.documents(), [measure.encode() for measure in events.measures]
+    def send(self, events: CloudEvents) -> Sent:  # noqa: D102
+        documents, keys = events.documents(), [measure.encode() for measure in events.keys]
         errors, trouble = self._put(range(len(documents)), keys, documents)
         refused = dict[int, str]()
         for number in [number for number, error in errors.items() if error and error.name() in _CONTENT]:

@@ -14,7 +14,7 @@ import numpy as np
 from flood_assets.errors import FloodAssetsError
 from flood_assets.grouping import Flags
 from flood_assets.places import split_userinfo
-from flood_assets.publish.events import Events
+from flood_assets.sinks.events import CloudEvents, ReadingEvents
 
 TRIES = 4
 LONGEST_PAUSE_S = 8.0
@@ -40,16 +40,16 @@ class Sent:
     refused: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
-    def whole(cls, events: Events) -> "Sent":
+    def whole(cls, events: CloudEvents) -> "Sent":
         """Return that all of a batch was confirmed."""
         return cls(np.ones(len(events), np.bool_))
 
 
 class Sink(ABC):
-    """A place to which events are published. It is used by one thread.
+    """A place to which events are sent. It is used by one thread.
 
     Args:
-        url: as in `FLOOD_PUBLISH`.
+        url: as in `FLOOD_PUBLISH`, or of a `[[notify]]` of the rules of alerts.
         pause_s: seconds before the second try; it doubles.
     """
 
@@ -58,7 +58,7 @@ class Sink(ABC):
         self._pause_s = pause_s
 
     @abstractmethod
-    def send(self, events: Events) -> Sent:
+    def send(self, events: CloudEvents) -> Sent:
         """Send a batch; SinkError if nothing of it was confirmed."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
@@ -68,6 +68,13 @@ class Sink(ABC):
         """Wait before another try: a random time that grows, and at least what the sink asked for."""
         longest = min(LONGEST_PAUSE_S, self._pause_s * 2**attempt)
         time.sleep(min(LONGEST_PAUSE_S, max(least_s, random.uniform(longest / 2, longest))))
+
+
+def only_readings(events: CloudEvents, name: str) -> ReadingEvents:
+    """Return the events for a sink that holds rows of readings; SinkError if they are others."""
+    if isinstance(events, ReadingEvents):
+        return events
+    raise SinkError(f"{name} holds readings and takes no alerts: send these to a queue, topic, bus, stream or webhook")
 
 
 def name_of(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Publish to a DynamoDB table: the newest reading of each measure, one item each.
+"""Send to a DynamoDB table: the newest reading of each measure, one item each.
 
 An item is replaced only by a reading that is newer, or the same one changed later, so late and repeated events do no
 harm. It expires a day after its reading (`expires_at`, the table's TTL attribute); DynamoDB deletes lazily, so readers
@@ -12,10 +12,10 @@ import numpy as np
 from botocore.exceptions import ClientError
 
 from flood_assets.partitions import RETENTION
-from flood_assets.publish.events import Events
-from flood_assets.publish.sinks.aws import THREADS, AwsSink, named
-from flood_assets.publish.sinks.base import Sent
 from flood_assets.schemas import READINGS
+from flood_assets.sinks.aws import THREADS, AwsSink, named
+from flood_assets.sinks.base import Sent, only_readings
+from flood_assets.sinks.events import CloudEvents
 
 # DynamoDB's numbers are larger than 1e-130 and smaller than 1e126.
 _LEAST, _MOST = 1e-130, 1e126
@@ -34,9 +34,10 @@ class DynamoDb(AwsSink):
         super().__init__(url, "dynamodb", pause_s=pause_s)
         self._table = named(url)
 
-    def send(self, events: Events) -> Sent:  # noqa: D102
-        time = events.rows["date_time"].cast("int64").to_numpy()
-        changed, measures = events.changed, np.array(events.measures, np.object_)
+    def send(self, events: CloudEvents) -> Sent:  # noqa: D102
+        readings = only_readings(events, self.name)
+        time = readings.rows["date_time"].cast("int64").to_numpy()
+        changed, measures = events.changed, np.array(events.keys, np.object_)
         # Of each measure the newest: the last in this order, and where it stands among the items.
         order = np.lexsort((changed, time))
         last = {measures[number]: number for number in order.tolist()}

@@ -15,7 +15,7 @@ from flood_assets.errors import SettingsError
 from flood_assets.grouping import Flags
 from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.s3 import region_of, session_of
-from flood_assets.publish.sinks.base import TRIES, Sent, Sink, SinkError
+from flood_assets.sinks.base import TRIES, Sent, Sink, SinkError
 
 # Requests at once: each waits for its answer.
 THREADS = 8
@@ -117,7 +117,7 @@ def explained(place: str) -> Iterator[None]:
 
 _REMEDIES = (
     ("AccessDenied|Unauthorized|InvalidClientTokenId|Signature|ExpiredToken", "check the credentials and their rights"),
-    ("NotFound|NonExistent|NoSuch|NotExist", "create it, or correct FLOOD_PUBLISH or the region"),
+    ("NotFound|NonExistent|NoSuch|NotExist", "create it, or correct the URL or the region"),
     ("Validation|Invalid", "check how it was made: see docs/publishing.md"),
 )
 
@@ -127,5 +127,5 @@ def named(url: str) -> str:
     scheme, _, rest = url.partition("://")
     name = rest.rstrip("/")
     if not name or urlsplit(url).query:
-        raise SettingsError(f"FLOOD_PUBLISH has '{url}': expected a name, such as {settings.SINKS[scheme]}")
+        raise SettingsError(f"'{url}' is no sink: expected a name, such as {settings.SINKS[scheme]}")
     return name

@@ -1,10 +1,10 @@
-"""Publish to a Kinesis stream: one record for each event, its key the measure, so that a gauge stays on its shard."""
+"""Send to a Kinesis stream: one record for each event, with its key, so that the events of a gauge stay on a shard."""
 
 from collections.abc import Sequence
 
-from flood_assets.publish.events import Events
-from flood_assets.publish.sinks.aws import AwsSink, named
-from flood_assets.publish.sinks.base import Sent, portions
+from flood_assets.sinks.aws import AwsSink, named
+from flood_assets.sinks.base import Sent, portions
+from flood_assets.sinks.events import CloudEvents
 
 # Limits of PutRecords: 500 records and 5 MB, keys included. A key has at most 256 characters.
 MOST_RECORDS, MOST_BYTES, LONGEST_KEY = 500, 4_000_000, 256
@@ -17,8 +17,8 @@ class Kinesis(AwsSink):
         super().__init__(url, "kinesis", pause_s=pause_s)
         self._stream = stream_of(url)
 
-    def send(self, events: Events) -> Sent:  # noqa: D102
-        keys = [measure[:LONGEST_KEY] for measure in events.measures]
+    def send(self, events: CloudEvents) -> Sent:  # noqa: D102
+        keys = [key[:LONGEST_KEY] for key in events.keys]
         records = [
             {"Data": document, "PartitionKey": key} for document, key in zip(events.documents(), keys, strict=True)
         ]
@@ -31,7 +31,7 @@ class Kinesis(AwsSink):
             return {number: each["ErrorCode"] for number, each in told if each.get("ErrorCode")}
 
         sizes = [len(record["Data"]) + LONGEST_KEY for record in records]
-        # One request at a time: a measure's events stay in order.
+        # One request at a time: the events of a key stay in order.
         return self.put_all(portions(sizes, MOST_RECORDS, MOST_BYTES), put, threads=1)
 
 

@@ -11,12 +11,12 @@ import pytest
 from flood_assets import settings
 from flood_assets.errors import SettingsError
 from flood_assets.publish.events import Events
-from flood_assets.publish.sinks import kafka
-from flood_assets.publish.sinks.base import SinkError, name_of
-from flood_assets.publish.sinks.kafka import Kafka, config_of, topic_of
-from flood_assets.publish.sinks.opening import open_sink
 from flood_assets.publish.subscribe import subscribe
 from flood_assets.schemas import READINGS
+from flood_assets.sinks import kafka
+from flood_assets.sinks.base import SinkError, name_of
+from flood_assets.sinks.kafka import Kafka, config_of, topic_of
+from flood_assets.sinks.opening import open_sink
 from flood_assets_tests.support.kafka_process import (
     CUT_OFF,
     MSG_SIZE_TOO_LARGE,
@@ -114,7 +114,7 @@ def test_what_fails_by_the_way_is_sent_again(cluster, url, opened, events):
     cluster.fail(PRODUCE, NOT_LEADER, 0, CUT_OFF, NOT_LEADER, CUT_OFF)
     sent = events(400)
     assert sink.send(sent).confirmed.all()
-    assert {m.key().decode() for m in arrived(url)} == set(sent.measures)
+    assert {m.key().decode() for m in arrived(url)} == set(sent.keys)
 
 
 def test_only_what_a_broker_refused_is_not_confirmed(cluster, url, opened, events):

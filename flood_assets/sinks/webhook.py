@@ -1,4 +1,4 @@
-"""Publish to a webhook: POST lists of events, signed as Standard Webhooks do (standardwebhooks.com).
+"""Send to a webhook: POST lists of events, signed as Standard Webhooks do (standardwebhooks.com).
 
 The header `webhook-signature` is `v1,` and the base64 of the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`.
 What the receiver refuses for its content (400, 413, 415, 422) is sent again in halves, down to the event that it does
@@ -16,8 +16,8 @@ import numpy as np
 import requests
 
 from flood_assets.errors import SettingsError
-from flood_assets.publish.events import MANY, Events, batched
-from flood_assets.publish.sinks.base import TRIES, Sent, Sink, SinkError, portions
+from flood_assets.sinks.base import TRIES, Sent, Sink, SinkError, portions
+from flood_assets.sinks.events import MANY, CloudEvents, batched
 
 MOST_EVENTS, MOST_BYTES = 500, 250_000
 _TIMEOUT_S = (4, 10)
@@ -46,7 +46,7 @@ class Webhook(Sink):
         self._url, self._clock, self._key = url, clock, None if secret is None else key_of(secret)
         self._session = requests.Session()
 
-    def send(self, events: Events) -> Sent:  # noqa: D102
+    def send(self, events: CloudEvents) -> Sent:  # noqa: D102
         documents, hashes = events.documents(), events.hashes.tolist()
         confirmed, refused = np.zeros(len(events), np.bool_), dict[int, str]()
         waiting = portions([len(document) for document in documents], MOST_EVENTS, MOST_BYTES)[::-1]
@@ -90,7 +90,7 @@ class Webhook(Sink):
                 if status in _CONTENT:
                     raise _RefusedError(trouble)
                 if status not in _PASSES:
-                    remedy = "correct the URL in FLOOD_PUBLISH, FLOOD_PUBLISH_SECRET or the receiver"
+                    remedy = "correct the URL, FLOOD_PUBLISH_SECRET or the receiver"
                     raise SinkError(f"{self.name} {trouble}: {remedy}")
                 after = response.headers.get("retry-after", "")
                 least_s = float(after) if after.isdecimal() else 0.0

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from flood_assets.publish.sinks.base import SinkError
-from flood_assets.publish.sinks.kinesis import Kinesis
+from flood_assets.sinks.base import SinkError
+from flood_assets.sinks.kinesis import Kinesis
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_records_that_fail_for_good_are_not_confirmed(stream, events, monkeypatc
 
 def test_a_stream_that_is_not_there_says_what_to_do(aws, events):
     sink = Kinesis("kinesis://nowhere", pause_s=0)
-    with pytest.raises(SinkError, match=r"ResourceNotFoundException: .*: create it, or correct FLOOD_PUBLISH"):
+    with pytest.raises(SinkError, match=r"ResourceNotFoundException: .*: create it, or correct the URL"):
         sink.send(events(1))
     sink.close()
 

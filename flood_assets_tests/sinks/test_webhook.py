@@ -7,9 +7,9 @@ import pytest
 from flood_assets.errors import SettingsError
 from flood_assets.lake.layout import PUBLISHED
 from flood_assets.publish.publisher import publish
-from flood_assets.publish.sinks.base import SinkError
-from flood_assets.publish.sinks.webhook import MOST_BYTES, MOST_EVENTS, Webhook
 from flood_assets.schemas import READINGS
+from flood_assets.sinks.base import SinkError
+from flood_assets.sinks.webhook import MOST_BYTES, MOST_EVENTS, Webhook
 from flood_assets_tests.support.lake_rows import HOUR, NOW, at, fetched
 from flood_assets_tests.support.receiving import is_signed
 
@@ -70,7 +70,7 @@ def test_what_may_pass_is_tried_again(hook, receiver, events, status):
 def test_what_will_not_pass_ends_at_once_and_says_what_to_do(hook, receiver, events, status):
     receiver.answer = lambda _events: status
     receiver.headers["location"] = receiver.url
-    with pytest.raises(SinkError, match=f"answered {status}: correct the URL in FLOOD_PUBLISH") as raised:
+    with pytest.raises(SinkError, match=f"answered {status}: correct the URL, FLOOD_PUBLISH_SECRET") as raised:
         hook.send(events(2))
     assert len(receiver.requests) == 1
     assert "/hook" not in str(raised.value), "a path may be a secret"
