@@ -24,6 +24,7 @@ SINKS = {
     "sns": "sns://arn:aws:sns:eu-west-2:123456789012:flood-readings",
     "eventbridge": "eventbridge://default",
     "dynamodb": "dynamodb://flood-latest",
+    "postgresql": "postgresql://flood@db.example.org/flood",
 }
 
 
@@ -135,6 +136,8 @@ def sink_scheme(url: str) -> str:
     if found and place and scheme in SINKS:
         return scheme
     shown = places.split_userinfo(url)[0]
+    if scheme == "postgres":
+        raise SettingsError(f"FLOOD_PUBLISH has '{shown}': write postgresql:// in place of postgres://")
     raise SettingsError(f"FLOOD_PUBLISH has '{shown}': expected URLs with spaces between, each such as {_examples()}")
 
 
