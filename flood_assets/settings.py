@@ -25,6 +25,7 @@ SINKS = {
     "eventbridge": "eventbridge://default",
     "kafka": "kafka://localhost:9092/flood-readings",
     "dynamodb": "dynamodb://flood-latest",
+    "postgresql": "postgresql://flood@db.example.org/flood",
 }
 
 
@@ -143,6 +144,8 @@ def sink_scheme(url: str) -> str:
     if misread:
         remedy = "write / as %2F, @ as %40, # as %23 and ? as %3F in a name or a password"
         raise SettingsError(f"FLOOD_PUBLISH has '...@{shown}': {remedy}")
+    if scheme == "postgres":
+        raise SettingsError(f"FLOOD_PUBLISH has '{shown}': write postgresql:// in place of postgres://")
     raise SettingsError(f"FLOOD_PUBLISH has '{shown}': expected URLs with spaces between, each such as {_examples()}")
 
 

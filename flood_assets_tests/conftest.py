@@ -30,6 +30,7 @@ from flood_assets_tests.support.filled_once import filled_once
 from flood_assets_tests.support.quick_dagster import answers_kept, copy_folder, copy_records
 
 if TYPE_CHECKING:
+    from flood_assets_tests.support.postgresql import Pair
     from flood_assets_tests.support.s3 import S3Server
 
 NOW = datetime(2026, 10, 15, 9, 7, 30, tzinfo=UTC)
@@ -45,6 +46,10 @@ _OURS = (
     "FLOOD_KAFKA_USERNAME",
     "FLOOD_KAFKA_PASSWORD",
     "DAGSTER_HOME",
+    "PGHOST",
+    "PGPASSWORD",
+    "PGSERVICE",
+    "PGUSER",
     "COLUMNS",
 )
 # What is left out but where `-m` speaks of it, and which command runs it.
@@ -93,6 +98,17 @@ def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"
         pytest.skip(f"not installed: `apt-get install {' '.join(missing)}`, or `make test-s3`")
     with ceph.running(tmp_path_factory.mktemp("ceph")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator["Pair"]:
+    """A PostgreSQL and its replica; see `flood_assets_tests.support.postgresql`."""
+    from flood_assets_tests.support import postgresql  # noqa: PLC0415 - few tests need what it imports
+
+    if (programs := postgresql.programs()) is None:
+        pytest.skip("not installed: `apt-get install postgresql`")
+    with postgresql.running(programs) as pair:
+        yield pair
 
 
 @pytest.fixture(scope="session", autouse=True)

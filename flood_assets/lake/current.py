@@ -5,14 +5,14 @@ written before the windows, so it is never older than the newest of them, and de
 that may be empty, as a calm day's warnings are, says in its footer when it was asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.lake.layout import current_key
+from flood_assets.lake.layout import CURRENT, current_key
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile, encode
 from flood_assets.lake.store import Revision, Store
@@ -64,6 +64,27 @@ def asked_at(store: Store, table: Table) -> datetime | None:
     """Return when the present of a table was asked for; None if there is none, or it is damaged."""
     blob = store.read(current_key(table))
     return None if blob is None else _asked(store, table, blob)
+
+
+def versions(store: Store, tables: Iterable[Table]) -> dict[str, str]:
+    """Return the e-tag of the present of each table that has a present, by the table's name.
+
+    It takes one listing. The e-tag is empty where the store has none.
+    """
+    names = {current_key(table): table.name for table in tables}
+    return {names[meta.key]: meta.e_tag or "" for meta in store.list(CURRENT) if meta.key in names}
+
+
+def read(store: Store, table: Table) -> tuple[pa.Table, str] | None:
+    """Return the rows of the present of a table and its e-tag as `versions` does; None if there is none.
+
+    Raises:
+        DamagedWindowError: it is no present of this table.
+    """
+    blob = store.read(current_key(table))
+    if blob is None:
+        return None
+    return WindowFile(table, f"{store.url}/{blob.meta.key}", blob.data).read(), blob.meta.e_tag or ""
 
 
 def expired(store: Store, table: Table, now: datetime) -> tuple[datetime, Meta] | None:

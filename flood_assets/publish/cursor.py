@@ -9,6 +9,7 @@ Limit: of two runs that asked in the same millisecond and changed the same windo
 stored over half an hour after the first was published.
 """
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ SCHEMA = pa.schema(
         pa.field("id_commits", pa.list_(TIME), nullable=False),
     ]
 )
-_AS_OF = b"as_of_ms"
+_AS_OF, _PRESENT = b"as_of_ms", b"present"
 _NONE: Ints = np.zeros(0, np.int64)
 
 logger = logging.getLogger("flood_assets.publish")
@@ -84,10 +85,12 @@ class Cursor:
     Attributes:
         windows: by their start.
         as_of: the `now` of the last publication that changed it.
+        present: e-tag of the present of each table that it keeps, by name.
     """
 
     windows: Mapping[datetime, Part] = field(default_factory=dict)
     as_of: datetime = EPOCH
+    present: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ids_after(self) -> int:
@@ -109,12 +112,18 @@ class Cursor:
         found = events.chosen(doubtful)
         return found.chosen(~np.isin(found.hashes, part.ids)) if len(found) and len(part.ids) else found
 
-    def and_(self, newer: Mapping[datetime, Part], now: datetime) -> "Cursor":
-        """Return it with what was published at `now`, without windows that have expired."""
+    def and_(
+        self, newer: Mapping[datetime, Part], now: datetime, present: Mapping[str, str | None] | None = None
+    ) -> "Cursor":
+        """Return it with what was published at `now`, without windows that have expired.
+
+        In `present`, None stands for a table that has no present any more.
+        """
         as_of = max(self.as_of, from_ms(to_ms(now)))
         united = Cursor({**self.windows, **{w: self.windows.get(w, Part()).and_(p) for w, p in newer.items()}}, as_of)
         retained = {w: p.kept(united.ids_after) for w, p in sorted(united.windows.items()) if not is_expired(w, as_of)}
-        return Cursor(retained, as_of)
+        tables = {**self.present, **(present or {})}
+        return Cursor(retained, as_of, {name: e_tag for name, e_tag in tables.items() if e_tag is not None})
 
 
 def load(store: Store, sink: str) -> Cursor | None:
@@ -122,14 +131,25 @@ def load(store: Store, sink: str) -> Cursor | None:
     return _decoded(store, store.read(cursor_key(sink)))
 
 
-def advance(store: Store, sink: str, newer: Mapping[datetime, Part], now: datetime) -> Cursor:
+def advance(
+    store: Store,
+    sink: str,
+    newer: Mapping[datetime, Part],
+    now: datetime,
+    present: Mapping[str, str | None] | None = None,
+) -> Cursor:
     """Add to the cursor what the sink has confirmed, by compare-and-swap, and return it as it is then."""
 
     def moved(blob: Blob | None) -> Revision[Cursor]:
-        found = (_decoded(store, blob) or Cursor()).and_(newer, now)
+        found = (_decoded(store, blob) or Cursor()).and_(newer, now, present)
         return Revision(_encoded(found), found)
 
     return store.update(cursor_key(sink), moved)
+
+
+def forget(store: Store, sink: str) -> None:
+    """Delete the cursor of a sink that has lost what it confirmed."""
+    store.delete([cursor_key(sink)])
 
 
 def _decoded(store: Store, blob: Blob | None) -> Cursor | None:
@@ -144,8 +164,9 @@ def _decoded(store: Store, blob: Blob | None) -> Cursor | None:
         windows = [from_ms(ms) for ms in rows["window"].cast(pa.int64()).to_pylist()]
         if any(len(part.ids) != len(part.id_commits) for part in parts):
             raise ValueError("some ids have no commit")  # noqa: TRY301 - one message for all of it
-        return Cursor(dict(zip(windows, parts, strict=True)), as_of)
-    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
+        present = {str(name): str(e_tag) for name, e_tag in json.loads(said.get(_PRESENT, b"{}")).items()}
+        return Cursor(dict(zip(windows, parts, strict=True)), as_of, present)
+    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
         place = f"{store.url}/{blob.meta.key}"
         logger.error("%s is damaged (%s): all of the last 24 hours is published again", place, error)  # noqa: TRY400
         return None
@@ -160,7 +181,8 @@ def _encoded(cursor: Cursor) -> bytes:
         _lists([part.ids for part in parts], pa.int64()),
         _lists([part.id_commits for part in parts], TIME),
     ]
-    return pack(pa.table(columns, schema=SCHEMA), {_AS_OF: str(to_ms(cursor.as_of)).encode()})
+    said = {_AS_OF: str(to_ms(cursor.as_of)).encode(), _PRESENT: json.dumps(cursor.present).encode()}
+    return pack(pa.table(columns, schema=SCHEMA), said)
 
 
 def _arrays(column: pa.ChunkedArray) -> list[Ints]:

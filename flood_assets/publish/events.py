@@ -7,8 +7,8 @@ would have the id of the reading before it, and a receiver that drops known ids 
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -33,10 +33,13 @@ class Events(ReadingEvents):
     Attributes:
         rows: schema `READINGS`.
         source: the API that they come from.
+        present: the newest rows of other tables, by name, for a sink that keeps these; only of those that changed. A
+            table that has none any more is empty.
     """
 
     rows: pa.Table
     source: str
+    present: Mapping[str, pa.Table] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,7 +69,7 @@ class Events(ReadingEvents):
 
     def chosen(self, flags: Flags) -> "Events":
         """Return the events whose flag is true."""
-        return Events(self.rows.filter(pa.array(flags)), self.source)
+        return replace(self, rows=self.rows.filter(pa.array(flags)))
 
     def kinds(self) -> list[str]:
         """Return the type of each event."""

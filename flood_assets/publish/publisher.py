@@ -7,16 +7,19 @@ The listing of `readings` decides what is read: windows whose e-tag the cursor k
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.grouping import Flags, Ints
+from flood_assets.lake import current
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import dead_letter_key
 from flood_assets.lake.objects import Blob
@@ -28,7 +31,7 @@ from flood_assets.partitions import cutoff, from_ms, is_expired, to_ms, window_o
 from flood_assets.publish import cursor as cursors
 from flood_assets.publish.cursor import Cursor, Part
 from flood_assets.publish.events import Events, joined
-from flood_assets.schemas import READINGS
+from flood_assets.schemas import READINGS, TABLES
 from flood_assets.settings import Publishing
 from flood_assets.sinks.base import Sent, Sink, SinkError
 from flood_assets.sinks.events import text_of
@@ -36,6 +39,8 @@ from flood_assets.sinks.opening import Unopened
 
 # Events after which a batch ends with its window. A tick of a country has some 5,500.
 BATCH = 20_000
+# The same for a sink that keeps tables: a day of a country has some 450,000, and is in one batch.
+WHOLE_BATCH = 1_000_000
 # Seconds after which no further batch is begun: the next tick goes on.
 BUDGET_S = 240.0
 
@@ -88,13 +93,17 @@ def publish_all(
         LakeError: the lake could not be read or written; all sinks were tried.
         SettingsError: a URL is not complete; likewise.
     """
-    now, stored = clock(), lake.windows(READINGS)
+    now, sinks = clock(), [Unopened(url, clock, secret=given.secret) for url in given.sinks]
+    # Before the windows: the readings of which the conditions speak are in windows that are listed later.
+    tables = {table.name: table for sink in sinks for table in sink.tables}
+    present = current.versions(lake.store, tables.values()) if tables else {}
+    stored = lake.windows(READINGS)
 
-    def published(url: str) -> Published:
-        with closing(Unopened(url, clock, secret=given.secret)) as sink:
-            return publish(lake, sink, now, stored=stored, since=since)
+    def published(sink: Sink) -> Published:
+        with closing(sink):
+            return publish(lake, sink, now, stored=stored, present=present, since=since)
 
-    return list(in_order(published, given.sinks, len(given.sinks)))
+    return list(in_order(published, sinks, len(sinks)))
 
 
 def publish(
@@ -103,16 +112,20 @@ def publish(
     now: datetime,
     *,
     stored: Sequence[StoredWindow] | None = None,
+    present: Mapping[str, str] | None = None,
     since: datetime | None = None,
     budget_s: float = BUDGET_S,
 ) -> Published:
-    """Send a sink the changes that it lacks; all of the last 24 hours if it has no cursor yet.
+    """Send a sink the changes that it lacks; all of the last 24 hours if it has no cursor yet, or nothing any more.
+
+    A sink that keeps tables gets the present of those that changed too, also if no reading did.
 
     Args:
         lake: whose readings are published.
         sink: where to.
         now: decides what is retained; no later row is left out.
         stored: the listing of `readings`; None to list them.
+        present: `current.versions` of the sink's tables and perhaps others, listed before `stored`; None to list them.
         since: send what changed after it, known or not; a sink without a cursor gets nothing older then.
         budget_s: seconds after which no further batch is begun.
 
@@ -120,37 +133,41 @@ def publish(
         LakeError: the lake could not be read or written.
     """
     begun = time.monotonic()
+    if present is None:
+        present = current.versions(lake.store, sink.tables) if sink.tables else {}
     stored = lake.windows(READINGS) if stored is None else stored
     cursor = cursors.load(lake.store, sink.name)
-    known = cursor or Cursor()
-    due = [w for w in stored if not is_expired(w.window, now) and (since or not known.has(w.window, w.e_tag))]
+    due, tables = _due(sink, stored, present, cursor, now, since)
+    if cursor and (due or tables) and _is_empty(sink):
+        logger.warning("%s has nothing of what it confirmed: all of the last 24 hours is published again", sink.name)
+        cursors.forget(lake.store, sink.name)
+        cursor = None
+        due, tables = _due(sink, stored, present, cursor, now, since)
     result = Published(sink.name)
-    if not due:
+    if not due and not tables:
         return result
 
-    def missing(window: datetime, events: Events) -> Events:
-        if since is None:
-            return known.missing(window, events)
-        wanted: Flags = events.changed > to_ms(since)
-        again = events.chosen(wanted)
-        if cursor is None:
-            return again
-        return joined([known.missing(window, events.chosen(~wanted)), again], events.source)
-
     source = lake.source() or "flood_assets"
-    batches = _batches(_found(lake, due, now, source, missing))
+    rows = _present(lake, tables)
+    whole = WHOLE_BATCH if sink.tables else BATCH
+    missing = partial(_missing, cursor, since)
+    batches = _batches(_found(lake, due, now, source, missing), whole) if due else iter([list[_Found | None]()])
     for batch in batches:
         result = replace(result, damaged=result.damaged + sum(each is None for each in batch))
         found = [each for each in batch if each is not None]
-        events = joined([each.events for each in found], source)
+        events = replace(joined([each.events for each in found], source), present=rows)
         if not result.trouble and time.monotonic() - begun > budget_s:
             result = replace(result, trouble=f"stopped after {budget_s:.0f} s: the next tick goes on")
         sent = Sent(np.zeros(len(events), np.bool_), result.trouble) if result.trouble else _sent(sink, events)
         if sent.refused:
             _keep(lake, sink, events, sent, now)
         confirmed = int(sent.confirmed.sum())
-        if newer := _confirmed(found, sent.confirmed):
-            cursors.advance(lake.store, sink.name, newer, now)
+        newer = _confirmed(found, sent.confirmed)
+        kept = {} if sent.trouble else {name: tables[name] for name in rows}
+        if newer or kept:
+            cursors.advance(lake.store, sink.name, newer, now, kept)
+        # They came with the first batch; without it the next publication sends them.
+        rows = {}
         result = replace(
             result,
             events=result.events + confirmed,
@@ -159,6 +176,66 @@ def publish(
         )
         result = _with_waiting(result, events.chosen(~sent.confirmed))
     return result
+
+
+def _due(
+    sink: Sink,
+    stored: Sequence[StoredWindow],
+    present: Mapping[str, str],
+    cursor: Cursor | None,
+    now: datetime,
+    since: datetime | None,
+) -> tuple[list[StoredWindow], dict[str, str | None]]:
+    """Return the windows that are to be looked at, and the e-tags of the sink's tables whose present it lacks.
+
+    The e-tag of a table that has no present any more is None.
+    """
+    known = cursor or Cursor()
+    windows = [w for w in stored if not is_expired(w.window, now) and (since or not known.has(w.window, w.e_tag))]
+    had = {} if since else known.present
+    e_tags = {table.name: present.get(table.name) for table in sink.tables}
+    return windows, {name: e_tag for name, e_tag in e_tags.items() if e_tag == "" or e_tag != had.get(name)}
+
+
+def _missing(cursor: Cursor | None, since: datetime | None, window: datetime, events: Events) -> Events:
+    """Return the events of a window that are to be sent."""
+    known = cursor or Cursor()
+    if since is None:
+        return known.missing(window, events)
+    wanted: Flags = events.changed > to_ms(since)
+    again = events.chosen(wanted)
+    if cursor is None:
+        return again
+    return joined([known.missing(window, events.chosen(~wanted)), again], events.source)
+
+
+def _present(lake: Lake, e_tags: Mapping[str, str | None]) -> dict[str, pa.Table]:
+    """Return the present of tables, without one that is damaged, or was replaced since it was listed.
+
+    The latter may speak of readings in windows that were listed before it, and is published by the next publication.
+    """
+    found = {}
+    for name, e_tag in e_tags.items():
+        table = TABLES[name]
+        if e_tag is None:
+            found[name] = table.schema.empty_table()
+            continue
+        try:
+            read = current.read(lake.store, table)
+        except DamagedWindowError as error:
+            logger.error("%s: what the sink has of it stays", error)  # noqa: TRY400
+            continue
+        if read is not None and read[1] == e_tag:
+            found[name] = read[0]
+    return found
+
+
+def _is_empty(sink: Sink) -> bool:
+    try:
+        return sink.is_empty()
+    except SinkError:
+        # It is away, which sending says again.
+        return False
 
 
 def _found(
@@ -184,12 +261,12 @@ def _found(
         yield _Found(each.window, opened.meta.e_tag, commits, missing(each.window, events))
 
 
-def _batches(found: Iterator[_Found | None]) -> Iterator[list[_Found | None]]:
+def _batches(found: Iterator[_Found | None], most: int) -> Iterator[list[_Found | None]]:
     batch, count = list[_Found | None](), 0
     for each in found:
         batch.append(each)
         count += 0 if each is None else len(each.events)
-        if count >= BATCH:
+        if count >= most:
             yield batch
             batch, count = [], 0
     if batch:
@@ -197,7 +274,7 @@ def _batches(found: Iterator[_Found | None]) -> Iterator[list[_Found | None]]:
 
 
 def _sent(sink: Sink, events: Events) -> Sent:
-    if not len(events):
+    if not len(events) and not events.present:
         return Sent.whole(events)
     try:
         return sink.send(events)

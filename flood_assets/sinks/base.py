@@ -14,6 +14,7 @@ import numpy as np
 from flood_assets.errors import FloodAssetsError
 from flood_assets.grouping import Flags
 from flood_assets.places import split_userinfo
+from flood_assets.schemas import Table
 from flood_assets.sinks.events import CloudEvents, ReadingEvents
 
 TRIES = 4
@@ -53,6 +54,10 @@ class Sink(ABC):
         pause_s: seconds before the second try; it doubles.
     """
 
+    # Tables of which it keeps the present beside the readings. One that has some gets all changes in one batch, which
+    # holds those of the tables too and may have no event: what it shows is one state of the lake.
+    tables: tuple[Table, ...] = ()
+
     def __init__(self, url: str, *, pause_s: float = 0.5) -> None:
         self.name = name_of(url)
         self._pause_s = pause_s
@@ -60,6 +65,10 @@ class Sink(ABC):
     @abstractmethod
     def send(self, events: CloudEvents) -> Sent:
         """Send a batch; SinkError if nothing of it was confirmed."""
+
+    def is_empty(self) -> bool:
+        """Return True if it has nothing, whatever it confirmed: then everything is sent again."""
+        return False
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Close connections."""

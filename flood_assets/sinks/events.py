@@ -92,9 +92,14 @@ class ReadingEvents(CloudEvents):
 
     Attributes:
         rows: the reading of each event, schema `READINGS`.
+        source: the API that they come from.
+        present: the newest rows of other tables, by name, for a sink that keeps these; only of those that changed. A
+            table that has none any more is empty.
     """
 
     rows: pa.Table
+    source: str
+    present: Mapping[str, pa.Table]
 
 
 def batched(documents: Sequence[bytes]) -> bytes:

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from flood_assets import settings
+from flood_assets.schemas import CONDITIONS, MEASURES, STATIONS
 from flood_assets.sinks.base import Sent, Sink
 from flood_assets.sinks.events import CloudEvents
 
@@ -19,7 +20,12 @@ _KINDS = {
     "eventbridge": "EventBridge",
     "dynamodb": "DynamoDb",
     "kafka": "Kafka",
+    "postgresql": "PostgreSql",
 }
+# Those that delete what is a day old, and need the time for it.
+_TIMED = {"postgresql"}
+# `Sink.tables` of those that have some, to be known before they are opened.
+_TABLES = {"postgresql": (STATIONS, MEASURES, CONDITIONS)}
 
 
 def open_sink(url: str, clock: Callable[[], datetime], *, secret: str | None = None, pause_s: float = 0.5) -> Sink:
@@ -27,7 +33,7 @@ def open_sink(url: str, clock: Callable[[], datetime], *, secret: str | None = N
 
     Args:
         url: one of `FLOOD_PUBLISH`.
-        clock: the current time, which a webhook signs.
+        clock: the current time, which a webhook signs, and which decides what a database deletes.
         secret: with which a webhook is signed; None to sign none.
         pause_s: seconds before a second try.
 
@@ -42,7 +48,7 @@ def open_sink(url: str, clock: Callable[[], datetime], *, secret: str | None = N
         return Webhook(url, clock, secret=secret, pause_s=pause_s)
     module = importlib.import_module(f"flood_assets.sinks.{scheme}")
     kind: Callable[..., Sink] = getattr(module, _KINDS[scheme])
-    return kind(url, pause_s=pause_s)
+    return kind(url, clock, pause_s=pause_s) if scheme in _TIMED else kind(url, pause_s=pause_s)
 
 
 class Unopened(Sink):
@@ -59,12 +65,17 @@ class Unopened(Sink):
         self, url: str, clock: Callable[[], datetime], *, secret: str | None = None, pause_s: float = 0.5
     ) -> None:
         super().__init__(url, pause_s=pause_s)
+        self.tables = _TABLES.get(url.partition(":")[0], ())
         self._open = partial(open_sink, url, clock, secret=secret, pause_s=pause_s)
         self._sink: Sink | None = None
 
     def send(self, events: CloudEvents) -> Sent:  # noqa: D102
         self._sink = self._sink or self._open()
         return self._sink.send(events)
+
+    def is_empty(self) -> bool:  # noqa: D102
+        self._sink = self._sink or self._open()
+        return self._sink.is_empty()
 
     def close(self) -> None:  # noqa: D102
         if self._sink is not None:

@@ -9,16 +9,22 @@ ids has its values.
 import json
 import os
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from flood_assets.lake.lake import Lake
+from flood_assets.partitions import cutoff, window_of
 from flood_assets.publish.events import Events
 from flood_assets.publish.publisher import publish
-from flood_assets.schemas import READINGS
+from flood_assets.schemas import CONDITIONS, MEASURES, READINGS, STATIONS
 from flood_assets.sinks.base import Sent, Sink
 from flood_assets.sinks.opening import open_sink
 from flood_assets_tests.publish.conftest import aws, name, receiver  # noqa: F401 - fixtures
+from flood_assets_tests.support.lake_rows import measures, snapshot, stations
+from flood_assets_tests.support.postgresql import Database, equal, lake_rows
 from flood_assets_tests.support.publishing import Fate, Trouble, publish_mortally
 from flood_assets_tests.support.receiving import newest
 from flood_assets_tests.support.s3 import s3_server  # noqa: F401 - a fixture
@@ -184,10 +190,10 @@ def of_eventbridge(aws, name):
 MAKERS = {"kinesis": of_kinesis, "sqs": of_sqs, "eventbridge": of_eventbridge}
 
 
-def story(lake, url, monkeypatch, seed=5, steps=10):
+def story(lake, url, monkeypatch, seed=5, steps=10, kind=Trouble):
     """Publish a story with deaths to a sink, and yield at the end of each publication that nobody died of."""
     monkeypatch.setattr("flood_assets.sinks.base.LONGEST_PAUSE_S", 0)
-    chance, trouble = random.Random(seed), Trouble(lake, seed, measures=3)
+    chance, trouble = random.Random(seed), kind(lake, seed, measures=3)
     sink = open_sink(url, lambda: trouble.now)
     for _ in range(steps):
         trouble.step()
@@ -249,3 +255,64 @@ def test_a_topic_tells_of_each_window_after_its_last_change(aws, name, tmp_path,
                 told[window["window"]] = max(told.get(window["window"], ""), message["data"]["changed_to"])
         for row in rows(lake, now):
             assert told[f"{row['date_time'][:13]}:00:00Z"] >= row["changed_at"]
+
+
+class Listed(Trouble):
+    """The same, with lists that change, and conditions in each step."""
+
+    def step(self):
+        super().step()
+        chance, now = random.Random(str(self.now)), self.now
+        known = [f"s{number}" for number in range(6) if chance.random() < 0.7]
+        if known and chance.random() < 0.5:
+            self.lake.put_snapshots(STATIONS, [window_of(now)], stations(*known, observed_at=now, town=str(now)))
+            self.lake.put_snapshots(MEASURES, [window_of(now)], measures(now, **{f"m{each}": each for each in known}))
+        rows = [{"measure_id": f"m{each}", "value": chance.random(), "passed_over": 0} for each in known]
+        self.lake.put_state(CONDITIONS, snapshot(CONDITIONS, now, *rows), now)
+
+
+def mirrored(database, lake, now):
+    """Compare a database with the lake, at the end of a publication."""
+    columns = READINGS.schema.names
+    wanted = [columns.index(name) for name in STATE]
+    held = {tuple(row[i] for i in wanted) for row in database.rows(READINGS)}
+    assert [row for row in lake_rows(lake, READINGS, now) if tuple(row[i] for i in wanted) not in held] == []
+    # What was lost with a damaged window may be there still, and nothing that is a day old.
+    assert all(cutoff(now) < time <= now for _, time, *_ in held)
+    equal(database, lake, now, ["stations", "measures", "conditions"])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_database_has_the_lakes_tables(postgresql, name, tmp_path, monkeypatch, seed):
+    database, lake = Database(postgresql.primary, name), Lake.open(tmp_path)
+    for now in story(lake, database.url, monkeypatch, seed=seed, steps=15, kind=Listed):
+        mirrored(database, lake, now)
+    postgresql.caught_up()
+    mirrored(Database(postgresql.replica, name), lake, now)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_database_of_two_publishers_has_the_lakes_tables(postgresql, name, tmp_path, seed):
+    """Two threads publish what they find while the lake changes, and one of them dies now and then."""
+    database, lake, chance = Database(postgresql.primary, name), Lake.open(tmp_path), random.Random(seed)
+    trouble, deaths = Listed(lake, seed), []
+    for _ in range(8):
+        trouble.step()
+        ready = threading.Barrier(3)
+
+        def run(fate, ready=ready):
+            with closing(open_sink(database.url, lambda: trouble.now, pause_s=0)) as sink:
+                ready.wait()
+                return not publish_mortally(lake, sink, trouble.now, fate)
+
+        with ThreadPoolExecutor(2) as pool:
+            running = [pool.submit(run, fate) for fate in (Fate(chance.randrange(1, 6)), Fate())]
+            ready.wait()
+            if chance.random() < 0.5:
+                trouble.step()
+            deaths += [each.result() for each in running]
+        with closing(open_sink(database.url, lambda: trouble.now, pause_s=0)) as sink:
+            assert publish(lake, sink, trouble.now).trouble == ""
+            mirrored(database, lake, trouble.now)
+            assert publish(lake, sink, trouble.now).events == 0
+    assert sum(deaths) >= 3

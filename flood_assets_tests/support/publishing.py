@@ -37,13 +37,14 @@ class Mortal(Sink):
     """A sink whose process may die before, in the middle of and after each batch."""
 
     def __init__(self, sink: Sink, fate: Fate) -> None:
-        self.name, self._sink, self._fate = sink.name, sink, fate
+        self.name, self.tables, self.is_empty = sink.name, sink.tables, sink.is_empty
+        self._sink, self._fate = sink, fate
 
     def send(self, events: Events) -> Sent:
         self._fate.point()
         half = np.arange(len(events)) < len(events) // 2
         for part in (events.chosen(half), events.chosen(~half)):
-            if len(part):
+            if len(part) or part.present:
                 sent = self._sink.send(part)
                 assert sent.confirmed.all(), sent.trouble
             self._fate.point()
