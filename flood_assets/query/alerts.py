@@ -21,42 +21,30 @@ from flood_assets.lake.objects import Blob
 from flood_assets.lake.parquet import pack, unpack
 from flood_assets.lake.store import Revision
 from flood_assets.partitions import cutoff, from_ms, to_ms
-from flood_assets.schemas import TIME
+from flood_assets.schemas import ALERTS, TIME
 
 logger = logging.getLogger("flood_assets.alerts")
 
 FIRING, CLEARED, LEARNT_LATE = "firing", "cleared", "learnt_late"
+NO_WARNING = (
+    "This is no official warning. It was made by a rule of whoever runs this copy of flood_assets, from provisional "
+    "readings of the Environment Agency."
+)
+ADVICE = (
+    "For flood warnings and advice see check-for-flooding.service.gov.uk or call Floodline, 0345 988 1188. In danger "
+    "call 999."
+)
+# The type of the event that tells that an alert has a status.
+EVENT_TYPES = {status: f"flood_assets.alert.{status}" for status in (FIRING, CLEARED, LEARNT_LATE)}
 # In `told`: it was over before its rule was first judged, so nobody needs to be told.
 HISTORY = "history"
 
 _READING = pa.struct([("date_time", TIME), ("value", pa.float64()), ("flag", pa.int8())])
+# What is stored: the columns that everybody sees, the readings, and who was told.
 SCHEMA = pa.schema(
     [
-        pa.field("alert_id", pa.string(), nullable=False),
-        pa.field("rule", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("subject", pa.string(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("severity", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("why", pa.string(), nullable=False),
-        pa.field("since", TIME, nullable=False),
-        pa.field("known_at", TIME, nullable=False),
+        *ALERTS.schema,
         pa.field("readings", pa.list_(_READING), nullable=False),
-        pa.field("threshold", pa.float64()),
-        pa.field("unit", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("value_at", TIME),
-        pa.field("peak", pa.float64()),
-        pa.field("peak_at", TIME),
-        pa.field("fired_at", TIME),
-        pa.field("until", TIME),
-        pa.field("cleared_at", TIME),
-        pa.field("ended_because", pa.string()),
-        pa.field("unknown", pa.string()),
-        pa.field("station_id", pa.string()),
-        pa.field("lat", pa.float64()),
-        pa.field("long", pa.float64()),
         pa.field("told", pa.list_(pa.string()), nullable=False),
     ]
 )
@@ -164,6 +152,12 @@ class Alerts:
         return tuple(sorted((a for a in self.rows if a.status == FIRING), key=lambda a: (a.since, a.alert_id))[::-1])
 
 
+def headline(alert: Alert, what: str | None = None) -> str:
+    """Return rule and place in a line, with `what` it is: the alert's status if that is not given."""
+    said = {FIRING: "", CLEARED: "Cleared: "}.get(what or alert.status, "Learnt late: ")
+    return f"{said}{alert.rule}: {alert.label}"
+
+
 def alert_id(rule: str, subject: str, since: datetime) -> str:
     """Return the id of an alert, the same wherever it is judged."""
     return blake2b(f"{rule}\0{subject}\0{to_ms(since)}".encode(), digest_size=12).hexdigest()
@@ -207,7 +201,7 @@ def _decoded(lake: Lake, blob: Blob | None) -> Alerts:
         return Alerts()
     try:
         table, said = unpack(blob.data)
-        rows = table.cast(SCHEMA).to_pylist()
+        rows = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
         notes, judged = (tuple(json.loads(said[name])) for name in (_NOTES, _RULES))
         return Alerts(tuple(_alert(row) for row in rows), from_ms(int(said[JUDGED_AT])), notes, judged)
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:
