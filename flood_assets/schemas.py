@@ -271,6 +271,38 @@ WARNING_AREAS = Table(
     ),
 )
 
+# Not a table of windows: the last day of alerts is one object, which `flood_assets.query.alerts` reads and writes.
+ALERTS = Table(
+    name="alerts",
+    key=("alert_id",),
+    columns=(
+        Column("alert_id", pa.string(), "Id, which follows from rule, subject and time: the same whoever judges", nullable=False),
+        Column("rule", pa.string(), "Name of the rule", nullable=False),
+        Column("kind", pa.string(), "Kind of the rule: above, below, band, record, rising, rain, silent, late, warning or api_late", nullable=False),
+        Column("subject", pa.string(), "What the rule holds for: a measure_id, a flood_area_id, or api", nullable=False),
+        Column("status", pa.string(), "firing, cleared, or learnt_late for one that was over or old when it became known", nullable=False),
+        Column("severity", pa.string(), "Extreme, Severe, Moderate, Minor or Unknown, as the rule says", nullable=False),
+        Column("label", pa.string(), "Name of the place", nullable=False),
+        Column("why", pa.string(), "Why it fired, and by which readings", nullable=False),
+        Column("since", TIME, "Time of the first reading at or beyond the threshold", nullable=False),
+        Column("known_at", TIME, "Time at which it was first judged so", nullable=False),
+        Column("threshold", pa.float64(), "Value that was reached; null for rules without one", "unit"),
+        Column("unit", pa.string(), "Unit of threshold, value and peak"),
+        Column("value", pa.float64(), "Newest value that was judged; of a flood warning its severity level", "unit"),
+        Column("value_at", TIME, "Time of that value; of a silent gauge that of its newest reading"),
+        Column("peak", pa.float64(), "Value furthest beyond the threshold", "unit"),
+        Column("peak_at", TIME, "Time of that value"),
+        Column("fired_at", TIME, "Time at which it fired; null for one learnt late"),
+        Column("until", TIME, "Time of the reading that ended it; null while it lasts"),
+        Column("cleared_at", TIME, "Time at which its end was judged; null while it lasts"),
+        Column("ended_because", pa.string(), "Why it ended; null while it lasts"),
+        Column("unknown", pa.string(), "Why nothing newer is known of one that lasts; null if it is known"),
+        Column("station_id", pa.string(), "Station of the gauge; null for flood areas and the API"),
+        Column("lat", pa.float64(), "Latitude, WGS 84", "degrees north"),
+        Column("long", pa.float64(), "Longitude, WGS 84", "degrees east"),
+    ),
+)
+
 # fmt: on
 
 # All are Dagster assets; rejects are stored beside the lists and the readings, and timeliness beside completeness.

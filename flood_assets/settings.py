@@ -15,6 +15,8 @@ from flood_assets.errors import SettingsError
 LIVE_API = "https://environment.data.gov.uk/flood-monitoring"
 # Years of FLOOD_NOW: any that a source may have readings of.
 YEARS = range(1971, 3000)
+# Sinks that hold rows of readings, and take no alerts.
+READINGS_ONLY = frozenset({"dynamodb", "postgresql"})
 # Schemes of FLOOD_PUBLISH, each with an example.
 SINKS = {
     "https": "https://example.org/hook",
@@ -132,7 +134,7 @@ def serving(environ: Mapping[str, str] | None = None) -> Serving:
 
 
 def sink_scheme(url: str) -> str:
-    """Return the scheme of a sink's URL; SettingsError if there is no such sink."""
+    """Return the scheme of a sink's URL in `FLOOD_PUBLISH`; SettingsError if there is no such sink."""
     scheme, found, place = url.partition("://")
     plain = places.split_userinfo(url)[0]
     # Only a webhook's path may hold an @. Anywhere else a password before it was not taken for one.
@@ -179,10 +181,15 @@ def publishes(environ: Mapping[str, str] | None = None) -> bool:
     return bool((environ if environ is not None else os.environ).get("FLOOD_PUBLISH", "").strip())
 
 
+def webhook_secret(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return `FLOOD_PUBLISH_SECRET`, which signs what is sent to webhooks; None for no signature."""
+    return (environ if environ is not None else os.environ).get("FLOOD_PUBLISH_SECRET") or None
+
+
 def publishing(environ: Mapping[str, str] | None = None) -> Publishing:
     """Return the settings of publication: `FLOOD_PUBLISH` and `FLOOD_PUBLISH_SECRET`."""
     given = environ if environ is not None else os.environ
     urls = tuple(dict.fromkeys((given.get("FLOOD_PUBLISH") or "").split()))
     for url in urls:
         sink_scheme(url)
-    return Publishing(urls, given.get("FLOOD_PUBLISH_SECRET") or None)
+    return Publishing(urls, webhook_secret(given))

@@ -144,9 +144,16 @@ def _of_gauge(rule: Rule, gauge: Gauge, series: Series, stored: Sequence[Alert],
         yield _alert(rule, gauge, series, episode, old, now)
     for alert in left:
         if alert.lasts and points and alert.since >= first:
-            yield ended(alert, "the readings were corrected", None, now)
+            yield ended(alert, _no_longer(alert, series), None, now)
         else:
             yield _unheard(alert, "no reading that can be used", now)
+
+
+def _no_longer(alert: Alert, series: Series) -> str:
+    """Return why readings that made an alert make none any more."""
+    if alert.threshold == series.threshold:
+        return "the readings were corrected"
+    return f"the threshold is {_number(series.threshold, series.unit)} now, and was not reached"
 
 
 def _begun(alert: Alert) -> Episode:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from flood_assets.errors import SettingsError
+from flood_assets.query.alerts import SEVERITIES
 from flood_assets.query.durations import parse
 from flood_assets.query.nearby import WITHIN_KM
 
-# CAP 1.2's severities.
-SEVERITIES = ("Extreme", "Severe", "Moderate", "Minor", "Unknown")
 # A tick is due every 15 minutes: three that failed.
 API_LATE = timedelta(minutes=45)
 # Of the gauges that report each hour at least. In calm times one in twenty is late, by the definition of due.

@@ -200,12 +200,12 @@ def serve(*, host: str, port: int, keys_required: bool, **given: str | None) -> 
 @click.option("--from", "last", metavar="DURATION", help="Send what changed since then, such as 2h, known or not.")
 @click.option(
     "--schema",
-    type=click.Choice(["event", "asyncapi"]),
+    type=click.Choice(["event", "alert", "asyncapi"]),
     is_flag=False,
     flag_value="asyncapi",
-    help="Print the JSON Schema of an event, or the AsyncAPI document, and publish nothing.",
+    help="Print the JSON Schema of an event or an alert, or the AsyncAPI document, and publish nothing.",
 )
-def publish(*, to: tuple[str, ...], last: str | None, schema: Literal["event", "asyncapi"] | None) -> None:
+def publish(*, to: tuple[str, ...], last: str | None, schema: Literal["event", "alert", "asyncapi"] | None) -> None:
     """Publish the readings that are new or were corrected to the sinks of FLOOD_PUBLISH.
 
     A sink gets what it lacks; all of the last 24 hours if it is new. Exits with 1 if a sink has not confirmed it.

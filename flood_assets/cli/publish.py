@@ -57,9 +57,10 @@ def told(found: Published, now: datetime) -> str:
     return ", ".join(parts) + (f": {found.trouble}" if found.trouble else "")
 
 
-def show_schema(form: Literal["event", "asyncapi"]) -> None:
-    """Print the JSON Schema of an event, or the AsyncAPI document."""
-    click.echo(json.dumps(schema.event_schema() if form == "event" else schema.asyncapi(), indent=2))
+def show_schema(form: Literal["event", "alert", "asyncapi"]) -> None:
+    """Print the JSON Schema of an event of a reading or an alert, or the AsyncAPI document."""
+    made = {"event": schema.event_schema, "alert": schema.alert_schema, "asyncapi": schema.asyncapi}
+    click.echo(json.dumps(made[form](), indent=2))
 
 
 def subscribe(url: str, secret: str | None, *, once: bool) -> None:

@@ -4,7 +4,6 @@ Each batch is sent, then the cursor moves: a process that dies in between sends 
 The listing of `readings` decides what is read: windows whose e-tag the cursor knows are not.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,20 +19,17 @@ import pyarrow.compute as pc
 from flood_assets.grouping import Flags, Ints
 from flood_assets.lake import current
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import dead_letter_key
-from flood_assets.lake.objects import Blob
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.read import StoredWindow, load
-from flood_assets.lake.store import Revision
 from flood_assets.partitions import cutoff, from_ms, is_expired, to_ms, window_of
 from flood_assets.publish import cursor as cursors
 from flood_assets.publish.cursor import Cursor, Part
 from flood_assets.publish.events import Events, joined
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets.settings import Publishing
+from flood_assets.sinks import dead_letters
 from flood_assets.sinks.base import Sent, Sink, SinkError
-from flood_assets.sinks.events import text_of
 from flood_assets.sinks.opening import Unopened
 
 # Events after which a batch ends with its window. A tick of a country has some 5,500.
@@ -160,7 +155,8 @@ def publish(
             result = replace(result, trouble=f"stopped after {budget_s:.0f} s: the next tick goes on")
         sent = Sent(np.zeros(len(events), np.bool_), result.trouble) if result.trouble else _sent(sink, events)
         if sent.refused:
-            _keep(lake, sink, events, sent, now)
+            windows = [window_of(each) for each in events.rows["date_time"].to_pylist()]
+            dead_letters.keep(lake.store, sink.name, events, sent.refused, windows, now)
         confirmed = int(sent.confirmed.sum())
         newer = _confirmed(found, sent.confirmed)
         kept = {} if sent.trouble else {name: tables[name] for name in rows}
@@ -305,19 +301,3 @@ def _with_waiting(result: Published, events: Events) -> Published:
         waiting=result.waiting + len(events),
         oldest=oldest if result.oldest is None else min(result.oldest, oldest),
     )
-
-
-def _keep(lake: Lake, sink: Sink, events: Events, sent: Sent, now: datetime) -> None:
-    """Keep events that a sink refused for good; they expire with their windows."""
-    bodies, hashes = events.bodies(), events.hashes.tolist()
-    for number, reason in sent.refused.items():
-        told: dict[str, Any] = {"reason": reason, "at": text_of(to_ms(now)), "event": bodies[number]}
-        logger.error("%s refused %s for good: %s", sink.name, bodies[number]["id"], reason)
-        window = window_of(events.rows["date_time"][number].as_py())
-        key = dead_letter_key(sink.name, window, f"{hashes[number] & (1 << 64) - 1:016x}")
-        revision = Revision(json.dumps(told, indent=1).encode(), None)
-
-        def kept(_blob: Blob | None, revision: Revision[None] = revision) -> Revision[None]:
-            return revision
-
-        lake.store.update(key, kept)

@@ -1,7 +1,7 @@
 """Read and replace the stored state of the alerts: one object beside the tables, `_alerts/state.parquet`.
 
-`flood_assets.alerts` decides what is in it; the server and the commands only read it. It is replaced by
-compare-and-swap, so that an alert fires once however many schedulers judge one lake.
+`flood_assets.alerts` decides what is in it; the server, the notebook and the commands only read it, as rows with
+`alerts`. It is replaced by compare-and-swap, so that an alert fires once however many schedulers judge one lake.
 """
 
 import json
@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flood_assets.lake.judged import JUDGED_AT
 from flood_assets.lake.lake import Lake
@@ -21,42 +22,38 @@ from flood_assets.lake.objects import Blob
 from flood_assets.lake.parquet import pack, unpack
 from flood_assets.lake.store import Revision
 from flood_assets.partitions import cutoff, from_ms, to_ms
-from flood_assets.schemas import TIME
+from flood_assets.query import filters, names
+from flood_assets.query.filters import Moment, Texts
+from flood_assets.query.place import LakePlace, Place
+from flood_assets.query.query import stations
+from flood_assets.query.question import Result
+from flood_assets.schemas import ALERTS, TIME
 
 logger = logging.getLogger("flood_assets.alerts")
 
+# Kinds of rules, and CAP 1.2's severities.
+KINDS = ("above", "below", "band", "record", "rising", "rain", "silent", "late", "warning", "api_late")
+SEVERITIES = ("Extreme", "Severe", "Moderate", "Minor", "Unknown")
 FIRING, CLEARED, LEARNT_LATE = "firing", "cleared", "learnt_late"
+NO_WARNING = (
+    "This is no official warning. It was made by a rule of whoever runs this copy of flood_assets, from provisional "
+    "readings of the Environment Agency."
+)
+ADVICE = (
+    "For flood warnings and advice see check-for-flooding.service.gov.uk or call Floodline, 0345 988 1188. In danger "
+    "call 999."
+)
+# The type of the event that tells that an alert has a status.
+EVENT_TYPES = {status: f"flood_assets.alert.{status}" for status in (FIRING, CLEARED, LEARNT_LATE)}
 # In `told`: it was over before its rule was first judged, so nobody needs to be told.
 HISTORY = "history"
 
 _READING = pa.struct([("date_time", TIME), ("value", pa.float64()), ("flag", pa.int8())])
+# What is stored: the columns that everybody sees, the readings, and who was told.
 SCHEMA = pa.schema(
     [
-        pa.field("alert_id", pa.string(), nullable=False),
-        pa.field("rule", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("subject", pa.string(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("severity", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("why", pa.string(), nullable=False),
-        pa.field("since", TIME, nullable=False),
-        pa.field("known_at", TIME, nullable=False),
+        *ALERTS.schema,
         pa.field("readings", pa.list_(_READING), nullable=False),
-        pa.field("threshold", pa.float64()),
-        pa.field("unit", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("value_at", TIME),
-        pa.field("peak", pa.float64()),
-        pa.field("peak_at", TIME),
-        pa.field("fired_at", TIME),
-        pa.field("until", TIME),
-        pa.field("cleared_at", TIME),
-        pa.field("ended_because", pa.string()),
-        pa.field("unknown", pa.string()),
-        pa.field("station_id", pa.string()),
-        pa.field("lat", pa.float64()),
-        pa.field("long", pa.float64()),
         pa.field("told", pa.list_(pa.string()), nullable=False),
     ]
 )
@@ -164,6 +161,76 @@ class Alerts:
         return tuple(sorted((a for a in self.rows if a.status == FIRING), key=lambda a: (a.since, a.alert_id))[::-1])
 
 
+def headline(alert: Alert, what: str | None = None) -> str:
+    """Return rule and place in a line, with `what` it is: the alert's status if that is not given."""
+    said = {FIRING: "", CLEARED: "Cleared: "}.get(what or alert.status, "Learnt late: ")
+    return f"{said}{alert.rule}: {alert.label}"
+
+
+def alerts(
+    lake: LakePlace,
+    now: Moment,
+    *,
+    status: Texts | None = None,
+    rule: Texts | None = None,
+    kind: Texts | None = None,
+    severity: Texts | None = None,
+    station: Texts | None = None,
+    columns: Texts | None = None,
+) -> Result:
+    """Return the alerts that last and those that ended in the last 24 hours, by since and alert_id.
+
+    They are made by rules of whoever runs this lake, and are no official warnings. Each filter is one text or several,
+    of which any may match; of those that are given, all must. A note says if nothing was judged, or not for an hour,
+    and what could not be judged.
+
+    Args:
+        lake: as for `readings`.
+        now: likewise.
+        status: "firing", "cleared" or "learnt_late".
+        rule: name of a rule, compared without regard to case.
+        kind: kind of the rules, such as "above" or "silent".
+        severity: "Extreme", "Severe", "Moderate", "Minor" or "Unknown", as the rules say.
+        station: name or id of a station, as for `readings`.
+        columns: as for `readings`.
+
+    Returns:
+        The columns of `flood_assets.schemas.ALERTS`.
+
+    Raises:
+        ValueError: an unknown status, kind, severity or column, a time without a zone.
+        TypeError: an argument of another type or name.
+        LakeError: the lake could not be read.
+    """
+    now = filters.moment("now", now)
+    chosen = filters.columns(columns, ALERTS.schema.names, [])
+    given = (("status", status, EVENT_TYPES), ("kind", kind, KINDS), ("severity", severity, SEVERITIES))
+    wanted = {name: filters.words(name, texts, known) for name, texts, known in given if texts is not None}
+    place = Place.of(lake, now)
+    state = Alerts() if place.lake is None else stored_alerts(place.lake, now)
+    columns_of = ALERTS.schema.names
+    rows = pa.Table.from_pylist([{n: getattr(row, n) for n in columns_of} for row in state.rows], schema=ALERTS.schema)
+    known = pa.table({"rule": pa.array(sorted({*state.rules, *rows["rule"].to_pylist()}), pa.string())})
+    matched, missing = list(state.notes), list[str]()
+    if state.judged_at is None:
+        missing.append("no alerts were judged: set FLOOD_ALERTS to a file of rules, and run `flood-assets refresh`")
+    elif state.is_old(now):
+        last = filters.shown(state.judged_at)
+        matched.insert(0, f"alerts were last judged at {last}, over an hour ago: run `flood-assets refresh`")
+    for name, texts in wanted.items():
+        rows = rows.filter(pc.is_in(rows[name], value_set=pa.array(texts, pa.string())))
+    if rule is not None and not missing:
+        texts = filters.texts("rule", rule) or ()
+        fits = names.match(known, "rule", texts, names.Columns(labels=("rule",)), missing, matched)
+        rows = rows.filter(pc.is_in(rows["rule"], value_set=known["rule"].filter(pa.array(fits)).combine_chunks()))
+    if station is not None and place.lake is not None:
+        of = stations(place.lake, now, station=station, columns=("station_id",))
+        (matched if len(of.rows) else missing).extend(of.notes)
+        rows = rows.filter(pc.is_in(rows["station_id"], value_set=of.rows["station_id"].combine_chunks()))
+    rows = rows.sort_by([("since", "ascending"), ("alert_id", "ascending")])
+    return Result(rows.select(chosen), [*matched, *missing])
+
+
 def alert_id(rule: str, subject: str, since: datetime) -> str:
     """Return the id of an alert, the same wherever it is judged."""
     return blake2b(f"{rule}\0{subject}\0{to_ms(since)}".encode(), digest_size=12).hexdigest()
@@ -207,7 +274,7 @@ def _decoded(lake: Lake, blob: Blob | None) -> Alerts:
         return Alerts()
     try:
         table, said = unpack(blob.data)
-        rows = table.cast(SCHEMA).to_pylist()
+        rows = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
         notes, judged = (tuple(json.loads(said[name])) for name in (_NOTES, _RULES))
         return Alerts(tuple(_alert(row) for row in rows), from_ms(int(said[JUDGED_AT])), notes, judged)
     except (pa.ArrowException, OSError, TypeError, KeyError, ValueError, OverflowError) as error:

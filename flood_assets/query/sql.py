@@ -18,7 +18,7 @@ from flood_assets import query
 from flood_assets.errors import FloodAssetsError, SettingsError
 from flood_assets.lake.lake import Lake
 from flood_assets.query.names import suggestions
-from flood_assets.schemas import TABLES
+from flood_assets.schemas import ALERTS, TABLES
 
 _Question = Callable[[Lake, datetime], query.Result]
 _QUESTIONS: Mapping[str, _Question] = {
@@ -30,7 +30,9 @@ _QUESTIONS: Mapping[str, _Question] = {
     "timeliness": query.timeliness,
     "warnings": query.warnings,
     "warning_areas": query.warning_areas,
+    "alerts": query.alerts,
 }
+SHOWN = {**TABLES, ALERTS.name: ALERTS}
 VIEWS = ("readings", "latest", *(name for name in _QUESTIONS if name != "readings"))
 
 # The newest reading of each measure, from the view `readings`; a measure has one reading for each time.
@@ -153,7 +155,7 @@ class _Answer:
         self._rows: pa.Table | None = None
 
     def __arrow_c_schema__(self) -> object:
-        return TABLES[self._name].schema.__arrow_c_schema__()
+        return SHOWN[self._name].schema.__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         if self._rows is None:

@@ -9,10 +9,10 @@ from datetime import datetime
 
 from flood_assets.errors import SettingsError
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import CURRENT, current_key
+from flood_assets.lake.layout import ALERTS_KEY, CURRENT, current_key
 from flood_assets.places import folder_of
-from flood_assets.query.sql import LATEST, VIEWS, moment_macros
-from flood_assets.schemas import READINGS, TABLES
+from flood_assets.query.sql import LATEST, SHOWN, VIEWS, moment_macros
+from flood_assets.schemas import ALERTS, READINGS
 
 _HEAD = """\
 -- Views of the lake {url} for DuckDB's own shell, written by `flood-assets sql --init`:
@@ -30,7 +30,7 @@ LOAD aws;
 CREATE OR REPLACE SECRET flood_lake (TYPE s3, PROVIDER credential_chain, SCOPE {scope});
 """
 _STORED = "-- As the last refresh stored it, see observed_at; `flood-assets sql` computes it when it is asked.\n"
-_NONE = "-- There is no view {name}: the lake has none. Run `flood-assets refresh`, then write this file again.\n"
+_NONE = "-- There is no view {name}: the lake has none. Run `{refresh}`, then write this file again.\n"
 
 _OF_PRESENT = "SELECT * FROM {files}"
 _OF_WINDOWS = {
@@ -43,6 +43,10 @@ _OF_WINDOWS = {
         "    AND observed_at > now() - INTERVAL 25 HOURS"
     ),
 }
+# One object with the last day of alerts: of those that ended, the view has the last 24 hours.
+_OF_ALERTS = (
+    "SELECT * EXCLUDE (readings, told) FROM {files}\nWHERE cleared_at IS NULL OR cleared_at > now() - INTERVAL 24 HOURS"
+)
 _COMPUTED = ("conditions", "completeness", "timeliness")
 
 
@@ -70,19 +74,27 @@ def script(lake: Lake, now: datetime, *, stopped: bool = False) -> str:
 
 
 def _views(lake: Lake, place: str) -> Iterator[str]:
-    present = {meta.key for meta in lake.store.list(CURRENT)}
+    present = {meta.key for folder in (CURRENT, ALERTS_KEY.partition("/")[0]) for meta in lake.store.list(folder)}
     for name in VIEWS:
-        table = READINGS if name == "latest" else TABLES[name]
+        table = READINGS if name == "latest" else SHOWN[name]
         if name == "latest":
             body = LATEST
         elif name in _OF_WINDOWS:
             files = f"{_glob(place)}/{name}/date=*/hour=*/{name}.parquet"
             body = _OF_WINDOWS[name].format(files=_read(files))
+        elif table is ALERTS:
+            body = _OF_ALERTS.format(files=_read(f"{_glob(place)}/{ALERTS_KEY}"))
         else:
             body = _OF_PRESENT.format(files=_read(f"{_glob(place)}/{current_key(table)}"))
-        is_there = lake.windows(table) if table.name in _OF_WINDOWS else current_key(table) in present
+        one = ALERTS_KEY if table is ALERTS else current_key(table)
+        is_there = lake.windows(table) if table.name in _OF_WINDOWS else one in present
+        refresh = "FLOOD_ALERTS=alerts.toml flood-assets refresh" if table is ALERTS else "flood-assets refresh"
         comment = _STORED if name in _COMPUTED else ""
-        yield f"{comment}CREATE OR REPLACE VIEW {name} AS\n{body};\n" if is_there else _NONE.format(name=name)
+        yield (
+            f"{comment}CREATE OR REPLACE VIEW {name} AS\n{body};\n"
+            if is_there
+            else _NONE.format(name=name, refresh=refresh)
+        )
 
 
 def _read(files: str) -> str:

@@ -14,7 +14,17 @@ from starlette.responses import Response
 
 from flood_assets.query.status import look
 from flood_assets.query.status_json import content
-from flood_assets.schemas import COMPLETENESS, CONDITIONS, MEASURES, READINGS, STATIONS, TIMELINESS, WARNINGS, Table
+from flood_assets.schemas import (
+    ALERTS,
+    COMPLETENESS,
+    CONDITIONS,
+    MEASURES,
+    READINGS,
+    STATIONS,
+    TIMELINESS,
+    WARNINGS,
+    Table,
+)
 from flood_assets.serve import asked, deprecated, formats, tables
 from flood_assets.serve.bodies import Bodies, Body
 from flood_assets.serve.errors import BadRequestError
@@ -69,6 +79,9 @@ RESOURCES: Mapping[str, Resource] = {
         "Usual delay, and when the next reading is due", asked.Joined, tables.timeliness, TIMELINESS
     ),
     "warnings": Resource("Flood warnings", asked.Warnings, tables.warnings, WARNINGS),
+    "alerts": Resource(
+        "Alerts by rules of whoever runs this server: no official warnings", asked.Alerts, tables.alerts, ALERTS
+    ),
 }
 
 

@@ -166,3 +166,16 @@ class Warnings(Page):
     river: Annotated[Texts, Field(description="River, or part of the sea.")] = _NONE
     near: Annotated[Texts, Field(description="Within 8 km of the stations of this name or id.")] = _NONE
     in_force: Annotated[bool, Field(description="False also for those that ended in the last 24 hours.")] = True
+
+
+class Alerts(Page):
+    """Alerts."""
+
+    status: Annotated[list[Literal["firing", "cleared", "learnt_late"]], Field(description="Only these.")] = _NONE
+    rule: Annotated[Texts, Field(description="Rule, by its name.")] = _NONE
+    kind: Annotated[Texts, Field(description="Kind of rule, such as above or silent.")] = _NONE
+    severity: Annotated[
+        list[Literal["Extreme", "Severe", "Moderate", "Minor", "Unknown"]],
+        Field(description="Only these severities, as the rules say."),
+    ] = _NONE
+    station: Annotated[Texts, Field(description="Station, by its name or id.")] = _NONE

@@ -6,19 +6,11 @@ Each is `Restricted` and says that it is no official warning: whoever passes it 
 from datetime import datetime
 from xml.etree import ElementTree as ET
 
-from flood_assets.query.alerts import CLEARED, FIRING, Alert
+from flood_assets.query.alerts import ADVICE, CLEARED, FIRING, NO_WARNING, Alert, headline
 
 NAMESPACE = "urn:oasis:names:tc:emergency:cap:1.2"
 MEDIA_TYPE = "application/cap+xml"
 SENDER = "flood-assets"
-NO_WARNING = (
-    "This is no official warning. It was made by a rule of whoever runs this copy of flood_assets, from provisional "
-    "readings of the Environment Agency."
-)
-_ADVICE = (
-    "For flood warnings and advice see check-for-flooding.service.gov.uk or call Floodline, 0345 988 1188. In danger "
-    "call 999."
-)
 # What is wrong with gauges or the API is no flood.
 _OF_INSTRUMENTS = ("silent", "late", "api_late")
 _EVENTS = {
@@ -62,12 +54,6 @@ def identifier(alert: Alert) -> str:
     return f"{alert.alert_id}-cleared" if alert.status == CLEARED else alert.alert_id
 
 
-def headline(alert: Alert) -> str:
-    """Return rule and place in a line."""
-    said = {FIRING: "", CLEARED: "Cleared: "}.get(alert.status, "Learnt late: ")
-    return f"{said}{alert.rule}: {alert.label}"
-
-
 def _info(info: ET.Element, alert: Alert) -> None:
     over = alert.status != FIRING
     add(info, "language", "en-GB")
@@ -82,7 +68,7 @@ def _info(info: ET.Element, alert: Alert) -> None:
     add(info, "senderName", "flood_assets, no official service")
     add(info, "headline", headline(alert))
     add(info, "description", f"{alert.why}. {NO_WARNING}")
-    add(info, "instruction", _ADVICE)
+    add(info, "instruction", ADVICE)
     named = {"rule": alert.rule, "kind": alert.kind, "subject": alert.subject, "status": alert.status}
     numbers = {name: getattr(alert, name) for name in ("threshold", "value", "peak")}
     named |= {name: f"{number:.3f}" for name, number in numbers.items() if number is not None}

@@ -21,7 +21,17 @@ from flood_assets.query import filters
 from flood_assets.query.filters import Span
 from flood_assets.query.question import LOST
 from flood_assets.query.survey import judge
-from flood_assets.schemas import COMPLETENESS, CONDITIONS, MEASURES, READINGS, STATIONS, TIMELINESS, WARNINGS, Table
+from flood_assets.schemas import (
+    ALERTS,
+    COMPLETENESS,
+    CONDITIONS,
+    MEASURES,
+    READINGS,
+    STATIONS,
+    TIMELINESS,
+    WARNINGS,
+    Table,
+)
 from flood_assets.serve import asked
 from flood_assets.serve.choosing import Chosen, chosen, mask
 from flood_assets.serve.errors import valid
@@ -160,6 +170,22 @@ def warnings(snapshot: Snapshot, given: asked.Warnings, now: datetime) -> Answer
     )
     key = ("severity_level", *(["distance_km"] if given.near else []), *WARNINGS.key)
     return Answer.of(found.rows, key, tuple(found.notes), now + _STALE)
+
+
+def alerts(snapshot: Snapshot, given: asked.Alerts, now: datetime) -> Answer:
+    """Return the alerts that last and those that ended in the last 24 hours, by since; see `query.alerts`."""
+    found = valid(
+        lambda: query.alerts(
+            snapshot.lake,
+            now,
+            status=given.status or None,
+            rule=given.rule or None,
+            kind=given.kind or None,
+            severity=given.severity or None,
+            station=given.station or None,
+        )
+    )
+    return Answer.of(found.rows, ("since", *ALERTS.key), tuple(found.notes), now + _STALE)
 
 
 def _joined(

@@ -5,7 +5,7 @@ import random
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -75,8 +75,17 @@ class Sink(ABC):
 
     def pause(self, attempt: int, least_s: float = 0) -> None:
         """Wait before another try: a random time that grows, and at least what the sink asked for."""
-        longest = min(LONGEST_PAUSE_S, self._pause_s * 2**attempt)
+        paused(self._pause_s)(attempt, least_s)
+
+
+def paused(pause_s: float) -> Callable[[int, float], None]:
+    """Return what waits before another try, as `Sink.pause` does."""
+
+    def pause(attempt: int, least_s: float) -> None:
+        longest = min(LONGEST_PAUSE_S, pause_s * 2**attempt)
         time.sleep(min(LONGEST_PAUSE_S, max(least_s, random.uniform(longest / 2, longest))))
+
+    return pause
 
 
 def only_readings(events: CloudEvents, name: str) -> ReadingEvents:

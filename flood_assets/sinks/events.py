@@ -32,11 +32,15 @@ class Notice:
         event: a CloudEvent.
         group: what keeps its order: notices of one group are delivered in order.
         filters: by which subscribers choose, beside its type.
+        subject: what it says in a line, for people; empty if it is none for them.
+        text: what it says, for people.
     """
 
     event: Mapping[str, Any]
     group: str
     filters: Mapping[str, str | int] = field(default_factory=dict)
+    subject: str = ""
+    text: str = ""
 
 
 class CloudEvents(ABC):

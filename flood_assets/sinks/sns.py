@@ -1,9 +1,10 @@
 """Send to an SNS topic what its subscribers are to know: one message for a commit of readings, or for each alert.
 
 Whoever gets that of a commit reads the windows that it names, or asks `query.changes`: a topic with many subscribers is
-no place for readings.
+no place for readings. Of an alert, mails and text messages get words, and all other subscribers the event.
 """
 
+import json
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from flood_assets.sinks.events import ONE, CloudEvents, Notice
 from flood_assets.sinks.sqs import FIFO, short
 
 MOST_BYTES = 256 * 1024
+# Characters of a text message, and of the subject of a mail.
+MOST_OF_SMS, MOST_OF_SUBJECT = 140, 99
 
 
 class Sns(AwsSink):
@@ -42,13 +45,23 @@ class Sns(AwsSink):
             name: {"DataType": "String" if isinstance(value, str) else "Number", "StringValue": str(value)}
             for name, value in {"type": notice.event["type"], "content-type": ONE, **notice.filters}.items()
         }
+        content = msgspec.json.encode(notice.event).decode()
         more: dict[str, Any] = {}
+        if notice.text:
+            texts = {"default": content, "email": notice.text, "sms": notice.subject[:MOST_OF_SMS]}
+            content, more = json.dumps(texts), {"MessageStructure": "json", "Subject": _subject(notice.subject)}
         if self._topic.endswith(FIFO):
-            more = {"MessageGroupId": short(notice.group), "MessageDeduplicationId": short(notice.event["id"])}
+            more |= {"MessageGroupId": short(notice.group), "MessageDeduplicationId": short(notice.event["id"])}
         with explained(self.name):
             self._client.publish(
                 TopicArn=self._topic,
-                Message=msgspec.json.encode(notice.event).decode(),
+                Message=content,
                 MessageAttributes=attributes,
                 **more,
             )
+
+
+def _subject(text: str) -> str:
+    """Return a text as SNS takes a subject: a line of ASCII that begins with a letter, number or punctuation mark."""
+    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in " ".join(text.split()))
+    return plain[:MOST_OF_SUBJECT]

@@ -13,20 +13,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import numpy as np
-import requests
 
 from flood_assets.errors import SettingsError
-from flood_assets.sinks.base import TRIES, Sent, Sink, SinkError, portions
+from flood_assets.sinks.base import Sent, Sink, SinkError, portions
 from flood_assets.sinks.events import MANY, CloudEvents, batched
+from flood_assets.sinks.posting import Receiver, RefusedError
 
 MOST_EVENTS, MOST_BYTES = 500, 250_000
-_TIMEOUT_S = (4, 10)
-_CONTENT = frozenset({400, 413, 415, 422})
-_PASSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class _RefusedError(Exception):
-    """The receiver does not take this content."""
 
 
 class Webhook(Sink):
@@ -43,8 +36,8 @@ class Webhook(Sink):
         self, url: str, clock: Callable[[], datetime], *, secret: str | None = None, pause_s: float = 0.5
     ) -> None:
         super().__init__(url, pause_s=pause_s)
-        self._url, self._clock, self._key = url, clock, None if secret is None else key_of(secret)
-        self._session = requests.Session()
+        self._clock, self._key = clock, None if secret is None else key_of(secret)
+        self._receiver = Receiver(url, self.name, "correct the URL, FLOOD_PUBLISH_SECRET or the receiver", self.pause)
 
     def send(self, events: CloudEvents) -> Sent:  # noqa: D102
         documents, hashes = events.documents(), events.hashes.tolist()
@@ -54,7 +47,7 @@ class Webhook(Sink):
             start, end = waiting.pop()
             try:
                 self._post(documents[start:end], f"{hashes[start] & (1 << 64) - 1:016x}-{end - start}")
-            except _RefusedError as error:
+            except RefusedError as error:
                 if end - start > 1:
                     middle = (start + end) // 2
                     waiting += [(middle, end), (start, middle)]
@@ -68,35 +61,11 @@ class Webhook(Sink):
         return Sent(confirmed, refused=refused)
 
     def close(self) -> None:  # noqa: D102
-        self._session.close()
+        self._receiver.close()
 
     def _post(self, documents: Sequence[bytes], message_id: str) -> None:
         body = batched(documents)
-        for attempt in range(1, TRIES + 1):
-            headers = {"content-type": MANY, **signed(self._key, message_id, self._clock(), body)}
-            least_s = 0.0
-            try:
-                response = self._session.post(
-                    self._url, data=body, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False
-                )
-            except requests.RequestException as error:
-                # The message may hold the path, which may be a secret.
-                trouble = f"no answer ({type(error).__name__})"
-            else:
-                status = response.status_code
-                if 200 <= status < 300:
-                    return
-                trouble = f"answered {status}"
-                if status in _CONTENT:
-                    raise _RefusedError(trouble)
-                if status not in _PASSES:
-                    remedy = "correct the URL, FLOOD_PUBLISH_SECRET or the receiver"
-                    raise SinkError(f"{self.name} {trouble}: {remedy}")
-                after = response.headers.get("retry-after", "")
-                least_s = float(after) if after.isdecimal() else 0.0
-            if attempt < TRIES:
-                self.pause(attempt, least_s)
-        raise SinkError(f"{self.name}: {trouble} in {TRIES} tries: is the receiver running?")
+        self._receiver.post(body, lambda: {"content-type": MANY, **signed(self._key, message_id, self._clock(), body)})
 
 
 def key_of(secret: str) -> bytes:

@@ -113,6 +113,19 @@ def test_an_ended_alert_is_forgotten_a_day_later():
     assert told.state.rows == ()
 
 
+def test_an_alert_ends_if_its_rule_has_a_threshold_that_was_not_reached_and_says_so():
+    values = [0.5, 1.2, 1.2, 1.2]
+    ticks = every_quarter(5)
+    told = ticked([HIGH], [gauge_of(values)], ticks[:4])
+    assert told.of(FIRING) == [ticks[2]]
+    judged = judge(told.state, [rule_of("above = 2.0")], Evidence({"m": gauge_of(values)}, {"it": ["m"]}), ticks[4])
+    (event,) = judged.events
+    assert event.what == CLEARED
+    assert event.alert.ended_because == "the threshold is 2.000 m now, and was not reached"
+    judged = judge(told.state, [rule_of("above = 1.1")], Evidence({"m": gauge_of(values)}, {"it": ["m"]}), ticks[4])
+    assert judged.events == ()
+
+
 def test_corrected_readings_end_an_alert():
     ticks = every_quarter(6)
     told = ticked([HIGH], [gauge_of([0.5, 1.5, 1.5, 1.5])], ticks[:4])

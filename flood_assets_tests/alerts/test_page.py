@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from flood_assets.alerts.evidence import gather
-from flood_assets.alerts.notify import read_targets
 from flood_assets.alerts.rules import KINDS, read_rules
+from flood_assets.alerts.targets import read_targets
 from flood_assets.cli.main import main
 from flood_assets.lake.lake import Lake
 from flood_assets_tests.conftest import NOW
@@ -31,7 +31,7 @@ def test_each_rule_of_the_page_chooses_gauges_of_the_demo(demo_lake, file):
     chosen = {rule.name: len(evidence.chosen[rule.name]) for rule in rules if rule.kind not in ("warning", "api_late")}
     assert len(chosen) >= 5
     assert [name for name, count in chosen.items() if not count] == []
-    assert [target.kind for target in read_targets(file)] == ["alertmanager", "webhook"]
+    assert [target.kind for target in read_targets(file)] == ["alertmanager", "sink", "sink", "apprise"]
 
 
 def test_the_rules_of_the_page_are_replayed(demo_lake, file, monkeypatch):

@@ -217,7 +217,7 @@ def test_receivers_of_aws_have_everything(kind, aws, name, tmp_path, monkeypatch
 def test_a_webhook_that_fails_now_and_then_has_everything(receiver, tmp_path, monkeypatch):
     lake, chance = Lake.open(tmp_path), random.Random(3)
     receiver.answer = lambda _events: chance.choice([200, 200, 503])
-    monkeypatch.setattr("flood_assets.sinks.webhook.TRIES", 30)
+    monkeypatch.setattr("flood_assets.sinks.posting.TRIES", 30)
     for now in story(lake, receiver.url, monkeypatch, steps=20):
         proved(lake, receiver.accepted, now)
 

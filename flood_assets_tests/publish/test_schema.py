@@ -58,25 +58,33 @@ def resolved(document, reference):
     return document
 
 
-def test_the_asyncapi_document_describes_the_same_event_and_its_references_lead_somewhere():
+@pytest.mark.parametrize(
+    ("name", "described"), [("publishReadings", schema.event_schema), ("notifyAlerts", schema.alert_schema)]
+)
+def test_the_asyncapi_document_describes_the_same_events_and_its_references_lead_somewhere(name, described):
     document = schema.asyncapi()
     assert document["asyncapi"] == "3.0.0"
-    (operation,) = document["operations"].values()
+    assert document["operations"].keys() == {"publishReadings", "notifyAlerts"}
+    operation = document["operations"][name]
     assert operation["action"] == "send"
     channel = resolved(document, operation["channel"]["$ref"])
     message = resolved(document, operation["messages"][0]["$ref"])
     assert message in channel["messages"].values()
     payload = resolved(document, message["$ref"])["payload"]["schema"]
-    assert payload == {key: value for key, value in schema.event_schema().items() if key != "$schema"}
+    assert payload == {key: value for key, value in described().items() if key != "$schema"}
 
 
-def test_the_key_of_a_message_in_kafka_is_described():
+@pytest.mark.parametrize("name", ["reading", "alert"])
+def test_the_key_of_a_message_in_kafka_is_described(name):
     """Compared with what is sent: `test_kafka`."""
-    binding = schema.asyncapi()["components"]["messages"]["reading"]["bindings"]["kafka"]
-    assert binding["key"]["description"] == schema.event_schema()["properties"]["subject"]["description"]
+    message = schema.asyncapi()["components"]["messages"][name]
+    described = message["payload"]["schema"]["properties"]["subject"]["description"]
+    assert message["bindings"]["kafka"]["key"]["description"] == described
 
 
-@pytest.mark.parametrize(("words", "made"), [(["event"], schema.event_schema), ([], schema.asyncapi)])
+@pytest.mark.parametrize(
+    ("words", "made"), [(["event"], schema.event_schema), (["alert"], schema.alert_schema), ([], schema.asyncapi)]
+)
 def test_the_command_prints_it(words, made):
     result = CliRunner().invoke(main, ["publish", "--schema", *words])
     assert (result.exit_code, json.loads(result.output)) == (0, made())

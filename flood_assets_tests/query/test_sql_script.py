@@ -111,9 +111,10 @@ def test_a_table_that_is_not_there_is_named_and_the_others_have_views(lake, shel
     text = script(lake, LATER, stopped=True)
     shell.execute(text)
     made = {row[0] for row in shell.sql("SHOW TABLES").fetchall()}
-    assert made == set(VIEWS) - {"timeliness", "warning_areas"}
+    assert made == set(VIEWS) - {"timeliness", "warning_areas", "alerts"}
     for name in ("timeliness", "warning_areas"):
         assert f"-- There is no view {name}: the lake has none. Run `flood-assets refresh`" in text
+    assert "no view alerts: the lake has none. Run `FLOOD_ALERTS=alerts.toml flood-assets refresh`" in text
 
 
 def test_in_s3_it_says_what_it_needs_and_holds_no_secret(demo_lake, shell, monkeypatch):
@@ -149,5 +150,5 @@ def test_other_buckets_are_refused_with_the_remedy(url):
 def test_it_can_be_executed_twice(demo_lake, shell):
     for _ in range(2):
         shell.execute(script(Lake.open(demo_lake), NOW, stopped=True))
-    assert {row[0] for row in shell.sql("SHOW TABLES").fetchall()} == set(VIEWS)
-    assert set(VIEWS) <= {*TABLES, "latest"}
+    assert {row[0] for row in shell.sql("SHOW TABLES").fetchall()} == set(VIEWS) - {"alerts"}
+    assert set(VIEWS) <= {*TABLES, "latest", "alerts"}

@@ -125,7 +125,7 @@ def test_geojson_has_points_and_null_where_nobody_knows_the_place(api):
     assert latest[0]["properties"] == {"value": 0.0}
 
 
-@pytest.mark.parametrize("name", [name for name in RESOURCES if name not in ("changes", "warnings")])
+@pytest.mark.parametrize("name", [name for name in RESOURCES if name not in ("changes", "warnings", "alerts")])
 def test_pages_together_are_the_whole(api, name):
     whole = api.rows(name)
     limit = len(whole) // 4 + 1

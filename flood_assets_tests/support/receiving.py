@@ -20,11 +20,13 @@ class Receiver:
     Attributes:
         url: of the server.
         requests: the headers and body of each request, in order.
+        paths: the path of each.
         answer: gives the status for a body; the headers of an answer may follow.
     """
 
     url: str
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     answer: Callable[[list[dict[str, Any]]], int] = lambda _events: 204
     headers: dict[str, str] = field(default_factory=dict)
     accepted: list[dict[str, Any]] = field(default_factory=list)
@@ -39,6 +41,7 @@ def receiving() -> Iterator[Receiver]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            found.paths.append(self.path)
             found.requests.append(({name.lower(): text for name, text in self.headers.items()}, body))
             events = json.loads(body)
             status = found.answer(events)

@@ -5,7 +5,7 @@ python -m flood_assets_tests.support.tables_page
 
 from pathlib import Path
 
-from flood_assets.schemas import TABLES, Table
+from flood_assets.schemas import ALERTS, TABLES, Table
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 BEGIN, END = "<!-- tables -->\n", "<!-- end -->\n"
@@ -32,7 +32,7 @@ def written(page: str) -> str:
     """Return the page with its lists written anew."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    lists = "\n".join(columns_of(table) for table in TABLES.values())
+    lists = "\n".join(columns_of(table) for table in (*TABLES.values(), ALERTS))
     return f"{before}{BEGIN}\n{lists}\n{END}{after}"
 
 

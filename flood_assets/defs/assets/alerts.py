@@ -51,14 +51,15 @@ def alerts(context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock) 
         yield _judged(passed=True, told={"reason": "FLOOD_ALERTS is not set: nothing is judged"})
         return
     from flood_assets.alerts.judging import judge_lake  # noqa: PLC0415 - nothing is loaded without rules
-    from flood_assets.alerts.notify import read_targets, tell  # noqa: PLC0415
+    from flood_assets.alerts.notify import Teller  # noqa: PLC0415
     from flood_assets.alerts.rules import read_rules  # noqa: PLC0415
+    from flood_assets.alerts.targets import read_targets  # noqa: PLC0415
 
     try:
         rules, targets = read_rules(path), read_targets(path)
         now, store = clock.now(), lake.open()
         judged = judge_lake(store, rules, now)
-        faults = tell(store, targets, now)
+        faults = Teller(clock.now, settings.webhook_secret()).tell(store, targets)
     except FloodAssetsError as error:
         context.log.warning("the alerts were not judged: %s. Those that were firing are kept", error)
         severity = dg.AssetCheckSeverity.ERROR if isinstance(error, SettingsError) else dg.AssetCheckSeverity.WARN

@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 
 from starlette.requests import Request
 
-from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, Alert, stored_alerts
+from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, NO_WARNING, Alert, headline, stored_alerts
 from flood_assets.serve.bodies import Body
-from flood_assets.serve.cap import MEDIA_TYPE, NO_WARNING, add, cap, headline, identifier
+from flood_assets.serve.cap import MEDIA_TYPE, add, cap, identifier
 from flood_assets.serve.pages.render import page, problem
 from flood_assets.serve.snapshot import Snapshot
 
