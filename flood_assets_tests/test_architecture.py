@@ -25,7 +25,7 @@ ROOMS = (
     ("defs",),
     ("cli",),
     ("notebook", "serve", "publish", "alerts", "functions"),
-    ("query",),
+    ("query", "consume"),
     ("ingest", "warnings", "landing"),
     ("ledger", "quality", "sinks"),
     ("lake", "ea"),

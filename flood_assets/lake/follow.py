@@ -33,8 +33,8 @@ class Counts(NamedTuple):
 
 def newest(rows: pa.Table) -> pa.Table:
     """Return the row of each key that counts, sorted by key; schema `READINGS`, perhaps with more columns."""
-    order = [(name, "ascending") for name in (*_KEY, *_ORDER, _NEW) if name in rows.column_names]
-    rows = rows.take(pc.sort_indices(rows, sort_keys=order, null_placement="at_start"))
+    order = [(name, "ascending", "at_start") for name in (*_KEY, *_ORDER, _NEW) if name in rows.column_names]
+    rows = rows.take(pc.sort_indices(rows, sort_keys=order))
     if len(rows) < 2:
         return rows
     last = None
