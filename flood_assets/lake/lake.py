@@ -63,6 +63,10 @@ class Lake:
         """Make sure that this lake is filled from this API or stream; WrongLakeError when it is filled from another."""
         identity.claim(self.store, url)
 
+    def require_api(self) -> None:
+        """Refuse a lake that follows a stream: WrongLakeError says what fills it."""
+        identity.require_api(self.store)
+
     def source(self) -> str | None:
         """Return the URL of the API or stream that the lake is filled from; None as long as nobody has claimed it."""
         return identity.source(self.store)
