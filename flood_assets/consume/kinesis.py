@@ -50,7 +50,7 @@ class _Shard:
     iterator: str | None = None
     drained: bool = False
     not_before: float = 0.0
-    pause_s: float = _SHORTEST_S
+    pause_s: float = 0.0
 
 
 class KinesisStream(Stream):
@@ -146,12 +146,12 @@ class KinesisStream(Stream):
                 shard.iterator = None
                 return []
             if code in _BUSY:
-                logger.info("%s of %s: %s, asked again in %.1f s", name, self.url, code, shard.pause_s)
+                shard.pause_s = min(max(2 * shard.pause_s, _SHORTEST_S), _LONGEST_S)
                 shard.not_before = time.monotonic() + shard.pause_s
-                shard.pause_s = min(2 * shard.pause_s, _LONGEST_S)
+                logger.info("%s of %s: %s, asked again in %.1f s", name, self.url, code, shard.pause_s)
                 return []
             raise
-        shard.pause_s, shard.iterator = _SHORTEST_S, answer.get("NextShardIterator")
+        shard.pause_s, shard.iterator = 0.0, answer.get("NextShardIterator")
         given = answer["Records"]
         at_end = not given and not answer.get("MillisBehindLatest")
         # A closed shard has no next iterator at its end; on some servers only its listing says that it is closed.
