@@ -1,7 +1,7 @@
 """Spell the place of a lake, a URL or the path of a folder, as one URL, and find the folder of a URL.
 
 Every door takes a place by this rule: FLOOD_LAKE_URL, the commands, the Dagster resource, notebooks and `Lake.open`.
-The addresses of APIs are here too: without their password, and compared.
+The addresses of APIs and streams are here too: without their password, and compared.
 """
 
 import os
@@ -84,9 +84,19 @@ def split_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
     return urlunsplit(parts._replace(netloc=host)), (unquote(name), unquote(password))
 
 
-def is_same_api(one: str, other: str) -> bool:
-    """Return True if two URLs name the same API: by http or https, by any user, with the default port or without."""
-    return _canonical(one) == _canonical(other)
+def is_api(url: str) -> bool:
+    """Return True if a lake's source is an API, and False if it is a stream, such as `kinesis://flood-readings`."""
+    return url.startswith(("http://", "https://"))
+
+
+def is_same_source(one: str, other: str) -> bool:
+    """Return True if two URLs name the same API or stream.
+
+    An API is the same by http or https, by any user, with the default port or without; a stream by its exact URL.
+    """
+    if is_api(one) and is_api(other):
+        return _canonical(one) == _canonical(other)
+    return split_userinfo(one)[0].rstrip("/") == split_userinfo(other)[0].rstrip("/")
 
 
 def _canonical(url: str) -> tuple[str, int | None, str]:

@@ -29,6 +29,12 @@ SINKS = {
     "dynamodb": "dynamodb://flood-latest",
     "postgresql": "postgresql://flood@db.example.org/flood",
 }
+# Schemes of the streams that a lake can follow, likewise.
+STREAMS = {
+    "kinesis": "kinesis://flood-readings",
+    "kafka": "kafka://localhost:9092/flood-readings",
+    "sqs": "sqs://flood-readings",
+}
 
 
 def api_url(environ: Mapping[str, str] | None = None) -> str:
@@ -149,6 +155,15 @@ def sink_scheme(url: str) -> str:
     if scheme == "postgres":
         raise SettingsError(f"FLOOD_PUBLISH has '{shown}': write postgresql:// in place of postgres://")
     raise SettingsError(f"FLOOD_PUBLISH has '{shown}': expected URLs with spaces between, each such as {_examples()}")
+
+
+def stream_scheme(url: str) -> str:
+    """Return the scheme of the URL of a stream; SettingsError if it is none."""
+    scheme, found, place = url.partition("://")
+    if found and place and scheme in STREAMS:
+        return scheme
+    shown = places.split_userinfo(url)[0].partition("?")[0]
+    raise SettingsError(f"'{shown}' is no stream: expected {', '.join(STREAMS.values())}")
 
 
 def _examples() -> str:

@@ -25,7 +25,7 @@ ROOMS = (
     ("defs",),
     ("cli",),
     ("notebook", "serve", "publish", "alerts", "functions"),
-    ("query",),
+    ("query", "consume"),
     ("ingest", "warnings", "landing"),
     ("ledger", "quality", "sinks"),
     ("lake", "ea"),
@@ -37,7 +37,7 @@ GROUND = ROOMS[-1]
 LAKE = (
     ("lake",),
     ("frozen", "read", "write", "current", "quarantine", "retention", "identity", "failure", "judged"),
-    ("watermarks", "upsert", "parquet"),
+    ("watermarks", "upsert", "follow", "parquet"),
     ("opening",),
     ("store", "bucket", "folder", "s3", "versions"),
     ("layout", "objects", "pipeline"),

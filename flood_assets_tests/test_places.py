@@ -11,7 +11,7 @@ from flood_assets.defs.resources import LakeResource
 from flood_assets.errors import SettingsError
 from flood_assets.lake.lake import Lake
 from flood_assets.notebook import load_readings
-from flood_assets.places import folder_of, is_same_api, lake_url, path_of, split_userinfo
+from flood_assets.places import folder_of, is_same_source, lake_url, path_of, split_userinfo
 from flood_assets.query.place import Place
 from flood_assets_tests.conftest import NOW
 
@@ -122,17 +122,17 @@ SPELT = "http://environment.data.gov.uk/flood-monitoring"
     ],
 )
 def test_one_api_has_many_spellings(other):
-    assert is_same_api(SPELT, other)
+    assert is_same_source(SPELT, other)
 
 
 @pytest.mark.parametrize(
     "other", [f"{SPELT}2", SPELT.replace("uk/", "uk:8080/"), "http://other.example/flood-monitoring"]
 )
 def test_another_host_port_or_path_is_another_api(other):
-    assert not is_same_api(SPELT, other)
+    assert not is_same_source(SPELT, other)
 
 
 def test_an_address_that_is_none_is_only_itself():
-    assert is_same_api("http://[", "http://[")
-    assert not is_same_api("http://[", SPELT)
-    assert not is_same_api("http://api.example:x", "http://api.example")
+    assert is_same_source("http://[", "http://[")
+    assert not is_same_source("http://[", SPELT)
+    assert not is_same_source("http://api.example:x", "http://api.example")

@@ -236,6 +236,20 @@ def subscribe(*, url: str, once: bool) -> None:
 
 
 @main.command()
+@click.argument("url")
+@click.option("--once", is_flag=True, help="End when the stream is drained.")
+def consume(*, url: str, once: bool) -> None:
+    """Follow the stream at URL: take the readings that another lake publishes into this one, until Ctrl-C.
+
+    URL is kinesis://stream, kafka://host:port/topic or sqs://queue. The lake belongs to the stream then, and needs no
+    API; expired readings are deleted as in a refresh. Exits with 1 if something was lost before it was read.
+    """
+    from flood_assets.cli.consume import consume as consume_stream  # noqa: PLC0415
+
+    sys.exit(consume_stream(settings.lake_url(), url, settings.now, once=once))
+
+
+@main.command()
 @click.argument("name")
 @click.option(
     "--rate", default=50.0, show_default=True, type=click.FloatRange(0.001, 100_000), help="Requests a second."

@@ -8,7 +8,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from flood_assets.defs.io_manager import QUARANTINED_AS, REPLACED
 from flood_assets.defs.jobs import landing_job, reconcile_job, refresh_job, retention_job, tick, whole_day
 from flood_assets.defs.resources import LakeResource
 from flood_assets.defs.windows import sync_windows
+from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.landing import batches
 from flood_assets.schemas import TABLES
@@ -49,6 +50,9 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
         settings.api_url()
         settings.publishing()
     lake = LakeResource().open()
+    if command != "expire":
+        with suppress(LakeError):  # a run meets it too, and says it in its step
+            lake.require_api()
     defs = build_defs()
     console = Console()
     started = time.perf_counter()

@@ -53,10 +53,13 @@ def _absent_lines(lake_url: str) -> Iterator[str]:
 
 def _lines(status: Status) -> Iterator[str | Grid]:
     yield f"lake: {status.url}"
-    yield f"API:  {status.api or 'none yet: the first refresh decides'}"
+    if status.follows:
+        yield f"stream: {status.api}"
+    else:
+        yield f"API:  {status.api or 'none yet: the first refresh decides'}"
     if not status.empty:
         asked = f"{_time(status.as_of)}, {_ago(status.now - status.as_of)}" if status.as_of else "unknown"
-        yield f"last refresh: {asked} (now is {_time(status.now)})"
+        yield f"{'newest change' if status.follows else 'last refresh'}: {asked} (now is {_time(status.now)})"
         yield ""
         yield _grid(status)
         yield ""
@@ -85,22 +88,23 @@ def _readings(status: Status) -> Iterator[str]:
         yield f"size: {readings.size / readings.rows:.1f} bytes a reading"
     yield from _freshness(status.freshness, status.now)
     if status.completeness:
-        yield from _completeness(status.completeness)
+        yield from _completeness(status.completeness, status.fill, follows=status.follows)
     if status.warnings:
         yield _warnings(status.warnings)
     if status.missing:
         named = _some([_time(window) for window in status.missing])
-        yield f"missing windows: {len(status.missing):,}: {named}. The next `flood-assets refresh` reads them"
+        yield f"missing windows: {len(status.missing):,}: {named}. `{status.fill}` reads them"
     expired = sum(len(table.expired) for table in status.tables.values())
     if status.past or expired:
         crossing = f"{counted(status.past, 'reading')} of the window that contains the cutoff"
         yield (
-            f"older than 24 hours: {counted(expired, 'whole window')}, and {crossing}: the next `flood-assets refresh` "
+            f"older than 24 hours: {counted(expired, 'whole window')}, and {crossing}: the next `{status.fill}` "
             "deletes them, or `flood-assets expire` does"
         )
     if rejects.rows:
         odd = counted(rejects.rows, "row or cell", "rows or cells")
-        yield f"rejects: {odd} of the API could not be parsed, see the table `rejects`"
+        whose = "stream" if status.follows else "API"
+        yield f"rejects: {odd} of the {whose} could not be parsed, see the table `rejects`"
 
 
 def _freshness(fresh: Freshness | None, now: datetime) -> Iterator[str]:
@@ -116,7 +120,7 @@ def _freshness(fresh: Freshness | None, now: datetime) -> Iterator[str]:
     yield f"newest reading: {_time(fresh.newest)}, {_ago(now - fresh.newest)}"
 
 
-def _completeness(whole: Completeness) -> Iterator[str]:
+def _completeness(whole: Completeness, fill: str, *, follows: bool) -> Iterator[str]:
     counts = whole.counts
     there = counts["expected"] - counts["missing"]
     yield (
@@ -132,7 +136,12 @@ def _completeness(whole: Completeness) -> Iterator[str]:
             f"{counts['not_due']:,} not due yet, {counts['not_fetched']:,} not fetched"
         )
         if counts["not_fetched"]:
-            yield "not fetched: the next `flood-assets refresh` asks for them"
+            wanted = (
+                f"the other lake has not published them: `{fill}` takes what comes"
+                if follows
+                else (f"the next `{fill}` asks for them")
+            )
+            yield f"not fetched: {wanted}"
         else:
             yield "nothing is lost: the API had not published the missing readings when it was asked"
 

@@ -8,7 +8,7 @@ from flood_assets.defs.housekeeping import housekeeping_job
 from flood_assets.defs.jobs import last_steps, reconcile_job, refresh_job, refresh_requests, tick, whole_day
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.defs.windows import sync_windows
-from flood_assets.errors import FloodAssetsError
+from flood_assets.errors import FloodAssetsError, WrongLakeError
 from flood_assets.partitions import utc, window_of
 
 
@@ -20,12 +20,21 @@ from flood_assets.partitions import utc, window_of
     "the gauges, and one of a day lists the flood areas.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> Sequence[dg.RunRequest]:
-    """Request the runs of a tick; the lake, not Dagster's records, says whether a snapshot is due."""
+def refresh_every_15_minutes(
+    context: dg.ScheduleEvaluationContext, lake: LakeResource
+) -> Sequence[dg.RunRequest] | dg.SkipReason:
+    """Request the runs of a tick; the lake, not Dagster's records, says whether a snapshot is due.
+
+    Nothing is requested for a lake that follows a stream.
+    """
     now = utc(context.scheduled_execution_time)
     sync_windows(context.instance, now)
     try:
-        return tick(lake.open(), now)
+        opened = lake.open()
+        opened.require_api()
+        return tick(opened, now)
+    except WrongLakeError as error:
+        return dg.SkipReason(str(error))
     except FloodAssetsError:
         # The run meets the same fault, reports it and retries; a snapshot waits for the next tick.
         return refresh_requests(now, [window_of(now)], [window_of(now)], **last_steps())
@@ -38,8 +47,12 @@ def refresh_every_15_minutes(context: dg.ScheduleEvaluationContext, lake: LakeRe
     description="Read the last 24 hours again, to find corrections and readings that arrived out of order.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext, clock: Clock) -> dg.RunRequest:
+def reconcile_every_6_hours(
+    context: dg.ScheduleEvaluationContext, lake: LakeResource, clock: Clock
+) -> dg.RunRequest | dg.SkipReason:
     """Request a run over the last 24 hours: nothing else finds corrections and readings out of order.
+
+    Nothing is requested for a lake that follows a stream.
 
     The clock decides the windows, not the tick: a daemon that was down starts the latest missed tick up to six hours
     late, and part of that tick's day has expired by then.
@@ -47,6 +60,12 @@ def reconcile_every_6_hours(context: dg.ScheduleEvaluationContext, clock: Clock)
     due = utc(context.scheduled_execution_time)
     now = clock.now()
     sync_windows(context.instance, now)
+    try:
+        lake.open().require_api()
+    except WrongLakeError as error:
+        return dg.SkipReason(str(error))
+    except FloodAssetsError:
+        pass  # the run meets the same fault, and reports it
     return dg.RunRequest(run_key=f"reconcile {due.isoformat()}", tags=whole_day(now))
 
 

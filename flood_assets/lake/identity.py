@@ -1,4 +1,4 @@
-"""Remember which API a lake is filled from, and in which layout."""
+"""Remember which API or stream a lake is filled from, and in which layout."""
 
 import json
 from contextlib import suppress
@@ -7,37 +7,51 @@ from flood_assets.errors import LakeError, WrongLakeError
 from flood_assets.lake.layout import IDENTITY
 from flood_assets.lake.objects import Blob, ConflictError
 from flood_assets.lake.store import Store
-from flood_assets.places import is_same_api, split_userinfo
+from flood_assets.places import is_api, is_same_source, split_userinfo
 
 # In layout 1 `_watermarks.parquet` was `_marks.parquet`, `_quarantine/` was `_damaged/`, and `interval_s` was `step_s`.
 LAYOUT = 2
 
 
-def claim(store: Store, api_url: str) -> None:
-    """Make sure that this lake holds this API's readings; the first claim decides, and is remembered.
+def claim(store: Store, url: str) -> None:
+    """Make sure that this lake is filled from this API or stream; the first claim decides, and is remembered.
 
-    A name and a password in the URL are neither stored nor compared; `places.is_same_api` says what is the same.
-    WrongLakeError if it was filled from another API; other errors are those of `source`.
+    A name and a password in the URL are neither stored nor compared; `places.is_same_source` says what is the same.
+    WrongLakeError if it is filled from another; other errors are those of `source`.
     """
-    api_url = split_userinfo(api_url.rstrip("/"))[0]
+    url = split_userinfo(url.rstrip("/"))[0]
     blob = store.read(IDENTITY)
     stored = None if blob is None else _api(store, blob)
-    found: str | None = split_userinfo(stored or api_url)[0]
+    found: str | None = split_userinfo(stored or url)[0]
     # Earlier versions stored the password with the URL.
     if found != stored:
         with suppress(ConflictError):
             identity = json.dumps({"api": found, "layout": LAYOUT}).encode()
             store.put(IDENTITY, identity, replaces=None if blob is None else blob.meta)
         found = source(store)
-    if found is None or not is_same_api(found, api_url):
+    if found is None or not is_same_source(found, url):
         raise WrongLakeError(
-            f"the lake {store.url} holds readings of {found} and not of {api_url}: "
-            "set FLOOD_LAKE_URL to another place, or delete the lake"
+            f"the lake {store.url} holds readings of {found} and not of {url}: {_remedy(found)}set FLOOD_LAKE_URL to "
+            "another place, or delete the lake"
         )
 
 
+def require_api(store: Store) -> None:
+    """Refuse to fill a lake from the API that follows a stream; WrongLakeError says what fills it."""
+    found = source(store)
+    if found is not None and not is_api(found):
+        raise WrongLakeError(
+            f"the lake {store.url} follows the stream {found} and is not filled from the API: {_remedy(found)}set "
+            "FLOOD_LAKE_URL to another place"
+        )
+
+
+def _remedy(found: str | None) -> str:
+    return "" if found is None or is_api(found) else f"`flood-assets consume {found}` fills it; "
+
+
 def source(store: Store) -> str | None:
-    """Return the URL of the API that the lake is filled from; None as long as nobody has claimed it.
+    """Return the URL of the API or stream that the lake is filled from; None as long as nobody has claimed it.
 
     Raises:
         LakeError: it has another layout, or its `_lake.json` cannot be read.

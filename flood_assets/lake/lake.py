@@ -59,12 +59,16 @@ class Lake:
         """The lake's URL, without a trailing slash."""
         return self.store.url
 
-    def claim(self, api_url: str) -> None:
-        """Make sure that this lake holds this API's readings; WrongLakeError when it holds another's."""
-        identity.claim(self.store, api_url)
+    def claim(self, url: str) -> None:
+        """Make sure that this lake is filled from this API or stream; WrongLakeError when it is filled from another."""
+        identity.claim(self.store, url)
+
+    def require_api(self) -> None:
+        """Refuse a lake that follows a stream: WrongLakeError says what fills it."""
+        identity.require_api(self.store)
 
     def source(self) -> str | None:
-        """Return the URL of the API that the lake is filled from; None as long as nobody has claimed it."""
+        """Return the URL of the API or stream that the lake is filled from; None as long as nobody has claimed it."""
         return identity.source(self.store)
 
     def record_failure(self, step: str, at: datetime) -> None:
@@ -80,6 +84,10 @@ class Lake:
     ) -> Upserted:
         """Upsert fetched readings into their windows, the oldest window first; see `write.upsert_readings`."""
         return write.upsert_readings(self.store, rows, observed_at, now, stations=stations, writers=self._writers)
+
+    def follow_readings(self, rows: pa.Table, now: datetime) -> Upserted:
+        """Take readings as another lake published them, the one changed last of each; see `write.follow_readings`."""
+        return write.follow_readings(self.store, rows, now, writers=self._writers)
 
     def ensure_windows(self, table: Table, windows: Iterable[datetime]) -> None:
         """Store missing windows as empty ones: they were asked for, and there was nothing."""

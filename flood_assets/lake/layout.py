@@ -20,6 +20,7 @@ WATERMARKS_KEY = "_watermarks.parquet"
 ALERTS_KEY = "_alerts/state.parquet"
 QUARANTINE = "_quarantine"
 PUBLISHED = "_published"
+CONSUMED = "_consumed"
 LOCKS = ".locks"
 CURRENT = "current"
 
@@ -51,6 +52,11 @@ def window_of_quarantined(table: Table, key: str) -> datetime | None:
 def cursor_key(sink: str) -> str:
     """Return the name of the object that says how far a sink has got."""
     return f"{PUBLISHED}/{sink}.parquet"
+
+
+def consumed_key(stream: str) -> str:
+    """Return the name of the object that says how far a stream was consumed."""
+    return f"{CONSUMED}/{stream}.json"
 
 
 def dead_letter_key(sink: str, window: datetime, name: str) -> str:

@@ -99,6 +99,12 @@ def load(store: Store) -> Watermarks | None:
     return _decoded(store, store.read(WATERMARKS_KEY))
 
 
+def loss_of(store: Store) -> str:
+    """Return which loss of stored readings the watermarks follow; empty before the first."""
+    found = load(store)
+    return "" if found is None else found.loss
+
+
 def advance(store: Store, newer: pa.Table, as_of: datetime, asked: Asked | None = None, *, loss: str = "") -> bool:
     """Move the watermarks of the measures in `newer` forward, never back.
 

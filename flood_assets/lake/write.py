@@ -1,6 +1,7 @@
-"""Write windows: upsert readings, replace snapshots, add rejects.
+"""Write windows: upsert readings, take those of another lake, replace snapshots, add rejects.
 
-Each window is one compare-and-swap update. The rules of an upsert are in `upsert`, the bytes in `parquet`.
+Each window is one compare-and-swap update. The rules of an upsert are in `upsert` and `follow`, the bytes in
+`parquet`.
 """
 
 import logging
@@ -15,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.grouping import Ints, WindowRows
-from flood_assets.lake import current, quarantine, upsert
+from flood_assets.lake import current, follow, quarantine, upsert
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.objects import Blob, ConflictError
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile, conform, encode
 from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.read import windows
 from flood_assets.lake.store import Prepared, Revision, Store
-from flood_assets.partitions import from_ms, utc, window_of
+from flood_assets.partitions import cutoff, from_ms, utc, window_of
 from flood_assets.schemas import READINGS, REJECTS, Table
 
 # Arrow uses both of two cores; each more would hold one more window in memory.
@@ -131,6 +132,37 @@ def upsert_readings(
 
     changes = [update.commit(prepared) for update, prepared in in_order(prepare, fetch.windows, writers)]
     return Upserted(changes, fetch.expired, fetch.future, fetch.repeated)
+
+
+def follow_readings(store: Store, rows: pa.Table, now: datetime, *, writers: int = WRITERS) -> Upserted:
+    """Take readings as another lake published them, with its times, revisions and stations, the oldest window first.
+
+    Of one key the row that was changed last counts, stored or given: see `follow`. The same rows may come in any order
+    and any number of times. Rows that are not retained at `now` are left out; later ones are stored, as the clocks of
+    two lakes differ and readers cut at their own. A damaged window is quarantined, logged, and written anew.
+
+    Args:
+        store: the lake's.
+        rows: schema `READINGS`.
+        now: decides what is retained.
+        writers: windows that are worked on at once; it has no influence on what is stored.
+
+    Raises:
+        ValueError: `rows` is not such a table.
+    """
+    kept = rows.filter(pc.greater(rows["date_time"], cutoff(now)))
+    kept = pa.Table.from_arrays(kept.columns, schema=READINGS.schema)
+    distinct = follow.newest(kept)
+    hours = pc.floor_temporal(distinct["date_time"], unit="hour")
+
+    def prepare(window: datetime) -> tuple[_Update, Prepared[WindowChange]]:
+        new = distinct.filter(pc.equal(hours, window))
+        update = _Update(store, READINGS, utc(window), partial(_followed, new=new))
+        return update, update.prepared()
+
+    touched = sorted(pc.unique(hours).to_pylist())
+    changes = [update.commit(prepared) for update, prepared in in_order(prepare, touched, writers)]
+    return Upserted(changes, len(rows) - len(kept), 0, len(kept) - len(distinct))
 
 
 def ensure_windows(store: Store, table: Table, wanted: Iterable[datetime]) -> None:
@@ -270,6 +302,13 @@ def _upserted(
     changed = (len(block.time), counts.added, counts.revised, counts.unchanged)
     change = WindowChange(window, *changed, oldest=oldest, newest=newest, filled=counts.filled)
     return block.table() if counts.news else None, change
+
+
+def _followed(window: datetime, stored: pa.Table | None, *, new: pa.Table) -> _Revised:
+    rows, counts = follow.united(stored, new)
+    oldest, newest = (utc(moment) for moment in pc.min_max(rows["date_time"]).as_py().values())
+    change = WindowChange(window, len(rows), *counts, oldest=oldest, newest=newest)
+    return rows if counts.added or counts.revised else None, change
 
 
 def _span(time: Ints) -> tuple[datetime, datetime]:

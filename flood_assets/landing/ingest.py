@@ -1,13 +1,15 @@
 """Bring waiting batches into the lake: upsert, then the receipt, then the batch is deleted.
 
 Whoever is killed in between leaves a batch that the next run ingests again: it changes nothing, as its readings are
-first seen when the batch landed, whoever ingests it and when.
+first seen when the batch landed, whoever ingests it and when. Those of a stream bring their own times, and are taken as
+they are.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -70,7 +72,10 @@ def ingest(lake: Lake, now: datetime) -> Ingestion:
         loaded.sort(key=lambda each: (each[1].landed_at, each[0]))
         if loaded:
             _require_clock(loaded[-1][1], now)
-        for group in _groups(loaded):
+        # Those of streams may be united in any order, also if they have the same keys.
+        followed = [each for each in loaded if each[1].states is not None]
+        pushed = [each for each in loaded if each[1].states is None]
+        for group in (*_groups(pushed, apart=True), *_groups(followed, apart=False)):
             _ingest(lake, group, now, found)
     return found
 
@@ -122,12 +127,15 @@ def _put_aside(lake: Lake, place: Place, data: bytes, why: str, landed_at: datet
     return place.dead
 
 
-def _groups(loaded: Sequence[tuple[Place, Batch]]) -> Iterator[list[tuple[Place, Batch]]]:
-    """Yield runs of batches of which no two have the same key: each group is one upsert, and no revision is lost."""
+def _groups(loaded: Sequence[tuple[Place, Batch]], *, apart: bool) -> Iterator[list[tuple[Place, Batch]]]:
+    """Yield runs of batches, each for one upsert.
+
+    If they are to be `apart`, no two of a run have the same key, and no revision is lost.
+    """
     group, keys = list[tuple[Place, Batch]](), set[tuple[str, int]]()
     for each in loaded:
         own = set(zip(each[1].readings.measure_id, each[1].readings.date_time, strict=True))
-        if group and (not keys.isdisjoint(own) or len(keys) + len(own) > ROWS_AT_ONCE):
+        if group and ((apart and not keys.isdisjoint(own)) or len(keys) + len(own) > ROWS_AT_ONCE):
             yield group
             group, keys = [], set()
         group.append(each)
@@ -159,27 +167,27 @@ def _ingest(lake: Lake, group: Sequence[tuple[Place, Batch]], now: datetime, fou
 
 
 def _rows(group: Sequence[Batch]) -> pa.Table:
-    """Return the readings of some batches with the time at which each landed, and the number of its batch."""
+    """Return the readings of some batches, when each was observed, and the number of its batch.
 
-    def column(name: str, kind: pa.DataType) -> pa.Array:
-        return pa.array([cell for batch in group for cell in getattr(batch.readings, name)], kind)
-
-    sizes = [len(batch.readings.measure_id) for batch in group]
+    They are observed when their batch landed; those of a stream when the other lake saw the value.
+    """
+    states, sizes = group[0].states is not None, [len(batch.readings.measure_id) for batch in group]
+    given = [batch.columns for batch in group]
+    columns: dict[str, Any] = {}
+    for column in READINGS.columns:
+        if column.name in given[0]:
+            cells = [cell for each in given for cell in each[column.name]]
+            is_time = column.type == TIME
+            columns[column.name] = pa.array(cells, pa.int64()).cast(TIME) if is_time else pa.array(cells, column.type)
     landed = np.repeat(np.array([to_ms(batch.landed_at) for batch in group], np.int64), sizes)
-    return pa.table(
-        {
-            "measure_id": column("measure_id", pa.string()),
-            "date_time": column("date_time", pa.int64()).cast(TIME),
-            "value": column("value", pa.float64()),
-            "raw_value": column("raw_value", pa.string()),
-            "observed_at": pa.array(landed).cast(TIME),
-            "batch": np.repeat(np.arange(len(group)), sizes),
-        }
-    )
+    columns["observed_at"] = columns["changed_at"] if states else pa.array(landed).cast(TIME)
+    return pa.table(columns | {"batch": np.repeat(np.arange(len(group)), sizes)})
 
 
 def _upsert(lake: Lake, rows: pa.Table, now: datetime) -> list[WindowChange]:
     """Upsert readings; those of a clock that is ahead by minutes, which were accepted, too."""
+    if "changed_at" in rows.column_names:
+        return lake.follow_readings(rows.select(READINGS.schema.names), now).windows
     stations = lake.newest_snapshot(MEASURES, now, columns=("measure_id", "station_id"))
     rows, changes = rows.drop_columns("batch"), list[WindowChange]()
     ahead = pc.greater(rows["date_time"], pa.scalar(now, TIME))
@@ -202,15 +210,18 @@ def _fates(lake: Lake, rows: pa.Table, now: datetime) -> dict[str, np.ndarray]:
     if not len(rows):
         return nothing
     span = pc.min_max(rows["date_time"]).as_py()
+    # Of a stream they may be of any time; what has expired is not stored.
+    oldest = max(span["min"], cutoff(now))
+    windows = windows_between(oldest, max(oldest, span["max"]))
     names = [*_KEYS, "first_seen_at", "changed_at", "revision"]
     ids = pc.unique(rows["measure_id"]).to_pylist()
     pieces = []
-    for _, piece in lake.each(READINGS, windows_between(span["min"], span["max"]), columns=names, measure_ids=ids):
+    for _, piece in lake.each(READINGS, windows, columns=names, measure_ids=ids):
         if isinstance(piece, DamagedWindowError):
             raise piece
         pieces.append(piece)
     stored = pa.concat_tables(pieces)
-    both = rows.join(stored, keys=_KEYS, join_type="left outer")
+    both = rows.select([*_KEYS, "observed_at", "batch"]).join(stored, keys=_KEYS, join_type="left outer")
     landed, first, changed = (both[name].cast(pa.int64()) for name in ("observed_at", "first_seen_at", "changed_at"))
     gone = pc.is_null(first)
     expired = pc.and_(gone, pc.less_equal(both["date_time"], pa.scalar(cutoff(now), TIME)))

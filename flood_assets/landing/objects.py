@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -55,19 +55,30 @@ class Rows(msgspec.Struct, frozen=True):
     raw_value: list[str | None]
 
 
+class States(msgspec.Struct, frozen=True):
+    """The other columns of readings that another lake published, as they are there. Times are ms since 1970."""
+
+    station_id: list[str | None]
+    first_seen_at: list[int]
+    changed_at: list[int]
+    previous_value: list[float | None]
+    revision: list[int]
+
+
 class Batch(msgspec.Struct, frozen=True):
     """A batch that waits.
 
     Attributes:
-        publisher: name of the key that it came with.
-        id: the publisher's `Idempotency-Key`, or of the content's digest.
+        publisher: name of the key that it came with, or of the stream.
+        id: the publisher's `Idempotency-Key`, or of the content's digest; of a stream, of the position too.
         digest: of the content as it was sent.
-        landed_at: when it came; the readings are first seen then.
+        landed_at: when it came; the readings are first seen then, unless `states` say when.
         given: rows that were sent.
         repeated: rows whose key came again later in the batch; the last one counts.
         readings: accepted rows.
         refused: some of the refused rows, in their order.
         refused_rows: number of all of them.
+        states: of readings from a stream, which are stored as they are in the lake that published them.
     """
 
     publisher: str
@@ -79,6 +90,13 @@ class Batch(msgspec.Struct, frozen=True):
     readings: Rows
     refused: Sequence[Refused] = ()
     refused_rows: int = 0
+    states: States | None = None
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        """All columns of the readings, by name."""
+        parts: list[Rows | States] = [self.readings] if self.states is None else [self.readings, self.states]
+        return {name: column for part in parts for name, column in msgspec.structs.asdict(part).items()}
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -196,7 +214,7 @@ def decode_batch(data: bytes) -> Batch:
         batch = msgspec.json.decode(gzip.decompress(data), type=Batch)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DamagedBatchError(str(error)) from error
-    if len({len(column) for column in msgspec.structs.astuple(batch.readings)}) > 1 or batch.landed_at.tzinfo is None:
+    if len({len(column) for column in batch.columns.values()}) > 1 or batch.landed_at.tzinfo is None:
         raise DamagedBatchError("its columns have different lengths, or its time has no zone")
     return batch
 

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,11 +14,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flood_assets import settings
+from flood_assets.consume.opening import open_stream
 from flood_assets.errors import SettingsError
 from flood_assets.places import split_userinfo
 from flood_assets.sinks import webhook
 
-_PAUSE_S = 1.0
 # Of a request's body, and how far its time may be from ours.
 _LARGEST, _SKEW_S = 5_000_000, 300
 
@@ -31,7 +32,7 @@ def subscribe(
 
     Args:
         url: `kinesis://stream`, from its oldest record if `once`, else from now on; `sqs://queue`, whose messages are
-            deleted when the next one is asked for; `kafka://host:port/topic`, from its oldest message if `once`, else
+            deleted when the next ones are asked for; `kafka://host:port/topic`, from its oldest message if `once`, else
             from now on; `http://127.0.0.1:port/` to listen as a webhook.
         clock: the current time.
         secret: refuse requests to the webhook that are not signed with it.
@@ -42,12 +43,8 @@ def subscribe(
         SinkError: AWS or the brokers could not be asked.
     """
     scheme = settings.sink_scheme(url)
-    if scheme == "kinesis":
-        return _of_kinesis(url, once=once)
-    if scheme == "sqs":
-        return _of_sqs(url, once=once)
-    if scheme == "kafka":
-        return _of_kafka(url, once=once)
+    if scheme in settings.STREAMS:
+        return _of_stream(url, clock, once=once)
     if scheme == "http":
         return _of_webhook(url, clock, secret, once=once)
     shown = split_userinfo(url)[0].partition("?")[0]
@@ -56,54 +53,17 @@ def subscribe(
     )
 
 
-def _of_kinesis(url: str, *, once: bool) -> Iterator[Event]:
-    from flood_assets.sinks import aws  # noqa: PLC0415 - a webhook needs no boto3
-    from flood_assets.sinks.kinesis import stream_of  # noqa: PLC0415
-
-    named, client = stream_of(url), aws.client("kinesis")
-    kind = "TRIM_HORIZON" if once else "LATEST"
-    with aws.explained(url):
-        shards = [shard["ShardId"] for shard in client.list_shards(**named)["Shards"]]
-        at = {
-            shard: client.get_shard_iterator(**named, ShardId=shard, ShardIteratorType=kind)["ShardIterator"]
-            for shard in shards
-        }
-        while at:
-            for shard, iterator in list(at.items()):
-                answer = client.get_records(ShardIterator=iterator, Limit=1000)
-                yield from (json.loads(record["Data"]) for record in answer["Records"])
-                following, drained = answer.get("NextShardIterator"), not answer.get("MillisBehindLatest")
-                # A shard without a next iterator was closed.
-                if following is None or (once and drained and not answer["Records"]):
-                    del at[shard]
-                else:
-                    at[shard] = following
-            if not once:
-                time.sleep(_PAUSE_S)
-
-
-def _of_sqs(url: str, *, once: bool) -> Iterator[Event]:
-    from flood_assets.sinks import aws  # noqa: PLC0415 - a webhook needs no boto3
-    from flood_assets.sinks.sqs import queue_url  # noqa: PLC0415
-
-    client = aws.client("sqs")
-    found = queue_url(client, url)
-    wait_s = 0 if once else 5
-    with aws.explained(url):
+def _of_stream(url: str, clock: Callable[[], datetime], *, once: bool) -> Iterator[Event]:
+    with closing(open_stream(url, clock, once=once)) as stream:
+        stream.seek({}, newest=not once)
         while True:
-            answer = client.receive_message(QueueUrl=found, MaxNumberOfMessages=10, WaitTimeSeconds=wait_s)
-            for message in answer.get("Messages", []):
-                yield json.loads(message["Body"])
-                client.delete_message(QueueUrl=found, ReceiptHandle=message["ReceiptHandle"])
-            if once and not answer.get("Messages"):
+            portions = stream.read()
+            yield from (json.loads(record.data) for portion in portions for record in portion.records)
+            stream.confirm(portions)
+            if once and not portions and stream.drained:
                 return
-
-
-def _of_kafka(url: str, *, once: bool) -> Iterator[Event]:
-    from flood_assets.sinks import kafka  # noqa: PLC0415 - an extra
-
-    for message in kafka.messages(url, once=once):
-        yield json.loads(message.value() or b"null")
+            if not portions:
+                time.sleep(stream.pause_s)
 
 
 def _of_webhook(url: str, clock: Callable[[], datetime], secret: str | None, *, once: bool) -> Iterator[Event]:

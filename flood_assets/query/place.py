@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 import pyarrow as pa
 
+from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import is_expired
-from flood_assets.places import folder_of, lake_url
+from flood_assets.places import folder_of, is_api, lake_url
 from flood_assets.query.filters import shown
-from flood_assets.schemas import Table
+from flood_assets.schemas import READINGS, Table
 
 
 class Opener(Protocol):
@@ -61,7 +63,7 @@ class Place:
     def why_nothing(self, table: Table) -> str:
         """Return why a table has no rows and what to do; empty when it has a retained window."""
         stored = [] if self.lake is None else self.lake.windows(table)
-        fill = f"run `FLOOD_LAKE_URL={self.url} flood-assets refresh`"
+        fill = self._fill(table)
         if self.lake is None:
             return f"there is no lake at {self.url}: {fill}, or name another one with FLOOD_LAKE_URL or lake="
         if not stored:
@@ -72,6 +74,17 @@ class Place:
         if stored[0].window > self.now:
             return f"the lake {self.url} begins at {shown(stored[0].window)}, after now, which is {shown(self.now)}"
         return ""
+
+    def _fill(self, table: Table) -> str:
+        """Return how to get rows of a table."""
+        source = None
+        with suppress(LakeError):  # it is said elsewhere
+            source = self.lake and self.lake.source()
+        if source and not is_api(source):
+            if table is READINGS:
+                return f"run `FLOOD_LAKE_URL={self.url} flood-assets consume {source}`"
+            return f"it follows {source}, which brings readings only"
+        return f"run `FLOOD_LAKE_URL={self.url} flood-assets refresh`"
 
     def why_no_snapshot(self, table: Table) -> str:
         """Return why there is no newest snapshot, and what to do."""

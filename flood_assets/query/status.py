@@ -21,6 +21,7 @@ from flood_assets.landing import batches
 from flood_assets.ledger.account import Account, take
 from flood_assets.ledger.day import READ, milliseconds
 from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc, window_of
+from flood_assets.places import is_api
 from flood_assets.query import flood_warnings
 from flood_assets.query.filters import shown
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TABLES, TIME, WARNING_AREAS, Table
@@ -107,12 +108,12 @@ class Status:
     """The state of the lake at `now`."""
 
     url: str
-    api: str | None  # that it is filled from; None when nobody has claimed it
+    api: str | None  # or stream that it is filled from; None when nobody has claimed it
     now: datetime
     tables: Mapping[str, TableStatus]  # by name
     missing: Sequence[datetime]  # retained windows of readings that should be there; the two ends of the day need not
     past: int  # stored readings that are no longer retained and wait for `flood-assets expire`
-    as_of: datetime | None  # when the API was asked last, as far as the watermarks tell
+    as_of: datetime | None  # when the API was asked last, by us or by the lake that we follow
     failure: RunFailure | None  # the last run that failed, if nothing has healed it since
     freshness: Freshness | None  # None without a retained reading
     completeness: Completeness | None  # None when no measure has a reporting interval
@@ -126,23 +127,40 @@ class Status:
         return not any(table.windows or table.expired for table in self.tables.values())
 
     @property
+    def follows(self) -> bool:
+        """True if a stream fills the lake, and not the API."""
+        return self.api is not None and not is_api(self.api)
+
+    @property
+    def fill(self) -> str:
+        """The command that fills the lake."""
+        return f"flood-assets consume {self.api}" if self.follows else "flood-assets refresh"
+
+    @property
     def faults(self) -> list[str]:
         """Sentences that say what is wrong and what to do; none for a lake that keeps what it promises."""
         faults = list(self.problems)
         if self.failure is not None:
-            again = "`flood-assets refresh` shows why, if it fails again"
+            again = f"`{self.fill}` shows why, if it fails again"
             faults.append(f"the last run failed at {shown(self.failure.at)} in the step {self.failure.step}: {again}")
         if self.freshness is None:
-            faults.append("no reading of the last 24 hours is stored: run `flood-assets refresh`")
+            faults.append(f"no reading of the last 24 hours is stored: run `{self.fill}`")
+        elif self.follows and self.as_of is not None and self.now - self.as_of > OVERDUE:
+            faults.append(
+                f"the newest change came through the stream at {shown(self.as_of)}, over an hour ago: is "
+                f"`{self.fill}` running, and does the other lake publish?"
+            )
         elif self.as_of is not None and self.now - self.as_of > OVERDUE:
             faults.append(f"the last refresh was at {shown(self.as_of)}, over an hour ago: run `flood-assets refresh`")
         else:
             faults += self._unlisted_warnings()
         if damaged := sum(len(table.damaged) for table in self.tables.values()):
             repair = "`flood-assets reconcile` repairs those of readings now, the next refreshes the others"
+            if self.follows:
+                repair = f"`{self.fill}` puts those of readings aside when it begins, and reads the stream again"
             faults.append(f"{counted(damaged, 'window')} cannot be read: {repair}")
         if self.missing and self.freshness is not None:
-            faults.append(f"{counted(len(self.missing), 'missing window')} of readings: run `flood-assets refresh`")
+            faults.append(f"{counted(len(self.missing), 'missing window')} of readings: run `{self.fill}`")
         overdue = [
             each for table in self.tables.values() for each in table.expired if is_expired(each, self.now - OVERDUE)
         ]
@@ -213,10 +231,13 @@ def look(lake: Lake, now: datetime) -> Status:
     except LakeError as error:
         problems.append(str(error))
     watermarks = marking.load(lake.store)
+    again = "the next refresh reads the whole day"
+    if api is not None and not is_api(api):
+        again = f"`flood-assets consume {api}` reads the stream again"
     if watermarks is None and lake.store.head(WATERMARKS_KEY) is not None:
-        problems.append(f"{lake.url}/{WATERMARKS_KEY} is damaged: the next refresh reads the whole day and replaces it")
+        problems.append(f"{lake.url}/{WATERMARKS_KEY} is damaged: {again} and replaces it")
     if watermarks is not None and watermarks.forgotten:
-        problems.append("a damaged window of readings was quarantined: the next refresh reads the whole day")
+        problems.append(f"a damaged window of readings was quarantined: {again}")
     waiting = batches.waiting(lake.store)
     if waiting and now - waiting[0][1].modified > OVERDUE:
         many = counted(len(waiting), "pushed batch", "pushed batches")

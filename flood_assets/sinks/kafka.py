@@ -24,7 +24,7 @@ from flood_assets.sinks.base import Sent, Sink, SinkError
 from flood_assets.sinks.events import ONE, CloudEvents
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, Message, Producer
+    from confluent_kafka import Consumer, KafkaError, Producer
 
 # Seconds without any confirmation after which the brokers are taken to be away.
 PATIENCE_S = 20.0
@@ -89,7 +89,7 @@ class Kafka(Sink):
                 errors[number], refused[number] = None, error.str()
         confirmed = np.array([errors.get(number, True) is None for number in range(len(documents))], np.bool_)
         if not trouble and (left := [error for error in errors.values() if error]):
-            trouble = _told(self.name, left[0])
+            trouble = told(self.name, left[0])
         if trouble and not confirmed.any():
             raise SinkError(trouble)
         return Sent(confirmed, trouble, refused)
@@ -113,10 +113,10 @@ class Kafka(Sink):
 
         producer, self._said = self._opened(), None
         for number in numbers:
-            told = partial(reported, number)
+            heard = partial(reported, number)
             while True:
                 try:
-                    producer.produce(self._topic, documents[number], keys[number], headers=_HEADERS, on_delivery=told)
+                    producer.produce(self._topic, documents[number], keys[number], headers=_HEADERS, on_delivery=heard)
                 except BufferError:
                     if trouble := self._waited(producer, len(producer) // 2):
                         return reports, trouble
@@ -140,7 +140,7 @@ class Kafka(Sink):
             producer.poll(0.1)
             if len(producer) < left:
                 left, since = len(producer), time.monotonic()
-            elif time.monotonic() - since > self._patience_s or (self._said and _is_final(self._said)):
+            elif time.monotonic() - since > self._patience_s or (self._said and is_final(self._said)):
                 break
         else:
             return ""
@@ -149,9 +149,9 @@ class Kafka(Sink):
         producer.flush(1)
         self._producer = None
         return (
-            _told(self.name, self._said)
+            told(self.name, self._said)
             if self._said
-            else (f"{self.name}: nothing was confirmed for {self._patience_s:.0f} s: {_AWAY}")
+            else (f"{self.name}: nothing was confirmed for {self._patience_s:.0f} s: {AWAY}")
         )
 
     def _heard(self, error: "KafkaError") -> None:
@@ -240,43 +240,6 @@ def partitions_of(consumer: "Consumer", topic: str) -> list[int]:
     return sorted(found.partitions)
 
 
-def messages(url: str, *, once: bool) -> Iterator["Message"]:
-    """Yield the messages of a topic as they arrive; all that are there, and then no more, if `once`.
-
-    Raises:
-        SettingsError: the URL is not complete.
-        SinkError: the topic cannot be read.
-    """
-    kafka, topic, place = _imported(), topic_of(url), shown(url)
-    heard: list[KafkaError] = []
-    consumer = open_consumer(url, {"enable.partition.eof": True, "error_cb": heard.append})
-    begin = kafka.OFFSET_BEGINNING if once else kafka.OFFSET_END
-    try:
-        with explained(place):
-            left = set(partitions_of(consumer, topic))
-            consumer.assign([kafka.TopicPartition(topic, number, begin) for number in sorted(left)])
-            since = time.monotonic()
-            while left:
-                for message in consumer.consume(500, timeout=0.1):
-                    if (error := message.error()) is None:
-                        yield message
-                    elif error.name() != "_PARTITION_EOF":
-                        raise kafka.KafkaException(error)
-                    elif once:
-                        left.discard(message.partition())
-                    since = time.monotonic()
-                if once and time.monotonic() - since > PATIENCE_S:
-                    raise SinkError(f"{place}: no answer for {PATIENCE_S:.0f} s: {_AWAY}")  # noqa: TRY301 - see below
-    except SinkError:
-        # What librdkafka says of a connection it says here only; a wrong password is else a broker without an answer.
-        consumer.poll(0)
-        if final := [each for each in heard if _is_final(each)]:
-            raise SinkError(_told(place, final[-1])) from None
-        raise
-    finally:
-        consumer.close()
-
-
 @contextmanager
 def explained(place: str) -> Iterator[None]:
     """Turn an error of librdkafka into a SinkError with a remedy."""
@@ -284,7 +247,7 @@ def explained(place: str) -> Iterator[None]:
     try:
         yield
     except kafka.KafkaException as error:
-        raise SinkError(_told(place, error.args[0])) from error
+        raise SinkError(told(place, error.args[0])) from error
 
 
 def shown(url: str) -> str:
@@ -316,7 +279,7 @@ def _imported() -> Any:
     return confluent_kafka
 
 
-_AWAY = "are the brokers running, and can they be reached by the names that they give?"
+AWAY = "are the brokers running, and can they be reached by the names that they give?"
 _REMEDIES = (
     ("AUTHENTICATION|AUTHORIZATION|SASL", "check the name, the password, sasl.mechanism and the rights"),
     ("UNKNOWN_TOPIC|UNKNOWN_PARTITION", "create the topic, or correct FLOOD_PUBLISH"),
@@ -324,11 +287,12 @@ _REMEDIES = (
 )
 
 
-def _told(place: str, error: "KafkaError") -> str:
-    remedy = next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, error.name())), _AWAY)
+def told(place: str, error: "KafkaError") -> str:
+    """Return what went wrong at a place, and the remedy."""
+    remedy = next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, error.name())), AWAY)
     return f"{place}: {error.str().rstrip('.')} ({error.name()}): {remedy}"
 
 
-def _is_final(error: "KafkaError") -> bool:
+def is_final(error: "KafkaError") -> bool:
     """Return True if waiting does not help."""
     return bool(error.fatal()) or error.name() in {"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"}

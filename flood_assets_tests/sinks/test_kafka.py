@@ -55,7 +55,19 @@ def opened():
 
 
 def arrived(url):
-    return list(kafka.messages(url, once=True))
+    """All messages of a topic, read as any consumer does."""
+    consumer = Consumer({"bootstrap.servers": url.split("/")[2], "group.id": "tests", "enable.partition.eof": True})
+    topic, found = kafka.topic_of(url), []
+    left = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in left])
+    while left:
+        for message in consumer.consume(500, timeout=0.1):
+            if message.error() is None:
+                found.append(message)
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition())
+    consumer.close()
+    return found
 
 
 def test_each_event_is_a_message_whose_key_is_the_measure(url, opened, events):

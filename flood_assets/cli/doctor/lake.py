@@ -13,7 +13,7 @@ from flood_assets import settings
 from flood_assets.cli.doctor.findings import Finding, Findings, Level, brief, failed, look, note, ok, warning
 from flood_assets.cli.doctor.windows import check_windows
 from flood_assets.errors import SettingsError
-from flood_assets.places import folder_of, is_same_api, split_userinfo
+from flood_assets.places import folder_of, is_api, is_same_source, split_userinfo
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
@@ -118,7 +118,9 @@ def _check_claim(lake: "Lake") -> Findings:
     source = lake.source()
     if source is None:
         yield note("the lake belongs to no API yet", "run `flood-assets refresh`: it claims and fills the lake")
-    elif api is None or is_same_api(api, source):
+    elif not is_api(source):
+        yield ok(f"the lake follows the stream {source}: `flood-assets consume {source}` fills it, not the API")
+    elif api is None or is_same_source(api, source):
         yield ok(f"the lake holds readings of {source}")
     else:
         yield failed(
