@@ -18,7 +18,7 @@ class Record(NamedTuple):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How far a place of a stream was read.
+    """Place in a stream up to which it was read.
 
     Attributes:
         after: id of the last record that was read; empty for none.
