@@ -91,10 +91,11 @@ def test_each_stream_of_the_pages_begins(demo_lake, url):
     assert (name, said["notes"]) == ("snapshot", [])
 
 
-# Those of the page on SQL are for `flood-assets sql`: `flood_assets_tests.query.test_sql_recipes` runs them.
+# Those of the page on SQL are for `flood-assets sql`, and of that on publishing for PostgreSQL:
+# `flood_assets_tests.query.test_sql_recipes` and `flood_assets_tests.publish.test_postgresql_page` run them.
 @pytest.mark.parametrize(
     "example",
-    [each for each in examples.fenced("sql") if not each.place.startswith("sql.md")],
+    [each for each in examples.fenced("sql") if not each.place.startswith(("sql.md", "publishing.md"))],
     ids=lambda each: each.place,
 )
 def test_the_sql_of_the_pages_gives_rows_and_each_reading_once(demo_lake, monkeypatch, example):
@@ -119,7 +120,12 @@ def test_the_examples_were_found():
     assert {example.text for example in examples.shown()} == {"Kingston", "River Thames"}
     assert {("river", "Thames"), ("station", "Kingston"), ("catchment", "Cotswolds")} <= set(examples.filters())
     assert min(len(examples.urls(below)) for below in (STREAM, "/erddap/", "/api/v1/latest")) > 0
-    assert {example.place.split(".")[0] for example in examples.fenced("sql")} == {"README", "notebooks", "sql"}
+    assert {example.place.split(".")[0] for example in examples.fenced("sql")} == {
+        "README",
+        "notebooks",
+        "publishing",
+        "sql",
+    }
 
 
 def test_the_gauge_of_the_examples_is_real_in_name_number_and_river():

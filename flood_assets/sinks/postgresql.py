@@ -207,8 +207,8 @@ class PostgreSql(Sink):
         if version != tables.version():
             raise SinkError(
                 f"{self.name}: the tables of schema {self._schema} have version {version}, not {tables.version()}: "
-                f"DROP SCHEMA {tables.quoted(self._schema)} CASCADE, and the next publication makes them anew and "
-                "sends the last 24 hours; or name another schema with ?schema="
+                f"{tables.removal(self._schema)}, and the next publication makes them anew and sends the last 24 "
+                "hours; or name another schema with ?schema="
             )
 
     def _found(self, connection: "psycopg.Connection[Any]") -> _Found:
@@ -374,8 +374,7 @@ def csv(table: Table, rows: pa.Table) -> Iterator[bytes]:
 
 
 def _execute(connection: "psycopg.Connection[Any]", *statements: str) -> None:
-    for statement in statements:
-        connection.execute(statement.encode())
+    connection.execute(";\n".join(statements).encode())
 
 
 def _is(error: "psycopg.Error", states: tuple[str, ...]) -> bool:

@@ -74,6 +74,11 @@ def creation(schema: str) -> list[str]:
     return found
 
 
+def removal(schema: str) -> str:
+    """Return the statement that drops them."""
+    return f"DROP TABLE {', '.join(place(schema, name) for name in (PUBLICATION, *(each.name for each in TABLES)))}"
+
+
 def pointed(schema: str, postgis: str) -> list[str]:
     """Return the statements that add each station's point; `postgis` is the schema of that extension.
 

@@ -1,5 +1,6 @@
 """Publish to PostgreSQL: Debian's server, and readers on a streaming replica of it."""
 
+import re
 import sys
 import threading
 from contextlib import closing
@@ -222,7 +223,7 @@ NUMBERS = st.floats(allow_nan=False)
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS, NUMBERS | st.none(), NUMBERS | st.none()), min_size=1, max_size=20))
-@examples(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_text_and_number_arrives_as_it_is(database, sink, rows):
     full = [
         {
@@ -320,8 +321,8 @@ def test_tables_of_another_version_are_refused_until_they_are_dropped_and_then_f
     with closing(opened(database)) as sink:
         found = publish(lake, sink, NOW + MINUTE)
     assert (found.events, found.waiting) == (0, 1)
-    assert f"have version old, not {tables.version()}: DROP SCHEMA" in found.trouble
-    database.sql(f'DROP SCHEMA "{database.schema}" CASCADE')
+    assert f"have version old, not {tables.version()}: DROP TABLE" in found.trouble
+    database.sql(re.search(r"DROP TABLE [^;]+?(?=, and)", found.trouble)[0])
     assert published(lake, database, NOW + MINUTE).events == 2
     equal(database, lake, NOW + MINUTE, ALL)
 
@@ -608,11 +609,11 @@ def test_without_psycopg_the_extra_is_named(monkeypatch):
 
 def test_readers_of_a_replica_see_whole_commits_only(lake, postgresql, database):
     """In each tick every gauge has a new reading and a corrected one, and all lists change, to the tick's number."""
-    ids, ticks = [f"m{number}" for number in range(40)], 30
+    ids, ticks = [f"m{number}" for number in range(40)], 16
 
     def tick(number):
-        now = NOW + number * HOUR
-        rows = [(each, now - age * HOUR, float(number)) for each in ids for age in (0, 1)]
+        now = NOW + 2 * number * HOUR
+        rows = [(each, now - age * HOUR, float(number)) for each in ids for age in (0, 2)]
         lake.put_snapshots(STATIONS, [window_of(now)], stations(*ids, observed_at=now, typical_low=float(number)))
         lake.put_snapshots(MEASURES, [window_of(now)], measures(now, **dict.fromkeys(ids, f"{number}")))
         lake.upsert_readings(fetched(*rows), now, now)
@@ -644,18 +645,16 @@ def test_readers_of_a_replica_see_whole_commits_only(lake, postgresql, database)
 
     tick(0)
     postgresql.caught_up()
-    threads = [threading.Thread(target=read) for _ in range(2)]
-    for thread in threads:
-        thread.start()
+    reader = threading.Thread(target=read)
+    reader.start()
     try:
         for number in range(1, ticks):
             tick(number)
         postgresql.caught_up()
     finally:
         over.set()
-        for thread in threads:
-            thread.join()
+        reader.join()
     assert torn == []
-    assert len(seen) > 5, "the readers must have met the writer"
+    assert len(seen) > 5, "the reader must have met the writer"
     postgresql.caught_up()
-    equal(Database(postgresql.replica, database.schema), lake, NOW + (ticks - 1) * HOUR, ALL)
+    equal(Database(postgresql.replica, database.schema), lake, NOW + 2 * (ticks - 1) * HOUR, ALL)

@@ -7,6 +7,7 @@ import pytest
 
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW, QUARTER, Place, failure_of
+from flood_assets_tests.support.postgresql import Database, equal
 from flood_assets_tests.support.receiving import Receiver, newest, receiving
 
 AWAY = "http://127.0.0.1:9/"
@@ -62,6 +63,17 @@ def test_each_tick_sends_what_it_stored(place, receiver, monkeypatch):
         assert told(place)["events"] == len(receiver.accepted) - before > 0
         assert retained(receiver, place) == held(place)
     assert len({event["id"] for event in receiver.accepted}) == len(receiver.accepted)
+
+
+def test_a_database_has_the_conditions_of_the_same_tick(place, postgresql, monkeypatch):
+    database = Database(postgresql.primary, "ticks")
+    monkeypatch.setenv("FLOOD_PUBLISH", database.url)
+    assert place.tick(snapshot=True).success
+    equal(database, place.lake, place.now, ["readings", "stations", "measures", "conditions"])
+    place.at(NOW + QUARTER)
+    assert place.tick().success
+    assert database.sql("SELECT DISTINCT observed_at FROM conditions") == [(place.now,)]
+    equal(database, place.lake, place.now, ["readings", "stations", "measures", "conditions"])
 
 
 def test_a_sink_that_is_away_fails_no_tick_is_red_after_two_and_catches_up(place, receiver, monkeypatch, caplog):
