@@ -23,7 +23,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import Ingestion, ingest
 from flood_assets.landing.objects import Batch
-from flood_assets.partitions import from_ms, to_ms
+from flood_assets.partitions import from_ms, to_ms, windows_between
 from flood_assets.schemas import READINGS, TIME, WATERMARKS
 from flood_assets.sinks.base import SinkError
 
@@ -195,7 +195,7 @@ class Consumer:
     def _take(self, portions: Sequence[Portion], begun: Checkpoint) -> bool:
         """Take some portions; return False if the checkpoint does not count any more."""
         store, name = self._lake.store, self._stream.name
-        landed = land(self._lake, name, portions, self._clock())
+        landed = land(self._lake, name, portions, self._clock(), after=begun.loss)
         places = {portion.place: portion.position for portion in portions if portion.position}
         if places and not checkpoints.advance(store, name, begun, places):
             return False
@@ -217,11 +217,16 @@ class Consumer:
         self._tell(self.result)
 
     def _advance(self, begun: Checkpoint) -> None:
-        """Advance the watermarks of a drained stream: the API was asked when the newest reading changed."""
-        news = self._news
+        """Advance the watermarks of a drained stream: the API was asked when the newest reading changed.
+
+        An hour without any reading is stored as such, from the first one on that has some.
+        """
+        news, now = self._news, self._clock()
         if news.changed is None:
             return
-        asked = from_ms(min(news.changed, to_ms(self._clock())))
+        if stored := self._lake.windows(READINGS):
+            self._lake.ensure_windows(READINGS, windows_between(min(stored[0].window, now), now))
+        asked = from_ms(min(news.changed, to_ms(now)))
         columns = [list(news.newest), pa.array(list(news.newest.values()), pa.int64()).cast(TIME)]
         newer = pa.table([*columns, pa.nulls(len(news.newest), pa.int32())], schema=WATERMARKS)
         polled = watermarks.Asked.once(asked, polled=True)

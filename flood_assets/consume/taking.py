@@ -72,16 +72,20 @@ def take(lake: Lake, stream: str, portions: Sequence[Portion], now: datetime) ->
     return ingest(lake, now)
 
 
-def land(lake: Lake, stream: str, portions: Sequence[Portion], now: datetime) -> list[Batch]:
-    """Store records as landing batches; afterwards they are safe. Arguments and errors are those of `take`."""
-    found = [batch_of(stream, portion, now) for portion in portions if portion.records]
+def land(lake: Lake, stream: str, portions: Sequence[Portion], now: datetime, *, after: str = "") -> list[Batch]:
+    """Store records as landing batches; afterwards they are safe.
+
+    Records that were taken before are taken again `after` a loss of stored readings, which has a name. The other
+    arguments and errors are those of `take`.
+    """
+    found = [batch_of(stream, portion, now, after=after) for portion in portions if portion.records]
     for batch in found:
         batches.land(lake.store, batch)
     return found
 
 
-def batch_of(stream: str, portion: Portion, now: datetime) -> Batch:
-    """Return the landing batch of records, whose id follows from their position and content. Pure."""
+def batch_of(stream: str, portion: Portion, now: datetime, *, after: str = "") -> Batch:
+    """Return the landing batch of records; its id follows from their position, their content and `after`. Pure."""
     columns: dict[str, list[object]] = {name: [] for name in READINGS.schema.names}
     refused = []
     for number, record in enumerate(portion.records, 1):
@@ -98,7 +102,7 @@ def batch_of(stream: str, portion: Portion, now: datetime) -> Batch:
         field.name: (column.cast(pa.int64()) if field.type == TIME else column).to_pylist()
         for field, column in zip(READINGS.schema, last.columns, strict=True)
     }
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(after.encode())
     for record in portion.records:
         digest.update(f"{record.id}:{len(record.data)}:".encode() + record.data)
     return Batch(

@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 from flood_assets.errors import ClockError, LakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.objects import ConflictError
-from flood_assets.lake.parquet import DamagedWindowError
+from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.lake.pipeline import all_of
 from flood_assets.lake.write import WindowChange
 from flood_assets.landing import batches
 from flood_assets.landing.objects import Batch, DamagedBatchError, Place, Receipt, decode_batch, encode_receipt
 from flood_assets.landing.rules import AHEAD
-from flood_assets.partitions import cutoff, to_ms, windows_between
+from flood_assets.partitions import cutoff, to_ms, utc, window_of
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, TIME
 
 logger = logging.getLogger("flood_assets.landing")
@@ -209,13 +209,12 @@ def _fates(lake: Lake, rows: pa.Table, now: datetime) -> dict[str, np.ndarray]:
     nothing = {name: np.zeros(size, np.int64) for name in ("added", "revised", "unchanged", "expired")}
     if not len(rows):
         return nothing
-    span = pc.min_max(rows["date_time"]).as_py()
-    # Of a stream they may be of any time; what has expired is not stored.
-    oldest = max(span["min"], cutoff(now))
-    windows = windows_between(oldest, max(oldest, span["max"]))
+    # Those of a stream may be of any time; what has expired is not stored.
+    recent = rows["date_time"].filter(pc.greater_equal(rows["date_time"], window_of(cutoff(now))))
+    windows = sorted(map(utc, pc.unique(pc.floor_temporal(recent, unit="hour")).to_pylist()))
     names = [*_KEYS, "first_seen_at", "changed_at", "revision"]
     ids = pc.unique(rows["measure_id"]).to_pylist()
-    pieces = []
+    pieces = [schema_of(READINGS, names).empty_table()]
     for _, piece in lake.each(READINGS, windows, columns=names, measure_ids=ids):
         if isinstance(piece, DamagedWindowError):
             raise piece
