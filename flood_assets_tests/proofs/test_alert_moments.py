@@ -1,4 +1,4 @@
-"""Seventeen simulated hours with floods, spikes, batches, silent gauges and an outage, judged at each tick.
+"""Seventeen simulated hours with floods, spikes, stuck, silent and batch gauges and an outage, judged at each tick.
 
 The oracle looks at the readings of each tick, and walks over them from the start with rules of its own. Of the package
 it takes the quality flags and what the ledger knows of each gauge's interval and delay; that the readings are those of
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 
@@ -22,14 +23,18 @@ from flood_assets.errors import SourceError
 from flood_assets.lake.lake import Lake
 from flood_assets.ledger import account
 from flood_assets.partitions import window_of
-from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE
+from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, stored_alerts
 from flood_assets.schemas import MEASURES, STATIONS, TIMELINESS
 from flood_assets.simulator import Server, Simulator, arrivals, serve
+from flood_assets.simulator.network import Kind
+from flood_assets.simulator.weather import Weather
 from flood_assets_tests.conftest import NOW, QUARTER
 
 MINUTE = timedelta(minutes=1)
 TICKS = [NOW + number * QUARTER for number in range(70)]
 AWAY = range(34, 43)
+HOUR = timedelta(hours=1)
+STUCK_FROM = NOW - 5 * HOUR
 HYSTERESIS = 0.05
 SILENT = '\n[[rule]]\nname = "all"\nsilent = true\n'
 
@@ -75,6 +80,7 @@ class Day:
     silence: dict[str, Oracle] = field(default_factory=lambda: defaultdict(Oracle))
     told: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     counted: Counter[str] = field(default_factory=Counter)
+    newest_flags: dict[str, int] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     def tick(self, tick: int) -> None:
@@ -109,6 +115,7 @@ class Day:
         rows = query.readings(self.lake, TICKS[tick], measure=wanted, flags=True, columns=columns).rows
         found: Series = defaultdict(list)
         for row in rows.sort_by([("measure_id", "ascending"), ("date_time", "ascending")]).to_pylist():
+            self.newest_flags[row["measure_id"]] = row["flag"]
             usable = row["value"] is not None and row["flag"] != 4
             self.counted["failed"] += row["flag"] == 4
             if usable and row["date_time"] > TICKS[tick] - timedelta(hours=23):
@@ -147,10 +154,24 @@ class Day:
                 self.counted["different"] += rows.get(at) != value
 
 
+def stuck(values):
+    """Return the simulator's values with some river gauges stuck: at what they show, or at what they showed before."""
+
+    def values_of(weather, signals, which, time):
+        river, some = signals.kind[which] == Kind.RIVER, signals.number[which] % 5
+        for place, moment in ((0, STUCK_FROM), (4, STUCK_FROM - 12 * HOUR)):
+            rests = river & (some == place) & (time > STUCK_FROM.timestamp())
+            time = np.where(rests, int(moment.timestamp()), time)
+        return values(weather, signals, which, time)
+
+    return values_of
+
+
 @pytest.fixture(scope="module")
 def troubled():
     """One reading in 200 is a spike, a hundred times as many as usual, and stations are silent 28 times as often."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Weather, "values", stuck(Weather.values))
         patch.setattr(arrivals, "_SPIKED", arrivals._MISSING + 0.005)
         patch.setattr(arrivals, "_WEEK", 6 * 3600)
         yield
@@ -175,10 +196,15 @@ def test_alerts_of_simulated_hours_fire_and_clear_at_the_oracles_moments(trouble
     assert counts[FIRING] >= 8
     assert counts[CLEARED] >= 4
     assert day.counted["spikes"] >= 3
+    # A gauge that is stuck is suspect after 18 hours, and above its threshold it goes on firing.
+    last = stored_alerts(day.lake, TICKS[-1])
+    suspect = {measure for measure, flag in day.newest_flags.items() if flag == 3}
+    assert len(suspect & {alert.subject for alert in last.firing}) >= 1
+    assert len(suspect - {alert.subject for alert in last.firing if alert.kind == "above"}) >= 1
     assert len(silence) >= 3
     # Corrections of older readings are found at the next reconcile, of which there is none here.
     assert day.counted["different"] < 0.01 * day.counted["compared"]
-    print(f"\n{counts}, {len(silence)} gauges silent at some time, {day.counted}")
+    print(f"\n{counts}, {len(silence)} gauges silent at some time, {day.counted}, {len(suspect)} suspect at the end")
 
 
 def toml(measure: str, oracle: Oracle) -> str:
