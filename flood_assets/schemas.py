@@ -81,7 +81,7 @@ STATIONS = Table(
     key=("station_id",),
     current=True,
     columns=(
-        Column("station_id", pa.string(), "The API's notation of the station: unique; never split it", nullable=False),
+        Column("station_id", pa.string(), "The API's notation of the station, or NAME:ID of a publisher's: unique; never split it", nullable=False),
         Column("label", pa.string(), "Name; most rain gauges are called 'Rainfall station'"),
         Column("river", pa.string(), "River or other water of the gauge"),
         Column("catchment", pa.string(), "Catchment, as named by the Environment Agency"),
@@ -103,7 +103,8 @@ STATIONS = Table(
         Column("rloi_id", pa.string(), "Number of the station's page on 'River levels on the internet'; several joined with |"),
         Column("wiski_id", pa.string(), "Number in the Agency's hydrometric archive (WISKI)"),
         Column("station_reference", pa.string(), "The API's stationReference: not unique, never a key"),
-        Column("observed_at", TIME, "Time at which the API was asked", nullable=False),
+        Column("publisher", pa.string(), "Name of who pushed the row; null for the API's own"),
+        Column("observed_at", TIME, "Time at which the API was asked, or the row was pushed", nullable=False),
     ),
 )
 
@@ -112,7 +113,7 @@ MEASURES = Table(
     key=("measure_id",),
     current=True,
     columns=(
-        Column("measure_id", pa.string(), "The API's notation of the measure: unique; never split it", nullable=False),
+        Column("measure_id", pa.string(), "The API's notation of the measure, or NAME:ID of a publisher's: unique; never split it", nullable=False),
         Column("station_id", pa.string(), "Station of the measure"),
         Column("parameter", pa.string(), "level, rainfall, flow, wind or temperature"),
         Column("qualifier", pa.string(), "Kind of that parameter: Stage, Downstream Stage, Tidal Level, Groundwater, Tipping Bucket Raingauge, ..."),
@@ -120,7 +121,8 @@ MEASURES = Table(
         Column("value_type", pa.string(), "instantaneous, total, mean, max, min, event, ..."),
         Column("datum", pa.string(), "Datum of a level: datumASD (above the station's own), datumAOD (above Ordnance Newlyn), ..."),
         Column("period_s", pa.int32(), "Listed time between readings; null for event gauges and where none is listed", "s"),
-        Column("observed_at", TIME, "Time at which the API was asked", nullable=False),
+        Column("publisher", pa.string(), "Name of who pushed the row; null for the API's own"),
+        Column("observed_at", TIME, "Time at which the API was asked, or the row was pushed", nullable=False),
     ),
 )
 

@@ -139,6 +139,18 @@ def serving(environ: Mapping[str, str] | None = None) -> Serving:
     return Serving(float(rate), Path(keys) if keys else None, required == "1", tuple(proxies), int(clients))
 
 
+def landing_queue(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the queue of `FLOOD_LANDING_QUEUE`, which is told of batches that land; None without one."""
+    given = ((environ if environ is not None else os.environ).get("FLOOD_LANDING_QUEUE") or "").strip()
+    if given and not re.fullmatch(r"sqs://[\w.-]+(:\d+)?(/[\w-]+/[\w-]+)?(\.fifo)?/?", given, re.ASCII):
+        shown = places.split_userinfo(given)[0]
+        raise SettingsError(
+            f"FLOOD_LANDING_QUEUE is '{shown}': expected the name or the URL of an SQS queue, such as "
+            "sqs://flood-landing or sqs://sqs.eu-west-2.amazonaws.com/123456789012/flood-landing"
+        )
+    return given or None
+
+
 def sink_scheme(url: str) -> str:
     """Return the scheme of a sink's URL in `FLOOD_PUBLISH`; SettingsError if there is no such sink."""
     scheme, found, place = url.partition("://")

@@ -37,7 +37,7 @@ GROUND = ROOMS[-1]
 LAKE = (
     ("lake",),
     ("frozen", "read", "write", "current", "quarantine", "retention", "identity", "failure", "judged"),
-    ("watermarks", "upsert", "follow", "parquet"),
+    ("watermarks", "upsert", "follow", "listed", "parquet"),
     ("opening",),
     ("store", "bucket", "folder", "s3", "versions"),
     ("layout", "objects", "pipeline"),

@@ -25,6 +25,8 @@ def ingest(lake_url: str, now: datetime) -> int:
         f"{counts}; {counted(found.count('rejected'), 'row')} refused" if found.receipts else "nothing was to be done"
     )
     click.echo(f"{counted(len(found.receipts), 'batch', 'batches')} ingested: {told}")
+    if found.restored:
+        click.echo(f"{counted(found.restored, 'pushed reading')} of damaged windows stored again")
     for name in found.unreadable:
         click.echo(f"a batch cannot be decoded and is kept as {name}: its publisher has to send it again", err=True)
     return 1 if found.unreadable else 0

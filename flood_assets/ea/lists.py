@@ -110,7 +110,8 @@ def _parsed(
             odd.update((f"{path}{name},{what}", reason) for what, reason in wrong)
             last[name] = taken + len(rows)
             rows.append({key: name, **row, "observed_at": observed_at})
-        tables.append(pa.table([[row[name] for row in rows] for name in table.schema.names], schema=table.schema))
+        # What the API lists has no publisher.
+        tables.append(pa.table([[row.get(name) for row in rows] for name in table.schema.names], schema=table.schema))
         taken += len(rows)
     found = pa.concat_tables(tables)
     if nameless:

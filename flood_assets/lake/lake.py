@@ -5,7 +5,7 @@ Nothing here looks at the clock: `now` is an argument.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -98,6 +98,14 @@ class Lake:
     ) -> list[WindowChange]:
         """Replace windows of a snapshot, and its present by `present` or the same rows; see `write.put_snapshots`."""
         return write.put_snapshots(self.store, table, windows, rows, present)
+
+    def put_listed(self, table: Table, rows: pa.Table, removed: Mapping[str, datetime], now: datetime) -> WindowChange:
+        """Upsert rows of a list that publishers pushed, or remove some; see `write.put_listed`."""
+        return write.put_listed(self.store, table, rows, removed, now)
+
+    def carry_listed(self, table: Table, now: datetime) -> None:
+        """Carry what publishers listed into the window of now, where no refresh does; see `write.carry_listed`."""
+        write.carry_listed(self.store, table, now)
 
     def put_state(self, table: Table, rows: pa.Table, now: datetime) -> list[WindowChange]:
         """Replace the state of things in the window of `now`; see `write.put_state`."""

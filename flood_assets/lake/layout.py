@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from pyarrow import Buffer
 
-from flood_assets.schemas import TABLES, Table
+from flood_assets.schemas import READINGS, TABLES, Table
 
 IDENTITY = "_lake.json"
 FAILURE = "_failure.json"
@@ -21,6 +21,10 @@ ALERTS_KEY = "_alerts/state.parquet"
 QUARANTINE = "_quarantine"
 PUBLISHED = "_published"
 CONSUMED = "_consumed"
+# Where batches wait that publishers pushed, and what is left of those that were ingested; see `flood_assets.landing`.
+LANDING, RECEIPTS = "landing", "receipts"
+# Asks for the pushed readings of a damaged window to be stored again.
+AGAIN = f"{LANDING}/.again"
 LOCKS = ".locks"
 CURRENT = "current"
 
@@ -75,6 +79,17 @@ def quarantine_key(key: str, modified: datetime, data: Buffer) -> str:
     The same object always gets the same name, and another object never does.
     """
     return f"{QUARANTINE}/{key}.{modified:%Y%m%dT%H%M%S}-{zlib.crc32(data):08x}"
+
+
+def again_key(quarantined: str) -> str:
+    """Return the name of the object that asks for the pushed readings of a quarantined window."""
+    return f"{AGAIN}/{quarantined.removeprefix(f'{QUARANTINE}/')}"
+
+
+def window_of_again(key: str) -> datetime | None:
+    """Return the window whose pushed readings an object asks for; None for any other name."""
+    rest = key.removeprefix(f"{AGAIN}/")
+    return None if rest == key else window_of_quarantined(READINGS, f"{QUARANTINE}/{rest}")
 
 
 def lock_of(key: str) -> str:

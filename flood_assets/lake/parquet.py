@@ -4,6 +4,7 @@ The names of the objects are in `layout`, reading and writing their bytes in `st
 """
 
 import io
+import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,8 +28,9 @@ ROW_GROUP_ROWS = 4096
 # By these a reader leaves out row groups; of the other columns the least and the greatest say nothing.
 _STATISTICS = ("measure_id", "date_time", "station_id")
 
-# Metadata in the footer: when the rows were asked for, and how many readings are pushed and not the API's.
-_ASKED_AT, _PUSHED = "flood_assets.asked_at", "flood_assets.pushed"
+# Metadata in the footer: when the rows were asked for, how many readings are pushed and not the API's, and which rows
+# of a list publishers have removed.
+_ASKED_AT, _PUSHED, _REMOVED = "flood_assets.asked_at", "flood_assets.pushed", "flood_assets.removed"
 
 # Text that repeats; it may be read as codes into a dictionary.
 _CODED = ("measure_id", "station_id", "raw_value")
@@ -48,10 +50,13 @@ class DamagedWindowError(LakeError):
         )
 
 
-def encode(table: Table, rows: pa.Table, *, asked_at: datetime | None = None) -> bytes:
+def encode(
+    table: Table, rows: pa.Table, *, asked_at: datetime | None = None, removed: Mapping[str, int] | None = None
+) -> bytes:
     """Encode rows as Parquet; the same rows give the same bytes. They must have the table's schema and order.
 
-    `asked_at` is kept in the footer, for rows that may be none.
+    `asked_at` is kept in the footer, for rows that may be none, and so are keys that were `removed`, with the time in
+    ms.
     """
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
@@ -72,6 +77,8 @@ def encode(table: Table, rows: pa.Table, *, asked_at: datetime | None = None) ->
         writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
         if asked_at is not None:
             writer.add_key_value_metadata({_ASKED_AT: asked_at.isoformat()})
+        if removed:
+            writer.add_key_value_metadata({_REMOVED: json.dumps(removed)})
         if table is READINGS and (many := pc.sum(pushed(rows["measure_id"])).as_py()):
             writer.add_key_value_metadata({_PUSHED: str(many)})
     encoded: bytes = sink.getvalue().to_pybytes()
@@ -140,6 +147,15 @@ class WindowFile:
         """Number of pushed readings among its rows, by the footer."""
         text = (self._metadata.metadata or {}).get(_PUSHED.encode(), b"")
         return int(text) if text.isdigit() else 0
+
+    @property
+    def removed(self) -> dict[str, int]:
+        """Keys that were removed from a list, and when, in ms."""
+        try:
+            found = json.loads((self._metadata.metadata or {}).get(_REMOVED.encode(), b"{}"))
+            return {str(name): int(at) for name, at in found.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DamagedWindowError(self.place, f"its footer gives {_REMOVED} in another form") from error
 
     @property
     def asked_at(self) -> datetime | None:

@@ -1,7 +1,7 @@
 """Move damaged windows out of readers' sight, below `_quarantine/`.
 
 The watermarks are reset before a damaged window of readings is replaced, so that the next refresh reads the day whole,
-whatever becomes of this run.
+whatever becomes of this run. What publishers pushed is not the API's: an object asks for it to be ingested again.
 """
 
 import logging
@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from flood_assets.lake import parquet, watermarks
-from flood_assets.lake.layout import key_of, quarantine_key
+from flood_assets.lake.layout import RECEIPTS, again_key, key_of, quarantine_key
 from flood_assets.lake.objects import Blob, ConflictError
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile
 from flood_assets.lake.read import NOTHING, Content, each, footers, windows
@@ -23,12 +23,18 @@ logger = logging.getLogger("flood_assets.lake")
 
 
 def copy(store: Store, table: Table, blob: Blob) -> str:
-    """Copy a damaged object that is about to be replaced, and reset the watermarks; return the copy's name."""
+    """Copy a damaged object that is about to be replaced; return the copy's name.
+
+    Of readings the watermarks are reset, and what was pushed is asked for, if anybody pushes.
+    """
     name = name_of(blob)
     with suppress(ConflictError):  # another run found the same bytes and has copied them
         store.put(name, blob.data.to_pybytes(), replaces=None)
     if table is READINGS:
         watermarks.forget(store)
+        if store.list(RECEIPTS):
+            with suppress(ConflictError):
+                store.put(again_key(name), b"\n", replaces=None)
     return name
 
 

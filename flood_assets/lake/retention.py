@@ -14,7 +14,13 @@ import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import current, judged
-from flood_assets.lake.layout import PUBLISHED, QUARANTINE, window_of_dead_letter, window_of_quarantined
+from flood_assets.lake.layout import (
+    PUBLISHED,
+    QUARANTINE,
+    current_key,
+    window_of_dead_letter,
+    window_of_quarantined,
+)
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile, encode
 from flood_assets.lake.quarantine import quarantine
@@ -93,7 +99,10 @@ def _expire_table(store: Store, table: Table, now: datetime, *, dry_run: bool) -
     done = [Expiry(table.name, w.window, n, w.size, "deleted") for w, n in zip(whole, rows, strict=True)]
     done += [Expiry(table.name, window, None, meta.size, "deleted") for window, meta in others]
     if not dry_run:
-        store.delete([w.key for w in whole] + [meta.key for _, meta in others])
+        present, whole_keys = current_key(table), [w.key for w in whole]
+        store.delete(whole_keys + [meta.key for _, meta in others if meta.key != present])
+        if any(meta.key == present for _, meta in others):
+            current.expire(store, table, now)
     if crossing is not None:
         try:
             trimmed = _trim(store, table, crossing, now, dry_run=dry_run)

@@ -6,7 +6,7 @@ Each window is one compare-and-swap update. The rules of an upsert are in `upser
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,18 +16,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.grouping import Ints, WindowRows
-from flood_assets.lake import current, follow, quarantine, upsert
+from flood_assets.lake import current, follow, listed, quarantine, upsert
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.objects import Blob, ConflictError
 from flood_assets.lake.parquet import DamagedWindowError, WindowFile, conform, encode
 from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.read import windows
 from flood_assets.lake.store import Prepared, Revision, Store
-from flood_assets.partitions import cutoff, from_ms, utc, window_of
+from flood_assets.partitions import WINDOW, cutoff, from_ms, is_expired, utc, window_of
 from flood_assets.schemas import READINGS, REJECTS, Table
 
 # Arrow uses both of two cores; each more would hold one more window in memory.
 WRITERS = 2
+# A lake whose newest list is older than this is not refreshed every hour: whoever ingests carries on what was pushed.
+CARRIED_AFTER = 2 * WINDOW
 
 logger = logging.getLogger("flood_assets.lake")
 
@@ -178,18 +180,60 @@ def put_snapshots(
 ) -> list[WindowChange]:
     """Replace windows of a snapshot, such as `stations`, unless only `observed_at` would change, or they are newer.
 
-    Its present in `current/` is replaced first, unless that is newer: by `present`, or else by the same rows.
+    Its present in `current/` is replaced first, unless that is newer: by `present`, or else by the same rows. What
+    publishers listed stays in both.
     """
     new = conform(table, rows)
     wanted = list(wanted)
-    revise = partial(_replaced, table=table, new=new)
     # Several windows are to hold the same: it is encoded once.
     encoded = lru_cache(1)(lambda: encode(table, new))
+    revise = partial(_replaced, table=table, new=new)
     if table.current and wanted and present is not None:
         current.put(store, table, conform(table, present.rows), asked_at=present.asked_at)
     elif table.current and wanted:
-        current.put(store, table, new, encoded)
-    return [_Update(store, table, window_of(window), revise, encoded).commit() for window in wanted]
+        pushed = current.put(store, table, new, encoded)
+        if listed.may_be_pushed(table):
+            revise = partial(_relisted, store=store, table=table, new=new, pushed=pushed)
+
+    def bytes_of(made: pa.Table) -> bytes:
+        return encoded() if made is new else encode(table, made)
+
+    return [_Update(store, table, window_of(window), revise, bytes_of).commit() for window in wanted]
+
+
+def put_listed(
+    store: Store, table: Table, rows: pa.Table, removed: Mapping[str, datetime], now: datetime
+) -> WindowChange:
+    """Upsert rows of a list that publishers pushed, or remove some: in its present, then in its newest window.
+
+    Args:
+        store: the lake's.
+        table: the list's.
+        rows: schema `table.schema`; of each key what was pushed last counts.
+        removed: keys to remove, and when that was pushed.
+        now: decides the window where the API has listed nothing of its own.
+    """
+    present = current.upsert(store, table, rows, removed, now)
+    asked, api = listed.asked_at(present), listed.of_api(present)
+    # A refresh under way has replaced the present and will write this window: whoever is second finds the other's rows.
+    window = window_of(asked if len(api) else now)
+    revise = partial(_relisted, store=store, table=table, new=api, pushed=True)
+    change = _Update(store, table, window, revise).commit()
+    if not change.rows:
+        # Readers pass over an empty list: an older one would bring back what was removed.
+        for stored in windows(store, table):
+            _Update(store, table, stored.window, revise).commit()
+    return change
+
+
+def carry_listed(store: Store, table: Table, now: datetime) -> None:
+    """Carry what publishers listed into the window of now, where no refresh does that any more."""
+    last = max((stored.window for stored in windows(store, table)), default=None)
+    if last is not None and last > window_of(now) - CARRIED_AFTER:
+        return
+    rows = current.listed_now(store, table)
+    if len(listed.of_publishers(rows)) and is_expired(window_of(listed.asked_at(rows)), now):
+        put_listed(store, table, table.schema.empty_table(), {}, now)
 
 
 def put_state(store: Store, table: Table, rows: pa.Table, now: datetime) -> list[WindowChange]:
@@ -225,14 +269,14 @@ class _Update:
         window: its start.
         revise: makes the new rows (None to leave the window as it is) and the change from the window's start and its
             stored rows, or from None where it does not exist; DamagedWindowError if it cannot use them.
-        encoded: gives the bytes of new rows where they are always the same.
+        encoded: gives the bytes of new rows where they are often the same.
     """
 
     store: Store
     table: Table
     window: datetime
     revise: Callable[[datetime, pa.Table | None], _Revised]
-    encoded: Callable[[], bytes] | None = None
+    encoded: Callable[[pa.Table], bytes] | None = None
 
     @property
     def key(self) -> str:
@@ -270,7 +314,7 @@ class _Update:
         encoding = time.perf_counter()
         data = None
         if rows is not None:
-            data = self.encoded() if self.encoded else encode(self.table, rows)
+            data = self.encoded(rows) if self.encoded else encode(self.table, rows)
         change = replace(
             change,
             size=len(data) if data is not None else blob.meta.size if blob else 0,
@@ -318,10 +362,15 @@ def _span(time: Ints) -> tuple[datetime, datetime]:
 
 def _replaced(window: datetime, rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Revised:
     """Replace a snapshot by another; of two, that of the later request stays."""
+    if rows is not None and len(rows) and len(new) and _asked(rows) > _asked(new):
+        return None, WindowChange(window, len(rows), 0, 0, len(new))
+    return _differing(window, rows, table=table, new=new)
+
+
+def _differing(window: datetime, rows: pa.Table | None, *, table: Table, new: pa.Table) -> _Revised:
+    """Return the new rows of a snapshot if more than `observed_at` differs, and the change."""
     if rows is None:
         return new, WindowChange(window, len(new), len(new), 0, 0)
-    if len(rows) and len(new) and _asked(rows) > _asked(new):
-        return None, WindowChange(window, len(rows), 0, 0, len(new))
     (key,) = table.key
     old, now = rows, new
     if not rows.column(key).equals(new.column(key)):
@@ -337,6 +386,21 @@ def _replaced(window: datetime, rows: pa.Table | None, *, table: Table, new: pa.
     added, revised = len(new) - len(now), len(now) - unchanged
     stays = not added and not revised and len(rows) == len(new)
     return None if stays else new, WindowChange(window, len(new), added, revised, unchanged)
+
+
+def _relisted(
+    window: datetime, rows: pa.Table | None, *, store: Store, table: Table, new: pa.Table, pushed: bool
+) -> _Revised:
+    """Replace what the API listed, as `_replaced` does, and what publishers listed by what the present has of them.
+
+    The present is read after the window: whoever changes it later than that replaces this window after this.
+    """
+    if not pushed and (rows is None or not len(listed.of_publishers(rows))):
+        return _replaced(window, rows, table=table, new=new)
+    if rows is not None and listed.asked_at(rows) > listed.asked_at(new):
+        new = listed.of_api(rows)
+    both = listed.united(table, new, listed.of_publishers(current.listed_now(store, table)))
+    return _differing(window, rows, table=table, new=both)
 
 
 def _asked(rows: pa.Table) -> datetime:

@@ -4,27 +4,34 @@ The order of reading and writing decides that nothing is lost and nothing is tak
 its batch is deleted, and whoever lands a batch looks for a receipt once more afterwards.
 """
 
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flood_assets.errors import LakeError
+from flood_assets.lake.layout import LANDING, RECEIPTS, window_of_again
 from flood_assets.lake.objects import ConflictError, Meta
 from flood_assets.lake.store import Store
 from flood_assets.landing.errors import OtherContentError
 from flood_assets.landing.objects import (
     DEAD,
-    LANDING,
-    RECEIPTS,
     Batch,
     DamagedBatchError,
     Place,
     Receipt,
+    batch_of_receipt,
     decode_batch,
     decode_receipt,
     encode_batch,
 )
 
-# A batch whose id comes again within this time is known.
-KEPT = timedelta(hours=24)
+logger = logging.getLogger("flood_assets.landing")
+
+# A batch whose id comes again within this time is known, and its readings can be stored again as long as they are
+# retained: those of a clock that is ahead are so for some minutes more.
+KEPT = timedelta(hours=24, minutes=10)
 
 
 def land(store: Store, batch: Batch) -> tuple[Receipt, bool]:
@@ -70,11 +77,45 @@ def find(store: Store, place: Place) -> Receipt | None:
         ) from error
 
 
-def waiting(store: Store) -> list[tuple[Place, Meta]]:
-    """List the batches that wait, oldest first; strangers' files are left out."""
-    found = [(Place.of_key(meta.key), meta) for meta in store.list(LANDING)]
-    ours = [(place, meta) for place, meta in found if place is not None]
-    return sorted(ours, key=lambda each: (each[1].modified, each[1].key))
+@dataclass(frozen=True)
+class Landed:
+    """Batches and requests that wait to be ingested.
+
+    Attributes:
+        batches: those that wait, oldest first.
+        lost: objects that ask for the pushed readings of a damaged window, and the window.
+    """
+
+    batches: Sequence[tuple[Place, Meta]]
+    lost: Mapping[str, datetime]
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything."""
+        return bool(self.batches or self.lost)
+
+
+def landed(store: Store) -> Landed:
+    """List what there is to ingest; strangers' files are left out."""
+    found, lost = list[tuple[Place, Meta]](), dict[str, datetime]()
+    for meta in store.list(LANDING):
+        if (window := window_of_again(meta.key)) is not None:
+            lost[meta.key] = window
+        elif (place := Place.of_key(meta.key)) is not None:
+            found.append((place, meta))
+    return Landed(sorted(found, key=lambda each: (each[1].modified, each[1].key)), lost)
+
+
+def kept(store: Store) -> Iterator[Batch]:
+    """Yield the batches that were ingested within the last day, in no order; a damaged one is logged."""
+    for meta in store.list(RECEIPTS):
+        blob = store.read(meta.key)
+        try:
+            batch = None if blob is None else batch_of_receipt(blob.data.to_pybytes())
+        except DamagedBatchError as error:
+            logger.error("%s/%s: its batch cannot be decoded: %s", store.url, meta.key, error)  # noqa: TRY400
+            continue
+        if batch is not None:
+            yield batch
 
 
 def receive(store: Store, place: Place, receipt: Receipt, data: bytes) -> Receipt:
@@ -84,6 +125,12 @@ def receive(store: Store, place: Place, receipt: Receipt, data: bytes) -> Receip
     except ConflictError:
         return done(store, place) or receipt
     return receipt
+
+
+def put_aside(store: Store, id_: str, body: bytes) -> None:
+    """Keep a message that is not understood where undecodable batches are kept."""
+    with suppress(ConflictError):  # it came before
+        store.put(f"{DEAD}/.messages/{id_}", body, replaces=None)
 
 
 def expire(store: Store, now: datetime, *, dry_run: bool = False) -> int:

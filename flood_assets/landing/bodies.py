@@ -1,5 +1,6 @@
 """Decode the body of a push into rows: JSON, NDJSON, CSV, Arrow or Parquet, perhaps compressed with gzip.
 
+JSON may bring stations and measures too, as lists of an object; the other formats are tables, and have readings only.
 Nothing here trusts a size that the body tells of itself. Rules for the rows are in `rules`.
 """
 
@@ -7,6 +8,7 @@ import csv
 import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,6 +31,14 @@ class Unreadable(str):
 
 # A row as it was sent, or why there is none in its place.
 Given = object
+
+
+class Body(NamedTuple):
+    """The rows of a body, by their lists; each a mapping, `Unreadable`, or what the publisher sent in its place."""
+
+    readings: Sequence[Given] = ()
+    stations: Sequence[Given] = ()
+    measures: Sequence[Given] = ()
 
 
 def unpacked(data: bytes, encoding: str) -> bytes:
@@ -57,8 +67,8 @@ def unpacked(data: bytes, encoding: str) -> bytes:
     return found
 
 
-def rows_of(data: bytes, media_type: str) -> Sequence[Given]:
-    """Return the rows of an unpacked body, each a mapping, `Unreadable`, or what the publisher sent in its place.
+def decoded(data: bytes, media_type: str) -> Body:
+    """Return the rows of an unpacked body.
 
     Raises:
         TooLargeError: it has too many rows, or needs too much memory.
@@ -71,23 +81,27 @@ def rows_of(data: bytes, media_type: str) -> Sequence[Given]:
         told = f"'{kind[:60]}'" if kind else "missing"
         raise UnknownTypeError(f"Content-Type is {told}: expected {', '.join(DECODERS)}")
     rows = decode(data)
-    if not rows:
+    found = rows if isinstance(rows, Body) else Body(rows)
+    many = sum(map(len, found))
+    if not many:
         raise UnreadableError("the body has no row: send at least one reading")
-    if len(rows) > MOST_ROWS:
+    if many > MOST_ROWS:
         raise TooLargeError(f"the body has over {MOST_ROWS:,} rows: {SPLIT}")
-    return rows
+    return found
 
 
-def _json(data: bytes) -> Sequence[Given]:
+def _json(data: bytes) -> Body:
     try:
         found = msgspec.json.decode(data)
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"the body is no JSON: {error}") from None
-    if isinstance(found, dict) and set(found) == {"readings"}:
-        found = found["readings"]
-    if not isinstance(found, list):
-        raise UnreadableError('the JSON is no list of readings: expected [{"measure_id": ...}, ...]')
-    return found
+    lists = found if isinstance(found, dict) else {"readings": found}
+    if not lists or not set(lists) <= set(Body._fields) or not all(isinstance(each, list) for each in lists.values()):
+        raise UnreadableError(
+            'the JSON is no list of readings: expected [{"measure_id": ...}, ...], or an object with lists as '
+            "readings, stations and measures"
+        )
+    return Body(**lists)
 
 
 def _ndjson(data: bytes) -> Sequence[Given]:
@@ -139,7 +153,7 @@ def _of_parquet(data: bytes) -> Sequence[Given]:
     return binary.rows_of(data, "parquet", MOST_ROWS)
 
 
-DECODERS: Mapping[str, Callable[[bytes], Sequence[Given]]] = {
+DECODERS: Mapping[str, Callable[[bytes], Sequence[Given] | Body]] = {
     "application/json": _json,
     "application/x-ndjson": _ndjson,
     "application/ndjson": _ndjson,

@@ -1,12 +1,12 @@
-"""Bring waiting batches into the lake: upsert, then the receipt, then the batch is deleted.
+"""Bring waiting batches into the lake: upsert, then the receipt with the batch behind it, then the batch is deleted.
 
 Whoever is killed in between leaves a batch that the next run ingests again: it changes nothing, as its readings are
-first seen when the batch landed, whoever ingests it and when. Those of a stream bring their own times, and are taken as
-they are.
+first seen when the batch landed, whoever ingests it and when. For the same reason a damaged window is filled again from
+the batches of the day to what it was. Readings of a stream bring their own times, and are taken as they are.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,16 +17,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.errors import ClockError, LakeError
+from flood_assets.grouping import HOUR_MS
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.objects import ConflictError
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.lake.pipeline import all_of
 from flood_assets.lake.write import WindowChange
-from flood_assets.landing import batches
-from flood_assets.landing.objects import Batch, DamagedBatchError, Place, Receipt, decode_batch, encode_receipt
+from flood_assets.landing import batches, gauges
+from flood_assets.landing.objects import (
+    Batch,
+    DamagedBatchError,
+    Place,
+    Receipt,
+    Rows,
+    decode_batch,
+    encode_batch,
+    encode_receipt,
+)
 from flood_assets.landing.rules import AHEAD
 from flood_assets.partitions import cutoff, to_ms, utc, window_of
-from flood_assets.schemas import MEASURES, READINGS, REJECTS, TIME
+from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME, Table
 
 logger = logging.getLogger("flood_assets.landing")
 
@@ -35,6 +45,8 @@ AT_ONCE = 1000
 ROWS_AT_ONCE = 200_000
 _THREADS = 8
 _KEYS = list(READINGS.key)
+_LISTS = (STATIONS, MEASURES)
+_OF_LIST = {table.name: f"{table.name} " for table in _LISTS}
 
 
 @dataclass
@@ -46,12 +58,14 @@ class Ingestion:
         repeated: batches that had been ingested before, and were only deleted.
         unreadable: names under which undecodable batches are kept.
         windows: the changes of windows; a window may have several.
+        restored: readings of damaged windows that were stored again, from batches that had been ingested before.
     """
 
     receipts: list[Receipt] = field(default_factory=list)
     repeated: int = 0
     unreadable: list[str] = field(default_factory=list)
     windows: list[WindowChange] = field(default_factory=list)
+    restored: int = 0
 
     def count(self, name: str) -> int:
         """Sum a count of the receipts, such as `added`."""
@@ -66,7 +80,13 @@ def ingest(lake: Lake, now: datetime) -> Ingestion:
         ClockError: the clock is behind that of whoever landed a batch.
     """
     found = Ingestion()
-    listed = batches.waiting(lake.store)
+    landed = batches.landed(lake.store)
+    # First, so that what was pushed since is a revision of it.
+    _restore(lake, landed.lost, now, found)
+    listed = landed.batches
+    if listed:
+        for table in _LISTS:
+            lake.carry_listed(table, now)
     for start in range(0, len(listed), AT_ONCE):
         loaded = _loaded(lake, [place for place, _ in listed[start : start + AT_ONCE]], now, found)
         loaded.sort(key=lambda each: (each[1].landed_at, each[0]))
@@ -76,8 +96,38 @@ def ingest(lake: Lake, now: datetime) -> Ingestion:
         followed = [each for each in loaded if each[1].states is not None]
         pushed = [each for each in loaded if each[1].states is None]
         for group in (*_groups(pushed, apart=True), *_groups(followed, apart=False)):
-            _ingest(lake, group, now, found)
+            _ingest_or_put_aside(lake, group, now, found)
+    if any(change.quarantined_as for change in found.windows):
+        # An upsert was the first to find the damage.
+        _restore(lake, batches.landed(lake.store).lost, now, found)
     return found
+
+
+def _restore(lake: Lake, lost: Mapping[str, datetime], now: datetime, found: Ingestion) -> None:
+    """Store the pushed readings of damaged windows again, as they were, and take it that this was asked for."""
+    if not lost:
+        return
+    windows = set(lost.values())
+    parts = (_within(batch, windows) for batch in batches.kept(lake.store))
+    loaded = [(Place(batch.publisher, batch.id), batch) for batch in parts if batch.readings.measure_id]
+    loaded.sort(key=lambda each: (each[1].landed_at, each[0]))
+    for group in _groups(loaded, apart=True):
+        rows = _rows([batch for _, batch in group])
+        found.windows += _upsert(lake, rows, now)
+        found.restored += len(rows)
+    if found.restored:
+        named = ", ".join(f"{window:%Y-%m-%d %H:%M}" for window in sorted(windows))
+        logger.warning("%d pushed readings of damaged windows were stored again: %s", found.restored, named)
+    lake.store.delete(list(lost))
+
+
+def _within(batch: Batch, windows: Collection[datetime]) -> Batch:
+    """Return a batch with only its readings of some windows."""
+    starts = {to_ms(window) for window in windows}
+    chosen = [number for number, at in enumerate(batch.readings.date_time) if at - at % HOUR_MS in starts]
+    columns = zip(batch.readings.__struct_fields__, msgspec.structs.astuple(batch.readings), strict=True)
+    readings = Rows(**{name: [column[number] for number in chosen] if column else column for name, column in columns})
+    return msgspec.structs.replace(batch, readings=readings)
 
 
 def _loaded(lake: Lake, places: Sequence[Place], now: datetime, found: Ingestion) -> list[tuple[Place, Batch]]:
@@ -144,13 +194,30 @@ def _groups(loaded: Sequence[tuple[Place, Batch]], *, apart: bool) -> Iterator[l
         yield group
 
 
+def _ingest_or_put_aside(lake: Lake, group: Sequence[tuple[Place, Batch]], now: datetime, found: Ingestion) -> None:
+    """Ingest batches; one that cannot be, whoever wrote it, holds up no other."""
+    try:
+        _ingest(lake, group, now, found)
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        if len(group) > 1:
+            for each in group:
+                _ingest_or_put_aside(lake, [each], now, found)
+        else:
+            ((place, batch),) = group
+            data, why = encode_batch(batch), str(error).splitlines()[0][:200]
+            found.unreadable.append(_put_aside(lake, place, data, why, batch.landed_at, now))
+
+
 def _ingest(lake: Lake, group: Sequence[tuple[Place, Batch]], now: datetime, found: Ingestion) -> None:
+    for table in _LISTS:
+        _list(lake, table, [batch for _, batch in group], now)
+    # After the lists, which say to which station each reading belongs.
     rows = _rows([batch for _, batch in group])
     found.windows += _upsert(lake, rows, now)
     rejects = [_rejects(batch) for _, batch in group if batch.refused]
     if rejects:
         lake.add_rejects(pa.concat_tables(rejects))
-    fates = _fates(lake, rows, now)
+    fates = _fates(lake, rows, len(group), now)
 
     def receive(number: int) -> Receipt:
         place, batch = group[number]
@@ -158,12 +225,25 @@ def _ingest(lake: Lake, group: Sequence[tuple[Place, Batch]], now: datetime, fou
             Receipt.of(batch),
             state="ingested",
             ingested_at=now,
+            listed=len(lists := [*batch.stations, *batch.measures]) - sum(gauges.REMOVED in row for row in lists),
+            removed=sum(gauges.REMOVED in row for row in lists),
             **{name: int(counts[number]) for name, counts in fates.items()},
         )
-        return batches.receive(lake.store, place, receipt, encode_receipt(receipt))
+        # A stream is read again after damage, so its batches, a whole day of a country, are not kept.
+        kept = b"" if batch.states else encode_batch(batch)
+        return batches.receive(lake.store, place, receipt, encode_receipt(receipt, kept))
 
     found.receipts += all_of(receive, range(len(group)), 1 if lake.store.local else _THREADS)
     lake.store.delete([place.batch for place, _ in group])
+
+
+def _list(lake: Lake, table: Table, group: Sequence[Batch], now: datetime) -> None:
+    """Upsert the stations or the measures of some batches."""
+    given = [(batch, rows) for batch in group if (rows := getattr(batch, table.name))]
+    if given:
+        rows = pa.concat_tables([gauges.listed(table, rows, batch.landed_at) for batch, rows in given])
+        removed = {id_: batch.landed_at for batch, rows in given for id_ in gauges.removed(table, rows)}
+        lake.put_listed(table, rows, removed, now)
 
 
 def _rows(group: Sequence[Batch]) -> pa.Table:
@@ -199,13 +279,11 @@ def _upsert(lake: Lake, rows: pa.Table, now: datetime) -> list[WindowChange]:
     return changes
 
 
-def _fates(lake: Lake, rows: pa.Table, now: datetime) -> dict[str, np.ndarray]:
-    """Return what became of the readings, counted for each batch, from what is stored now.
+def _fates(lake: Lake, rows: pa.Table, size: int, now: datetime) -> dict[str, np.ndarray]:
+    """Return what became of the readings, counted for each of `size` batches, from what is stored now.
 
     The stored times say it, so that a run after one that was killed counts the same.
     """
-    many = (pc.max(rows["batch"]).as_py() or 0) + 1 if len(rows) else 0
-    size = max(many, 1)
     nothing = {name: np.zeros(size, np.int64) for name in ("added", "revised", "unchanged", "expired")}
     if not len(rows):
         return nothing
@@ -238,6 +316,9 @@ def _fates(lake: Lake, rows: pa.Table, now: datetime) -> dict[str, np.ndarray]:
 
 
 def _rejects(batch: Batch) -> pa.Table:
-    lines = [f"{batch.publisher}/{batch.id} row {each.row}: {each.line}" for each in batch.refused]
+    lines = [
+        f"{batch.publisher}/{batch.id} {_OF_LIST.get(each.list, '')}row {each.row}: {each.line}"
+        for each in batch.refused
+    ]
     seen = pa.array([batch.landed_at] * len(lines), TIME)
     return pa.table([seen, lines, [each.reason for each in batch.refused]], schema=REJECTS.schema)

@@ -2,22 +2,21 @@
 
 A batch is `landing/{publisher}/{batch id}`, a receipt `receipts/{publisher}/{batch id}`, and a batch that cannot be
 decoded is kept as `_quarantine/landing/{publisher}/{batch id}`. All are JSON, a batch compressed with gzip, whose
-checksum finds damage.
+checksum finds damage. A receipt is followed by its batch, from which a damaged window of readings is filled again.
 """
 
 import gzip
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from flood_assets.lake.layout import QUARANTINE
+from flood_assets.lake.layout import LANDING, QUARANTINE, RECEIPTS
 from flood_assets.landing.errors import PushError
 
-LANDING, RECEIPTS = "landing", "receipts"
 DEAD = f"{QUARANTINE}/{LANDING}"
 
 # A publisher's name is also the prefix of its ids, and a folder.
@@ -26,24 +25,39 @@ _ID = re.compile(r"[A-Za-z0-9][\w-]*(\.[\w-]+)*", re.ASCII)
 _LONGEST_ID = 100
 
 
+# The lists that a batch may have: of readings, and of the gauges that they belong to.
+Listing = Literal["readings", "stations", "measures"]
+# A station or a measure as JSON keeps it: its columns that are not null, dates as days and times as ms since 1970; or
+# its id and `removed`.
+Gauge = Mapping[str, str | float | int | bool]
+
+
 class Reason(msgspec.Struct, frozen=True):
-    """Why a row was refused, and its number in the batch, from 1."""
+    """Why a row was refused, and its number in its list, from 1.
+
+    Attributes:
+        row: its number.
+        reason: why.
+        list: the list.
+    """
 
     row: int
     reason: str
+    list: Listing = "readings"
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A row that was refused: its number in the batch, from 1, why, and the row as far as it is kept."""
+    """A row that was refused: its number in its list, from 1, why, the row as far as it is kept, and the list."""
 
     row: int
     reason: str
     line: str = ""
+    list: str = "readings"
 
     @property
     def told(self) -> Reason:
         """Number and reason, without the row, which its publisher has."""
-        return Reason(self.row, self.reason)
+        return Reason(self.row, self.reason, self.list)  # type: ignore[arg-type] # the name of a list's table
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -79,6 +93,8 @@ class Batch(msgspec.Struct, frozen=True):
         refused: some of the refused rows, in their order.
         refused_rows: number of all of them.
         states: of readings from a stream, which are stored as they are in the lake that published them.
+        stations: accepted stations, each once.
+        measures: accepted measures, each once.
     """
 
     publisher: str
@@ -90,7 +106,14 @@ class Batch(msgspec.Struct, frozen=True):
     readings: Rows
     refused: Sequence[Refused] = ()
     refused_rows: int = 0
+    stations: Sequence[Gauge] = ()
+    measures: Sequence[Gauge] = ()
     states: States | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of accepted rows, each key once."""
+        return len(self.readings.measure_id) + len(self.stations) + len(self.measures)
 
     @property
     def columns(self) -> dict[str, list[Any]]:
@@ -119,6 +142,8 @@ class Receipt(msgspec.Struct, frozen=True):
         revised: readings that replaced another value.
         unchanged: readings that changed nothing.
         expired: readings that had become a day old before they were ingested.
+        listed: stations and measures that were taken into their lists.
+        removed: stations and measures that were taken from them.
     """
 
     id: str
@@ -136,6 +161,8 @@ class Receipt(msgspec.Struct, frozen=True):
     revised: int | None = None
     unchanged: int | None = None
     expired: int | None = None
+    listed: int | None = None
+    removed: int | None = None
 
     @classmethod
     def of(cls, batch: Batch) -> "Receipt":
@@ -147,7 +174,7 @@ class Receipt(msgspec.Struct, frozen=True):
             landed_at=batch.landed_at,
             state="waiting",
             rows=batch.given,
-            accepted=len(batch.readings.measure_id) + batch.repeated,
+            accepted=batch.rows + batch.repeated,
             rejected=batch.refused_rows,
             repeated=batch.repeated,
             reasons=[each.told for each in batch.refused],
@@ -219,14 +246,24 @@ def decode_batch(data: bytes) -> Batch:
     return batch
 
 
-def encode_receipt(receipt: Receipt) -> bytes:
-    """Return a receipt as it is stored and answered."""
-    return msgspec.json.encode(receipt)
+def encode_receipt(receipt: Receipt, batch: bytes = b"") -> bytes:
+    """Return a receipt as it is answered, or with the encoded batch behind it, as it is stored."""
+    return msgspec.json.encode(receipt) + (b"\n" + batch if batch else b"")
 
 
 def decode_receipt(data: bytes) -> Receipt:
     """Return a stored receipt; DamagedBatchError if it is none."""
     try:
-        return msgspec.json.decode(data, type=Receipt)
+        return msgspec.json.decode(data.partition(b"\n")[0], type=Receipt)
     except ValueError as error:
         raise DamagedBatchError(str(error)) from error
+
+
+def batch_of_receipt(data: bytes) -> Batch | None:
+    """Return the batch that a stored receipt belongs to; None for one that had no readings to keep.
+
+    Raises:
+        DamagedBatchError: it cannot be decoded.
+    """
+    batch = data.partition(b"\n")[2]
+    return decode_batch(batch) if batch else None

@@ -1,8 +1,11 @@
-"""Decide which rows of a push are accepted, and say why others are not. Pure."""
+"""Decide which readings of a push are accepted, and say why others are not. Pure.
+
+Stations and measures are the subject of `gauges`.
+"""
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -54,8 +57,32 @@ class Checked:
     refused_rows: int
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """Why a row is not accepted."""
+
+
+def require_fields(row: Mapping[Any, Any], fields: Sequence[str], ignored: Collection[str]) -> None:
+    """Refuse a row with a field that is unknown, and name the nearest one."""
+    for name in row:
+        if name not in fields and name not in ignored:
+            near = get_close_matches(str(name), fields, 1)
+            raise RefusedError(
+                f"unknown field {shown(name)}: " + (f"did you mean {near[0]}?" if near else "leave it out")
+            )
+
+
+def own_id(name: str, given: Any, publisher: Publisher) -> str:
+    """Return the id in a field, if it is one that the publisher may write."""
+    if given is None:
+        raise RefusedError(f"{name} is missing")
+    if not isinstance(given, str) or not _ID.fullmatch(given):
+        raise RefusedError(f"{name} is {shown(given)}: expected up to 200 letters, digits and signs, without spaces")
+    own = f"{publisher.name}{SEPARATOR}"
+    if given.startswith(own) and len(given) > len(own):
+        return given
+    if publisher.feed and publisher_of(given) is None:
+        return given
+    raise RefusedError(f"{name} is {shown(given)}: those of '{publisher.name}' begin with '{own}'")
 
 
 def check(
@@ -75,10 +102,10 @@ def check(
     for number, row in enumerate(rows, 1):
         try:
             key, value = _checked(row, publisher, now, units)
-        except _RefusedError as error:
+        except RefusedError as error:
             count += 1
             if len(refused) < TOLD:
-                refused.append(Refused(number, str(error), _line_of(row)))
+                refused.append(Refused(number, str(error), line_of(row)))
             continue
         accepted += 1
         found.pop(key, None)
@@ -96,40 +123,20 @@ def _checked(
     row: Given, publisher: Publisher, now: datetime, units: Callable[[], Mapping[str, str]]
 ) -> tuple[tuple[str, int], tuple[float | None, str | None]]:
     if isinstance(row, Unreadable):
-        raise _RefusedError(str(row))
+        raise RefusedError(str(row))
     if not isinstance(row, dict):
-        raise _RefusedError(f"it is {_shown(row)}: expected an object with measure_id, date_time and value")
-    for name in row:
-        if name not in _FIELDS and name not in _OURS:
-            near = get_close_matches(str(name), _FIELDS, 1)
-            raise _RefusedError(
-                f"unknown field {_shown(name)}: " + (f"did you mean {near[0]}?" if near else "leave it out")
-            )
-    measure = _measure(row.get("measure_id"), publisher)
+        raise RefusedError(f"it is {shown(row)}: expected an object with measure_id, date_time and value")
+    require_fields(row, _FIELDS, _OURS)
+    measure = own_id("measure_id", row.get("measure_id"), publisher)
     at = _time(row.get("date_time"), now)
     value, raw = _value(row.get("value"), row.get("raw_value"))
     if row.get("unit") is not None:
         known = units().get(measure)
         if known is None:
-            raise _RefusedError(f"unit is {_shown(row['unit'])}, and no unit of {measure} is known: leave it out")
+            raise RefusedError(f"unit is {shown(row['unit'])}, and no unit of {measure} is known: leave it out")
         if row["unit"] != known:
-            raise _RefusedError(f"unit is {_shown(row['unit'])}: {measure} is measured in {known}")
+            raise RefusedError(f"unit is {shown(row['unit'])}: {measure} is measured in {known}")
     return (measure, at), (value, raw)
-
-
-def _measure(given: Any, publisher: Publisher) -> str:
-    if given is None:
-        raise _RefusedError("measure_id is missing")
-    if not isinstance(given, str) or not _ID.fullmatch(given):
-        raise _RefusedError(
-            f"measure_id is {_shown(given)}: expected up to 200 letters, digits and signs, without spaces"
-        )
-    own = f"{publisher.name}{SEPARATOR}"
-    if given.startswith(own) and len(given) > len(own):
-        return given
-    if publisher.feed and publisher_of(given) is None:
-        return given
-    raise _RefusedError(f"measure_id is {_shown(given)}: those of '{publisher.name}' begin with '{own}'")
 
 
 def _time(given: Any, now: datetime) -> int:
@@ -138,13 +145,13 @@ def _time(given: Any, now: datetime) -> int:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        told = "missing" if given is None else _shown(given)
-        raise _RefusedError(f"date_time is {told}: expected a time with a zone, such as {now:%Y-%m-%dT%H:%M:%SZ}")
+        told = "missing" if given is None else shown(given)
+        raise RefusedError(f"date_time is {told}: expected a time with a zone, such as {now:%Y-%m-%dT%H:%M:%SZ}")
     if moment <= cutoff(now):
-        raise _RefusedError(f"date_time is {_shown(given)}, over 24 hours before {now:%Y-%m-%dT%H:%M:%SZ}: too old")
+        raise RefusedError(f"date_time is {shown(given)}, over 24 hours before {now:%Y-%m-%dT%H:%M:%SZ}: too old")
     if moment > now + AHEAD:
-        raise _RefusedError(
-            f"date_time is {_shown(given)}, after {now:%Y-%m-%dT%H:%M:%SZ}: set the gauge's clock, or send it then"
+        raise RefusedError(
+            f"date_time is {shown(given)}, after {now:%Y-%m-%dT%H:%M:%SZ}: set the gauge's clock, or send it then"
         )
     return to_ms(moment)
 
@@ -152,15 +159,15 @@ def _time(given: Any, now: datetime) -> int:
 def _value(given: Any, raw: Any) -> tuple[float | None, str | None]:
     if given is None and raw is not None:
         if not isinstance(raw, str) or not _RAW.fullmatch(raw):
-            raise _RefusedError(f"raw_value is {_shown(raw)}: expected up to 100 characters of text")
+            raise RefusedError(f"raw_value is {shown(raw)}: expected up to 100 characters of text")
         return None, raw
-    wrong = _RefusedError(f"value is {'missing' if given is None else _shown(given)}: expected a number")
+    wrong = RefusedError(f"value is {'missing' if given is None else shown(given)}: expected a number")
     if given is None or isinstance(given, bool) or not isinstance(given, int | float | str):
         raise wrong
     if isinstance(given, str) and not _NUMBER.fullmatch(given):
         raise wrong
     if raw is not None:
-        raise _RefusedError(f"raw_value is {_shown(raw)} beside a value: it is for what is no number, leave it out")
+        raise RefusedError(f"raw_value is {shown(raw)} beside a value: it is for what is no number, leave it out")
     try:
         value = float(given)
     except (ValueError, OverflowError):
@@ -170,12 +177,14 @@ def _value(given: Any, raw: Any) -> tuple[float | None, str | None]:
     return value, None
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value as a refusal quotes it."""
     text = value if isinstance(value, str) else _text(value)
     return f"'{text[:60]}'"
 
 
-def _line_of(row: Given) -> str:
+def line_of(row: Given) -> str:
+    """Return a refused row as far as it is kept."""
     return "" if isinstance(row, Unreadable) else _text(row)[:_LINE]
 
 

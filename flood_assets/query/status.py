@@ -18,6 +18,7 @@ from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.lake.read import NOTHING, Content, StoredWindow, footers
 from flood_assets.landing import batches
+from flood_assets.landing.objects import DEAD
 from flood_assets.ledger.account import Account, take
 from flood_assets.ledger.day import READ, milliseconds
 from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc, window_of
@@ -238,10 +239,14 @@ def look(lake: Lake, now: datetime) -> Status:
         problems.append(f"{lake.url}/{WATERMARKS_KEY} is damaged: {again} and replaces it")
     if watermarks is not None and watermarks.forgotten:
         problems.append(f"a damaged window of readings was quarantined: {again}")
-    waiting = batches.waiting(lake.store)
+    waiting = batches.landed(lake.store).batches
     if waiting and now - waiting[0][1].modified > OVERDUE:
         many = counted(len(waiting), "pushed batch", "pushed batches")
         problems.append(f"{many} not ingested, the oldest for over an hour: run `flood-assets ingest`")
+    quarantined = [meta.key for meta in lake.store.list(QUARANTINE)]
+    if dead := sum(key.startswith(f"{DEAD}/") for key in quarantined):
+        many = counted(dead, "pushed batch or message", "pushed batches or messages")
+        problems.append(f"{many} of the last 24 hours could not be read: kept below {DEAD}/, see docs/pushing.md")
     readings = tables[READINGS.name]
     as_of = watermarks.as_of if watermarks and not watermarks.forgotten else None
     return Status(
@@ -257,7 +262,7 @@ def look(lake: Lake, now: datetime) -> Status:
         freshness=_freshness(lake, hours.newest, now),
         completeness=_completeness(account),
         warnings=_warnings(lake, now),
-        quarantined=[meta.key for meta in lake.store.list(QUARANTINE)],
+        quarantined=quarantined,
         problems=problems,
     )
 

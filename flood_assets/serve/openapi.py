@@ -1,11 +1,16 @@
 """Describe the answers of the API for OpenAPI, from the tables' own columns."""
 
+import inspect
+import re
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from flood_assets import quality
+from flood_assets.landing.gauges import REMOVED, fields_of
+from flood_assets.landing.objects import Receipt
 from flood_assets.schemas import MEASURES, STATIONS, TIME, Table
 from flood_assets.serve.deprecated import DEPRECATED
 from flood_assets.serve.formats import MEDIA_TYPES
@@ -183,31 +188,32 @@ _REFUSED = {
     "items": {
         "type": "object",
         "required": ["row", "reason"],
-        "properties": {"row": {"type": "integer", "minimum": 1}, "reason": {"type": "string"}},
+        "properties": {
+            "row": {"type": "integer", "minimum": 1, "description": "Its number in its list."},
+            "reason": {"type": "string"},
+            "list": {"enum": ["readings", "stations", "measures"]},
+        },
     },
 }
-_COUNT = {"type": ["integer", "null"], "minimum": 0}
-_RECEIPT = {
-    "type": "object",
-    "required": ["id", "publisher", "digest", "landed_at", "state", "rows", "accepted", "rejected", "repeated"],
-    "properties": {
-        "id": {"type": "string", "description": "The Idempotency-Key, or of the content's digest."},
-        "publisher": {"type": "string"},
-        "digest": {"type": "string", "description": "SHA-256 of media type and content."},
-        "landed_at": {"type": "string", "format": "date-time", "description": "The readings are first seen then."},
-        "state": {"enum": ["waiting", "ingested", "unreadable"]},
-        "rows": {"type": "integer", "minimum": 0, "description": "Rows that were sent."},
-        "accepted": {"type": "integer", "minimum": 0, "description": "Rows that are or will be stored."},
-        "rejected": {"type": "integer", "minimum": 0, "description": "Rows that were refused."},
-        "repeated": {"type": "integer", "minimum": 0, "description": "Accepted rows whose key came again later."},
-        "reasons": _REFUSED,
-        "ingested_at": {"type": ["string", "null"], "format": "date-time"},
-        "added": _COUNT | {"description": "Readings that were new."},
-        "revised": _COUNT | {"description": "Readings that replaced another value."},
-        "unchanged": _COUNT | {"description": "Readings that changed nothing."},
-        "expired": _COUNT | {"description": "Readings that had become a day old before they were ingested."},
-    },
-}
+
+
+def _receipt() -> dict[str, Any]:
+    """Return the schema of a receipt: its fields as they are declared, with the words of its docstring."""
+    found = msgspec.json.schema(Receipt)
+    schema = found["$defs"][Receipt.__name__]
+    said = dict(_ATTRIBUTE.findall(inspect.getdoc(Receipt) or ""))
+    properties = {}
+    for name, cell in schema["properties"].items():
+        text = " ".join(said[name].split())
+        time = {"format": "date-time"} if name.endswith("_at") else {}
+        properties[name] = {**cell, **time, "description": f"{text[0].upper()}{text[1:]}"}
+    properties["reasons"] = _REFUSED
+    return {"type": "object", "required": schema["required"], "properties": properties}
+
+
+# An attribute in a docstring, as far as the next one.
+_ATTRIBUTE = re.compile(r"^    (\w+): ((?:.|\n {8})+)$", re.MULTILINE)
+_RECEIPT = _receipt()
 _PUSHED = {
     "type": "object",
     "required": ["measure_id", "date_time"],
@@ -241,8 +247,10 @@ def of_receipt() -> dict[int | str, dict[str, Any]]:
 
 def pushed_body(media_types: Sequence[str]) -> dict[str, Any]:
     """Return the description of the body and the headers of a push."""
-    rows = {"type": "array", "minItems": 1, "items": _PUSHED, "description": "Alone, or as `readings` of an object."}
-    schemas: dict[str, Any] = {"application/json": rows}
+    rows = {"type": "array", "items": _PUSHED}
+    lists = {"readings": rows, **{table.name: _gauges(table) for table in (STATIONS, MEASURES)}}
+    both = {"type": "object", "properties": lists, "additionalProperties": False, "minProperties": 1}
+    schemas: dict[str, Any] = {"application/json": {"anyOf": [{**rows, "minItems": 1}, both]}}
     content = {each: {"schema": schemas.get(each, {"type": "string"})} for each in media_types}
     headers = {
         "Idempotency-Key": "Id of the batch, such as a UUID: the same batch is taken once.",
@@ -253,6 +261,18 @@ def pushed_body(media_types: Sequence[str]) -> dict[str, Any]:
         for name, text in headers.items()
     ]
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters, **_SECURED}
+
+
+def _gauges(table: Table) -> dict[str, Any]:
+    """Return the description of the stations or measures of a push."""
+    columns = {column.name: column for column in table.columns}
+    properties: dict[str, Any] = {
+        name: _cell(columns[name].type, columns[name].meaning, columns[name].unit, nullable=columns[name].nullable)
+        for name in fields_of(table)
+        if name in columns
+    }
+    properties[REMOVED] = {"type": "boolean", "description": "True to take the row from its list; it has its id only."}
+    return {"type": "array", "items": {"type": "object", "required": list(table.key), "properties": properties}}
 
 
 def asked_receipt() -> dict[str, Any]:

@@ -6,7 +6,7 @@ What is decoded, validated and stored is decided in `flood_assets.landing`.
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,11 +18,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from flood_assets.errors import FloodAssetsError
-from flood_assets.landing import batches, bodies, rules
+from flood_assets.landing import batches, bodies, gauges, rules
 from flood_assets.landing.errors import OtherContentError, PushError, TooLargeError, UnknownTypeError, UnreadableError
-from flood_assets.landing.objects import Batch, Place, Reason, Receipt, encode_receipt
+from flood_assets.landing.objects import Batch, Gauge, Place, Reason, Receipt, encode_receipt
 from flood_assets.partitions import from_ms, to_ms
-from flood_assets.schemas import MEASURES
+from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.serve.http import problem
 from flood_assets.serve.keys import FEED, PUSH, Key
 from flood_assets.serve.limits import KEY, PUSHED, RECEIPTS, challenge
@@ -123,25 +123,35 @@ class Push:
         # A repeat is answered as before, even if its readings are too old by now.
         if (known := batches.find(lake.store, place)) is not None and known.digest == digest:
             return known, False
-        rows = bodies.rows_of(data, media_type)
-        checked = rules.check(rows, rules.Publisher(key.name, feed=FEED in key.rights), now, self._units)
-        if not checked.readings.measure_id:
-            first = checked.refused[0]
-            raise NothingAcceptedError(
-                f"no row is accepted, and nothing was stored. Row {first.row}: {first.reason}",
-                [each.told for each in checked.refused[:_TOLD]],
-            )
+        body, publisher = bodies.decoded(data, media_type), rules.Publisher(key.name, feed=FEED in key.rights)
+        stations, measures = (
+            gauges.check(table, given, publisher)
+            for table, given in ((STATIONS, body.stations), (MEASURES, body.measures))
+        )
+        units = partial(self._units, measures.rows)
+        readings = rules.check(body.readings, publisher, now, units)
+        checked = (stations, measures, readings)
+        refused = [each for found in checked for each in found.refused][: rules.TOLD]
         batch = Batch(
             publisher=place.publisher,
             id=place.id,
             digest=digest,
             landed_at=now,
-            given=len(rows),
-            repeated=checked.repeated,
-            readings=checked.readings,
-            refused=checked.refused,
-            refused_rows=checked.refused_rows,
+            given=sum(map(len, body)),
+            repeated=sum(found.repeated for found in checked),
+            readings=readings.readings,
+            refused=refused,
+            refused_rows=sum(found.refused_rows for found in checked),
+            stations=stations.rows,
+            measures=measures.rows,
         )
+        if not batch.rows:
+            first = refused[0]
+            where = "Row" if first.list == READINGS.name else f"Row of {first.list}"
+            raise NothingAcceptedError(
+                f"no row is accepted, and nothing was stored. {where} {first.row}: {first.reason}",
+                [each.told for each in refused[:_TOLD]],
+            )
         return batches.land(lake.store, batch)
 
     def _moment(self) -> datetime:
@@ -152,15 +162,17 @@ class Push:
             self._landed = max(now, self._landed + _MS) if self._landed - now < _SET_BACK else now
             return self._landed
 
-    def _units(self) -> Mapping[str, str]:
+    def _units(self, pushed: Sequence[Gauge]) -> Mapping[str, str]:
+        """Return the units of the listed measures and of those that come with the readings."""
+        own = {str(each["measure_id"]): str(each["unit"]) for each in pushed if "unit" in each}
         snapshot = self._watcher.snapshot
         if snapshot is None:
-            return {}
+            return own
         listed = snapshot.lake.newest_snapshot(MEASURES, self._clock(), columns=("measure_id", "unit"))
         if listed is None:
-            return {}
+            return own
         rows = zip(listed["measure_id"].to_pylist(), listed["unit"].to_pylist(), strict=True)
-        return {measure: unit for measure, unit in rows if unit}
+        return {measure: unit for measure, unit in rows if unit} | own
 
 
 def router(push: Push) -> APIRouter:
@@ -170,7 +182,7 @@ def router(push: Push) -> APIRouter:
         PUSHED,
         push.post,
         methods=["POST"],
-        summary="Push readings",
+        summary="Push readings, and the gauges that they belong to",
         description="Stored at once and ingested within seconds; the receipt tells what became of each row.",
         operation_id="push",
         response_class=Response,

@@ -11,17 +11,25 @@ from flood_assets.cli.main import main
 from flood_assets.defs.assets.landed import POOL
 from flood_assets.defs.assets.tables import API_POOL
 from flood_assets.defs.sensors import landing_sensor
+from flood_assets.lake.layout import key_of
 from flood_assets.landing import batches
 from flood_assets.landing.objects import Place as BatchPlace
+from flood_assets.partitions import window_of
 from flood_assets.query.status import look as look_at
+from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import HOUR, NOW, Place
-from flood_assets_tests.support.pushing import batch_of, stored
+from flood_assets_tests.support.pushing import batch_of, key_file, stored
+
+
+@pytest.fixture(autouse=True)
+def somebody_may_push(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOOD_API_KEYS", str(key_file(tmp_path)))
 
 
 def look(place: Place) -> dg.RunRequest | str:
     context = dg.build_sensor_context(
         instance=place.instance,
-        resources={"lake": place.lake_resource},
+        resources={"lake": place.lake_resource, "clock": place.clock},
         repository_def=place.defs.get_repository_def(),
     )
     data = landing_sensor.evaluate_tick(context)
@@ -50,6 +58,16 @@ def test_the_sensor_asks_as_long_as_a_batch_waits_and_no_run_is_at_it(filled):
     assert (told["batches"].value, told["rows"].value, told["added"].value) == (1, 1, 1)
     assert stored(filled.lake, NOW)["acme:weir", NOW - HOUR]["first_seen_at"] == NOW
     assert all(check.passed for check in result.get_asset_check_evaluations())
+
+
+def test_where_nobody_may_push_the_sensor_asks_the_lake_for_nothing(filled, tmp_path, monkeypatch):
+    lines = key_file(tmp_path).read_text().splitlines()
+    (tmp_path / "keys").write_text("\n".join(line for line in lines if "push" not in line))
+    land(filled)
+    monkeypatch.setattr(type(filled.lake_resource), "open", None)
+    assert look(filled).startswith("nobody may push: no key of FLOOD_API_KEYS")
+    monkeypatch.delenv("FLOOD_API_KEYS")
+    assert look(filled).startswith("nobody may push")
 
 
 def test_a_push_waits_for_no_run_at_the_api_and_is_looked_for_within_seconds():
@@ -81,6 +99,21 @@ def test_an_undecodable_batch_is_put_aside_and_told_until_it_is_a_day_old(filled
     filled.at(datetime.now(UTC) + timedelta(hours=25))
     assert filled.expire().success
     assert [filled.lake.store.list(folder) for folder in ("receipts", "_quarantine/landing")] == [[], []]
+
+
+def test_a_damaged_window_is_a_reason_for_a_run_too(filled):
+    land(filled)
+    assert filled.run("landing_job").success
+    window = window_of(NOW - HOUR)
+    there = filled.lake.store.read(key_of(READINGS, window))
+    filled.lake.store.put(key_of(READINGS, window), b"damage", replaces=there.meta)
+    assert filled.tick().success
+    assert ("acme:weir", NOW - HOUR) not in stored(filled.lake, NOW)
+    request = look(filled)
+    assert request.tags["flood_assets/reason"] == "1 damaged window to fill again"
+    assert filled.run("landing_job", request).success
+    assert ("acme:weir", NOW - HOUR) in stored(filled.lake, NOW)
+    assert look(filled) == "no batch waits"
 
 
 def test_the_status_tells_batches_that_nobody_ingests(filled):

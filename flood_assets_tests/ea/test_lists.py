@@ -50,7 +50,7 @@ def test_a_station_of_the_full_view():
         "grid_reference": "SP1799019610", "station_type": "SingleLevel", "status": "Active",
         "opened": date(1994, 1, 1), "typical_low": 0.068, "typical_high": 0.42, "highest_recent": 0.602,
         "highest_recent_at": datetime(2014, 1, 4, 19, tzinfo=UTC), "max_on_record": 0.82, "min_on_record": 0.05,
-        "rloi_id": "7041", "wiski_id": "1029TH", "station_reference": "1029TH", "observed_at": SEEN,
+        "rloi_id": "7041", "wiski_id": "1029TH", "station_reference": "1029TH", "publisher": None, "observed_at": SEEN,
     }  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def test_a_measure():
     )  # fmt: skip
     assert row == {
         "measure_id": STAGE, "station_id": "1029TH", "parameter": "level", "qualifier": "Stage", "unit": "mASD",
-        "value_type": "instantaneous", "datum": "datumASD", "period_s": 900, "observed_at": SEEN,
+        "value_type": "instantaneous", "datum": "datumASD", "period_s": 900, "publisher": None, "observed_at": SEEN,
     }  # fmt: skip
 
 

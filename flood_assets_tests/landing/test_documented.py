@@ -9,6 +9,7 @@ import pytest
 from flood_assets.lake.lake import Lake
 from flood_assets.landing.ingest import ingest
 from flood_assets.landing.objects import Receipt
+from flood_assets.schemas import STATIONS
 from flood_assets.serve.keys import Keys
 from flood_assets.serve.limits import Limits
 from flood_assets_tests.support import examples
@@ -39,10 +40,16 @@ def run(example: str, url: str) -> str:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine, which the examples call")
 def test_the_examples_push_and_read_the_receipt(server):
     blocks = [each.text for each in examples.fenced("sh") if each.place.startswith("pushing.md")]
-    push, receipt, packed = blocks
+    push, receipt, packed, gauges, gone = blocks
     assert '"state":"waiting"' in run(push, server.url)
     assert '"accepted":2' in run(packed, server.url)
     ingest(server.lake, NOW)
+    assert '"accepted":2' in run(gauges, server.url)
+    ingest(server.lake, NOW)
+    assert "Mill Weir" in str(server.lake.newest_snapshot(STATIONS, NOW)["label"])
+    assert '"accepted":1' in run(gone, server.url)
+    ingest(server.lake, NOW)
+    assert "Mill Weir" not in str(server.lake.newest_snapshot(STATIONS, NOW)["label"])
     told = run(receipt, server.url)
     assert '"state":"ingested"' in told
     rows = stored(server.lake, NOW)

@@ -141,10 +141,10 @@ def test_a_body_that_is_none_is_refused(acme, data, media_type, status, expected
 
 def test_a_line_that_is_none_costs_only_itself(acme):
     lines = [{"row": 2, "reason": "the line is no JSON"}, {"row": 3, "reason": "the line has 1 cells, the first one 3"}]
-    ndjson = bodies.rows_of(b'{"a": 1}\n{"a":\n', NDJSON)
+    ndjson = bodies.decoded(b'{"a": 1}\n{"a":\n', NDJSON).readings
     assert isinstance(ndjson[0], dict)
     assert lines[0]["reason"] in ndjson[1]
-    rows = bodies.rows_of(b"measure_id,date_time,value\r\nacme:a,,1\r\nacme:b\r\n", CSV)
+    rows = bodies.decoded(b"measure_id,date_time,value\r\nacme:a,,1\r\nacme:b\r\n", CSV).readings
     assert rows[0] == {"measure_id": "acme:a", "value": "1"}
     assert rows[1] == lines[1]["reason"]
 

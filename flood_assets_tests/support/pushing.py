@@ -104,6 +104,22 @@ def batch_of(publisher: str, id_: str, rows: Sequence[tuple[str, datetime, float
     return Batch(publisher, id_, hashlib.sha256(repr(rows).encode()).hexdigest(), landed_at, len(rows), 0, readings)
 
 
+def gauges_of(
+    publisher: str,
+    id_: str,
+    stations: Sequence[dict[str, Any]],
+    measures: Sequence[dict[str, Any]],
+    landed_at: datetime,
+    rows: Sequence[tuple[str, datetime, float]] = (),
+) -> Batch:
+    """Return a batch with lists as the server makes it."""
+    ids, times, values = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    readings = Rows(ids, [to_ms(at) for at in times], values, [None] * len(rows))
+    digest = hashlib.sha256(repr((stations, measures, rows)).encode()).hexdigest()
+    many = len(stations) + len(measures) + len(rows)
+    return Batch(publisher, id_, digest, landed_at, many, 0, readings, stations=stations, measures=measures)
+
+
 def zipped(data: bytes) -> bytes:
     """Return bytes compressed with gzip."""
     packed = io.BytesIO()

@@ -31,7 +31,9 @@ _NAMED = 10
     pool=POOL,
     check_specs=[
         dg.AssetCheckSpec(
-            READABLE, asset="landed", description="No batch of the last 24 hours was put aside as undecodable."
+            READABLE,
+            asset="landed",
+            description="No batch and no message of the last 24 hours was put aside as undecodable.",
         )
     ],
 )
@@ -56,6 +58,7 @@ def _told(found: Ingestion) -> dict[str, Any]:
         "repeated_batches": found.repeated,
         "unreadable_batches": len(found.unreadable),
         **{name: found.count(name) for name in counts},
+        "restored_readings": found.restored,
         "windows": len({change.window for change in found.windows}),
         "written": sum(change.written for change in found.windows),
         "first_batches": table(["publisher", "batch", *counts], batches),
@@ -64,7 +67,10 @@ def _told(found: Ingestion) -> dict[str, Any]:
 
 def _judged(dead: list[str]) -> dg.AssetCheckResult:
     """Return an error while undecodable batches are kept, which is for a day."""
-    remedy = "their receipts say `unreadable`: the publisher has to send them again under another id"
+    remedy = (
+        "receipts of batches say `unreadable`: the publisher has to send them again under another id. Of messages: let "
+        "only S3 write to the queue"
+    )
     told: dict[str, Any] = {"batches": len(dead)}
     if dead:
         told |= {"kept_as": ", ".join(dead[:_NAMED]), "remedy": remedy}

@@ -19,6 +19,7 @@ from flood_assets.defs.resources import Clock, LakeResource, Source
 from flood_assets.defs.windows import asked_windows, retained_of
 from flood_assets.errors import SourceError
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.listed import may_be_pushed, of_api
 from flood_assets.partitions import partition_key
 from flood_assets.schemas import MEASURES, STATIONS, Table
 from flood_assets.words import counted
@@ -83,6 +84,8 @@ def require_no_shorter(table: Table, rows: pa.Table, lake: Lake, now: datetime) 
     A wrongly refused list is accepted once the previous snapshot expires.
     """
     before = lake.newest_snapshot(table, now)
+    if before is not None and may_be_pushed(table):
+        before = of_api(before)
     if before is not None and len(rows) < SHRINKS_TO * len(before):
         raise SourceError(
             f"the API lists {len(rows)} {table.name}, the previous snapshot has {len(before)}: the list was cut short, "
