@@ -79,7 +79,7 @@ class States(msgspec.Struct, frozen=True):
     revision: list[int]
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
     """A batch that waits.
 
     Attributes:
