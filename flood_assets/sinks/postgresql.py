@@ -24,10 +24,9 @@ import pyarrow.csv as pa_csv
 
 from flood_assets.errors import SettingsError
 from flood_assets.partitions import cutoff, utc
-from flood_assets.places import split_userinfo
 from flood_assets.schemas import CONDITIONS, MEASURES, READINGS, STATIONS, Table
 from flood_assets.schemas import TABLES as ALL
-from flood_assets.sinks import postgresql_tables as tables
+from flood_assets.sinks import postgresql_tables as sql
 from flood_assets.sinks.base import TRIES, Sent, Sink, SinkError, only_readings
 from flood_assets.sinks.events import CloudEvents, ReadingEvents
 
@@ -103,7 +102,7 @@ class PostgreSql(Sink):
 
     def is_empty(self) -> bool:  # noqa: D102
         def never_published(connection: "psycopg.Connection[Any]") -> bool:
-            row = connection.execute(tables.state(self._schema).encode()).fetchone()
+            row = connection.execute(sql.state(self._schema).encode()).fetchone()
             return row is None or row[1] is None
 
         return self._tried(never_published)
@@ -201,13 +200,13 @@ class PostgreSql(Sink):
                 self._lock(connection)
                 _execute(connection, "SET LOCAL lock_timeout TO '2s'")
                 if self._found(connection).pointless:
-                    _execute(connection, *tables.pointed(self._schema, found.postgis))
-        row = connection.execute(tables.state(self._schema).encode()).fetchone()
+                    _execute(connection, *sql.pointed(self._schema, found.postgis))
+        row = connection.execute(sql.state(self._schema).encode()).fetchone()
         version = "none" if row is None else row[0]
-        if version != tables.version():
+        if version != sql.version():
             raise SinkError(
-                f"{self.name}: the tables of schema {self._schema} have version {version}, not {tables.version()}: "
-                f"{tables.removal(self._schema)}, and the next publication makes them anew and sends the last 24 "
+                f"{self.name}: the tables of schema {self._schema} have version {version}, not {sql.version()}: "
+                f"{sql.removal(self._schema)}, and the next publication makes them anew and sends the last 24 "
                 "hours; or name another schema with ?schema="
             )
 
@@ -223,19 +222,19 @@ class PostgreSql(Sink):
                             AND NOT attisdropped))
             """,
             {
-                "publication": tables.place(self._schema, tables.PUBLICATION),
-                "stations": tables.place(self._schema, STATIONS.name),
-                "point": tables.POINT,
+                "publication": sql.place(self._schema, sql.PUBLICATION),
+                "stations": sql.place(self._schema, STATIONS.name),
+                "point": sql.POINT,
             },
         ).fetchone()
         assert row is not None  # noqa: S101 - for the type checker: it has no FROM
         return _Found(*row)
 
     def _create(self, connection: "psycopg.Connection[Any]") -> None:
-        if connection.execute(b"SELECT to_regnamespace(%s)", [tables.quoted(self._schema)]).fetchone() == (None,):
-            _execute(connection, f"CREATE SCHEMA {tables.quoted(self._schema)}")
+        if connection.execute(b"SELECT to_regnamespace(%s)", [sql.quoted(self._schema)]).fetchone() == (None,):
+            _execute(connection, f"CREATE SCHEMA {sql.quoted(self._schema)}")
         try:
-            _execute(connection, *tables.creation(self._schema))
+            _execute(connection, *sql.creation(self._schema))
         except self._psycopg.errors.DuplicateTable as error:
             raise SinkError(
                 f"{self.name}: schema {self._schema} has tables of somebody else ({_said(error)}): name another schema "
@@ -258,22 +257,22 @@ class PostgreSql(Sink):
         with connection.transaction():
             self._lock(connection)
             refused = self._upsert(connection, READINGS, events.rows)
-            connection.execute(tables.expiry(self._schema).encode(), [cutoff(now)])
+            connection.execute(sql.expiry(self._schema).encode(), [cutoff(now)])
             for name, rows in events.present.items():
                 self._replace(connection, ALL[name], rows)
-            connection.execute(tables.state_set(self._schema).encode(), [events.source, utc(now)])
+            connection.execute(sql.state_set(self._schema).encode(), [events.source, utc(now)])
         return refused
 
     def _replace(self, connection: "psycopg.Connection[Any]", table: Table, rows: pa.Table) -> None:
         """Replace a table by its present, unless what is there was asked for later."""
-        (there,) = connection.execute(tables.asked_at(self._schema, table).encode()).fetchone() or (None,)
+        (there,) = connection.execute(sql.asked_at(self._schema, table).encode()).fetchone() or (None,)
         if len(rows) and there is not None and there > utc(pc.max(rows["observed_at"]).as_py()):
             return
         (key,) = table.key
         for number, reason in self._upsert(connection, table, rows).items():
             logger.error("%s refused %r of %s: %s", self.name, rows[key][number].as_py(), table.name, reason)
         keys = [text for text in rows[key].to_pylist() if "\0" not in text]
-        connection.execute(tables.departure(self._schema, table).encode(), [keys])
+        connection.execute(sql.departure(self._schema, table).encode(), [keys])
 
     def _upsert(self, connection: "psycopg.Connection[Any]", table: Table, rows: pa.Table) -> dict[int, str]:
         """Upsert rows; return the reasons by the numbers of those that the database refuses for their content.
@@ -282,17 +281,17 @@ class PostgreSql(Sink):
         """
         refused, waiting = dict[int, str](), [(0, len(rows))] if len(rows) else []
         if waiting:
-            _execute(connection, tables.arrival(self._schema, table))
+            _execute(connection, sql.arrival(self._schema, table))
         while waiting:
             start, end = waiting.pop()
             try:
                 with connection.transaction():
                     if (start, end) != (0, len(rows)):
-                        _execute(connection, tables.emptying(table))
-                    with connection.cursor() as cursor, cursor.copy(tables.copy(table).encode()) as copy:
+                        _execute(connection, sql.emptying(table))
+                    with connection.cursor() as cursor, cursor.copy(sql.copy(table).encode()) as copy:
                         for data in csv(table, rows.slice(start, end - start)):
                             copy.write(data)
-                    _execute(connection, tables.upsert(self._schema, table))
+                    _execute(connection, sql.upsert(self._schema, table))
             except self._psycopg.Error as error:
                 if not _is(error, _CONTENT):
                     raise
@@ -317,8 +316,11 @@ def address(url: str) -> tuple[str, str]:
     """
     from psycopg import Error, conninfo  # noqa: PLC0415 - an extra
 
-    shown = f"FLOOD_PUBLISH has '{split_userinfo(url)[0].partition('?')[0]}'"
     plain, _, query = url.partition("?")
+    # Whatever stands before the last @ may be a password.
+    shown = f"FLOOD_PUBLISH has 'postgresql://{url.removeprefix('postgresql://').rpartition('@')[2].partition('?')[0]}'"
+    if "@" in plain.removeprefix("postgresql://").partition("/")[2] + query:
+        raise SettingsError(f"{shown}: write / as %2F, ? as %3F and @ as %40 in a name or a password")
     options = [
         (unquote(name), value, pair) for pair in query.split("&") if pair for name, _, value in [pair.partition("=")]
     ]
@@ -327,9 +329,9 @@ def address(url: str) -> tuple[str, str]:
         raise SettingsError(
             f"{shown} with a password after the ?: write it as user:password@, in PGPASSWORD or in ~/.pgpass"
         )
-    schema = next((unquote(value) for name, value, _ in options if name == "schema"), tables.SCHEMA)
-    if not schema or len(schema.encode()) > tables.LONGEST_NAME or schema.startswith("pg_") or "\0" in schema:
-        raise SettingsError(f"{shown} with ?schema={schema!r}: expected the name of a schema, such as {tables.SCHEMA}")
+    schema = next((unquote(value) for name, value, _ in options if name == "schema"), sql.SCHEMA)
+    if not schema or len(schema.encode()) > sql.LONGEST_NAME or schema.startswith("pg_") or "\0" in schema:
+        raise SettingsError(f"{shown} with ?schema={schema!r}: expected the name of a schema, such as {sql.SCHEMA}")
     plain += "?" + "&".join(pair for name, _, pair in options if name != "schema")
     patience: dict[str, str | int] = {
         "connect_timeout": CONNECT_S,
@@ -386,6 +388,6 @@ def _remedy(error: "psycopg.Error") -> str:
 
 
 def _said(error: "psycopg.Error") -> str:
-    """Return what the server or libpq says, in one line."""
-    text = error.diag.message_primary or str(error)
+    """Return what the server or libpq says, without libpq's hints in further lines."""
+    text = error.diag.message_primary or str(error).partition("\n")[0]
     return " ".join(text.split())[:300].rstrip(". ") or type(error).__name__

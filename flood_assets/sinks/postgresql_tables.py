@@ -133,14 +133,14 @@ def upsert(schema: str, table: Table) -> str:
 
 def expiry(schema: str) -> str:
     """Return the statement that deletes readings up to a time."""
-    return f"DELETE FROM {place(schema, READINGS.name)} WHERE date_time <= %s"
+    return f"DELETE FROM {_beside_values(schema, READINGS.name)} WHERE date_time <= %s"
 
 
 def departure(schema: str, table: Table) -> str:
     """Return the statement that deletes the rows whose keys are not in a list."""
     (key,) = table.key
     return (
-        f"DELETE FROM {place(schema, table.name)} AS held "
+        f"DELETE FROM {_beside_values(schema, table.name)} AS held "
         f"WHERE NOT EXISTS (SELECT FROM unnest(%s::text[]) AS stays WHERE stays = held.{quoted(key)})"
     )
 
@@ -157,7 +157,7 @@ def state(schema: str) -> str:
 
 def state_set(schema: str) -> str:
     """Return the statement that says of when the tables are, and where the readings come from."""
-    return f"UPDATE {place(schema, PUBLICATION)} SET source = %s, published_at = %s"
+    return f"UPDATE {_beside_values(schema, PUBLICATION)} SET source = %s, published_at = %s"
 
 
 def _publication(schema: str) -> str:
@@ -197,6 +197,11 @@ def _described(schema: str, table: str, told: str, columns: Sequence[tuple[str, 
 
 def _meaning(column: Column) -> str:
     return f"{column.meaning} [{column.unit}]" if column.unit else column.meaning
+
+
+def _beside_values(schema: str, name: str) -> str:
+    """Return the full name of a table for a statement that has %s for values."""
+    return place(schema, name).replace("%", "%%")
 
 
 def _incoming(table: Table) -> str:

@@ -6,6 +6,7 @@ import threading
 from contextlib import closing
 from datetime import timedelta
 from hashlib import sha256
+from urllib.parse import quote
 
 import psycopg
 import pyarrow as pa
@@ -26,7 +27,7 @@ from flood_assets.settings import Publishing
 from flood_assets.sinks import postgresql as module
 from flood_assets.sinks import postgresql_tables as tables
 from flood_assets.sinks.base import SinkError
-from flood_assets.sinks.opening import open_sink
+from flood_assets.sinks.opening import Unopened, open_sink
 from flood_assets.sinks.postgresql import PostgreSql, address
 from flood_assets_tests.publish.test_publisher import counting
 from flood_assets_tests.support.lake_rows import HOUR, NOW, at, fetched, measures, put_raw, snapshot, stations
@@ -337,6 +338,17 @@ def test_the_version_changes_with_a_column_and_not_with_its_description(monkeypa
         assert (tables.version() == version) is same
 
 
+def test_a_schema_may_have_any_name(lake, postgresql, name):
+    odd = f'{name} it\'s "Ω" %s'
+    listed(lake)
+    put(lake, ("a", at(8), 1.0))
+    url = f"{postgresql.primary.url()}?schema={quote(odd)}"
+    with closing(PostgreSql(url, lambda: NOW)) as sink:
+        assert publish(lake, sink, NOW).trouble == ""
+    with postgresql.primary.connect() as reader:
+        assert reader.execute(f"SELECT count(*) FROM {tables.place(odd, 'readings')}").fetchone() == (1,)
+
+
 def test_tables_of_somebody_else_are_not_touched(lake, database):
     database.sql(f'CREATE SCHEMA "{database.schema}" AUTHORIZATION {WRITER}')
     database.sql("CREATE TABLE readings (theirs int)")
@@ -585,6 +597,8 @@ def test_a_url_is_libpqs_and_names_a_schema(url, schema, has):
         ("postgresql://me@h/db?sslpassword=hidden", "with a password after the ?"),
         ("postgresql://me@h/db?%70assword=hidden", "with a password after the ?"),
         ("postgresql://me:%zzhidden@h/db", "libpq does not understand it"),
+        ("postgresql://me:hidden/x@h/db", "write / as %2F"),
+        ("postgresql://me:hidden?x@h/db", "write / as %2F"),
         ("postgresql://h/db?nonsense=1", "libpq does not understand it"),
         ("postgresql://h/db?schema=", "expected the name of a schema"),
         ("postgresql://h/db?schema=pg_catalog", "expected the name of a schema"),
@@ -596,6 +610,11 @@ def test_a_wrong_url_is_explained_and_hides_the_password(url, says):
         open_sink(url, lambda: NOW)
     assert says in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+def test_its_tables_are_known_before_it_is_opened():
+    assert Unopened("postgresql://h/db", lambda: NOW).tables == PostgreSql.tables
+    assert Unopened("kinesis://x", lambda: NOW).tables == ()
 
 
 def test_without_psycopg_the_extra_is_named(monkeypatch):
