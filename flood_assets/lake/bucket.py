@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import pyarrow as pa
 
-from flood_assets.lake.objects import Blob, Meta, Versions
+from flood_assets.lake.objects import Blob, Meta, Put, Signed, Versions
 from flood_assets.lake.store import Patience, Store, meta_of
 
 if TYPE_CHECKING:
@@ -33,14 +33,24 @@ class Bucket(Store):
         objects: as of `Store`.
         patience: limits how long it is waited for.
         versions: asks what the bucket keeps of old objects.
+        sign: signs a PUT.
     """
 
     def __init__(
-        self, url: str, objects: "ObjectStore", patience: Patience, versions: Callable[[], Versions] | None = None
+        self,
+        url: str,
+        objects: "ObjectStore",
+        patience: Patience,
+        versions: Callable[[], Versions] | None = None,
+        sign: Callable[[Put], Signed] | None = None,
     ) -> None:
         super().__init__(url, objects)
         self._patience = patience
         self._versions = versions
+        self._sign = sign
+
+    def sign_put(self, put: Put) -> Signed | None:  # noqa: D102
+        return self._sign(put) if self._sign else None
 
     def versions(self) -> Versions:  # noqa: D102
         if self._versions:

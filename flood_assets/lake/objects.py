@@ -1,5 +1,6 @@
 """Describe stored objects: their bytes, their version, the fate of old ones, and the conflict of two writers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,3 +43,32 @@ class Versions:
     kept: bool | None
     found: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Put:
+    """A PUT that somebody else is to make.
+
+    Attributes:
+        key: name of the object, which must not be there.
+        media_type: of its content.
+        encoding: of its content; empty for none.
+        size: bytes.
+        sha256: of its bytes, in hex; empty if it is not known.
+        expires_s: seconds within which it has to begin.
+    """
+
+    key: str
+    media_type: str
+    encoding: str
+    size: int
+    sha256: str
+    expires_s: int
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A signed request: its URL, and the headers that it must be sent with."""
+
+    url: str
+    headers: Mapping[str, str]

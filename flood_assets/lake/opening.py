@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 from flood_assets.errors import RefusedError
 from flood_assets.lake.bucket import Bucket
 from flood_assets.lake.folder import Folder
-from flood_assets.lake.objects import Versions
-from flood_assets.lake.s3 import S3Settings, open_s3
+from flood_assets.lake.objects import Put, Signed, Versions
+from flood_assets.lake.s3 import S3Settings, open_s3, sign_put
 from flood_assets.lake.store import Patience, Store, brief
 from flood_assets.lake.versions import versions_in
 from flood_assets.places import folder_of, lake_url
@@ -55,16 +55,18 @@ def _open_bucket(url: str, scheme: str, bucket: str, prefix: str, s3: S3Settings
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=3), "base": 2},
     }
     versions: Callable[[], Versions] | None = None
+    sign: Callable[[Put], Signed] | None = None
     try:
         if scheme == "s3":
             versions = partial(versions_in, bucket, prefix, s3, (patience.connect_s, patience.answer_s))
+            sign = partial(sign_put, bucket, prefix, s3)
             store: ObjectStore = open_s3(bucket, prefix, s3, client, retry)
         else:
             kind = AzureStore if scheme == "az" else GCSStore
             store = kind(bucket, prefix=prefix or None, client_options=client, retry_config=retry)
     except (BaseError, ValueError) as error:
         raise RefusedError(f"{url} cannot be opened: {brief(str(error))}") from error
-    return Bucket(url, store, patience, versions)
+    return Bucket(url, store, patience, versions, sign)
 
 
 def _open_folder(url: str, folder: Path) -> Folder:

@@ -2,10 +2,12 @@
 
 # ruff: noqa: PLC0415 - boto3 takes a fifth of a second to import, and a lake in a folder never needs it
 
+import base64
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flood_assets.errors import LakeError, RefusedError
+from flood_assets.lake.objects import Put, Signed
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
@@ -78,6 +80,47 @@ def open_s3(bucket: str, prefix: str, s3: S3Settings | None, client: "ClientConf
         retry_config=retry,
         credential_provider=Boto3CredentialProvider(session),
     )
+
+
+def sign_put(bucket: str, prefix: str, s3: S3Settings | None, put: Put) -> Signed:
+    """Sign a PUT of one object, which whoever has the URL can make once, with exactly these headers.
+
+    Content-Length and If-None-Match are signed too, so that S3 refuses another size, and a second PUT while the object
+    is there.
+    """
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    params: dict[str, Any] = {"ContentType": put.media_type, "ContentLength": put.size, "IfNoneMatch": "*"}
+    if put.encoding:
+        params["ContentEncoding"] = put.encoding
+    if put.sha256:
+        params["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(put.sha256)).decode()
+    url = f"s3://{bucket}/{prefix}".rstrip("/")
+    try:
+        session = session_of(s3)
+        endpoint = (s3.endpoint_url if s3 else None) or _configured_endpoint(session)
+        # Without the bucket in its name, AWS's host is that of another region, and answers with a redirection.
+        style = {} if endpoint else {"addressing_style": "virtual"}
+        client = session.client(
+            "s3",
+            region_name=region_of(session, s3),
+            endpoint_url=endpoint,
+            config=Config(signature_version="s3v4", s3=style, request_checksum_calculation="when_required"),
+        )
+        try:
+            where = {"Bucket": bucket, "Key": f"{prefix}/{put.key}" if prefix else put.key}
+            signed = client.generate_presigned_url("put_object", Params=where | params, ExpiresIn=put.expires_s)
+        finally:
+            client.close()
+    except (BotoCoreError, ValueError) as error:
+        raise LakeError(f"{url}: a PUT cannot be signed: {error}. Check AWS_PROFILE and ~/.aws/config") from error
+    headers = {"Content-Type": put.media_type, "Content-Length": str(put.size), "If-None-Match": "*"}
+    if put.encoding:
+        headers["Content-Encoding"] = put.encoding
+    if put.sha256:
+        headers["x-amz-checksum-sha256"] = params["ChecksumSHA256"]
+    return Signed(str(signed), headers)
 
 
 def session_of(s3: S3Settings | None) -> Any:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from flood_assets.errors import LakeError, RefusedError
-from flood_assets.lake.objects import Blob, ConflictError, Meta, Versions
+from flood_assets.lake.objects import Blob, ConflictError, Meta, Put, Signed, Versions
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -203,6 +203,16 @@ class Store(ABC):
     def versions(self) -> Versions:
         """Find out if what is replaced or deleted stays readable; never raises LakeError."""
         return Versions(False, "a folder keeps no old versions")
+
+    def sign_put(self, put: Put) -> Signed | None:
+        """Sign a PUT for somebody else; None where the store cannot, such as in a folder."""
+        del put
+        return None
+
+    def copy(self, key: str, to: str) -> None:
+        """Copy an object within the store; what is there is replaced. LakeError if it is gone."""
+        with self._explained(key, "copied"):
+            self._objects.copy(key, to)
 
     def prepare(self, key: str, revise: Callable[[Blob | None], Revision[T]]) -> Prepared[T]:
         """Read an object and revise it, without writing: the first half of `update`."""

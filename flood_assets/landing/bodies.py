@@ -8,12 +8,16 @@ import csv
 import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from flood_assets.landing import binary
 from flood_assets.landing.errors import TooLargeError, UnknownTypeError, UnreadableError
+
+if TYPE_CHECKING:
+    from _csv import Reader as CsvReader
 
 # Bytes of a body, as it is sent and unpacked.
 MOST_BYTES = 5_000_000
@@ -106,10 +110,11 @@ def _json(data: bytes) -> Body:
 
 def _ndjson(data: bytes) -> Sequence[Given]:
     lines = [line for line in data.split(b"\n") if line.strip()]
-    return lines if len(lines) > MOST_ROWS else [_line(line) for line in lines]
+    return lines if len(lines) > MOST_ROWS else [row_of_line(line) for line in lines]
 
 
-def _line(line: bytes) -> Given:
+def row_of_line(line: bytes) -> Given:
+    """Return the row in a line of NDJSON."""
     try:
         return msgspec.json.decode(line)
     except (ValueError, RecursionError) as error:
@@ -121,7 +126,16 @@ def _csv(data: bytes) -> Sequence[Given]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(f"the CSV is no UTF-8: {error}") from None
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # One more than there may be; they are refused later.
+    return list(islice(rows_of_csv(csv.reader(io.StringIO(text, newline=""), strict=True)), MOST_ROWS + 1))
+
+
+def rows_of_csv(lines: "CsvReader") -> Iterator[Given]:
+    """Yield each line of a CSV as a row; an empty cell is none.
+
+    Raises:
+        UnreadableError: its first line does not name the columns, or a line cannot be read.
+    """
     try:
         names = [name.strip() for name in next(lines, [])]
         if "measure_id" not in names or len(set(names)) < len(names):
@@ -129,20 +143,13 @@ def _csv(data: bytes) -> Sequence[Given]:
                 f"the first line of the CSV is '{','.join(names)[:80]}': expected the names of its columns, such as "
                 "measure_id,date_time,value"
             )
-        return list(_cells(names, lines))
+        for cells in filter(None, lines):
+            if len(cells) != len(names):
+                yield Unreadable(f"the line has {len(cells)} cells, the first one {len(names)}")
+            else:
+                yield {name: cell for name, cell in zip(names, cells, strict=True) if cell}
     except csv.Error as error:
         raise UnreadableError(f"line {lines.line_num} of the CSV cannot be read: {error}") from None
-
-
-def _cells(names: Sequence[str], lines: Iterator[list[str]]) -> Iterator[Given]:
-    """Yield each line as a row; an empty cell is none. Too many rows are refused later."""
-    for number, cells in enumerate(filter(None, lines)):
-        if number > MOST_ROWS:
-            return
-        if len(cells) != len(names):
-            yield Unreadable(f"the line has {len(cells)} cells, the first one {len(names)}")
-        else:
-            yield {name: cell for name, cell in zip(names, cells, strict=True) if cell}
 
 
 def _of_arrow(data: bytes) -> Sequence[Given]:

@@ -130,8 +130,9 @@ class Receipt(msgspec.Struct, frozen=True):
         publisher: who pushed it.
         digest: of its content.
         landed_at: when it came.
-        state: `waiting` until it is ingested; `unreadable` if what was stored of it was damaged: it is to be sent again
-            under another id.
+        state: `expected` until an upload has come; `waiting` until it is ingested; `refused` if nothing of an upload
+            could be taken; `unreadable` if what was stored of a batch was damaged: it is to be sent again under another
+            id.
         rows: rows that were sent.
         accepted: rows that are or will be stored.
         rejected: rows that were refused.
@@ -144,13 +145,14 @@ class Receipt(msgspec.Struct, frozen=True):
         expired: readings that had become a day old before they were ingested.
         listed: stations and measures that were taken into their lists.
         removed: stations and measures that were taken from them.
+        why: why an upload was refused as a whole; else null.
     """
 
     id: str
     publisher: str
     digest: str
     landed_at: datetime
-    state: Literal["waiting", "ingested", "unreadable"]
+    state: Literal["expected", "waiting", "ingested", "refused", "unreadable"]
     rows: int
     accepted: int
     rejected: int
@@ -163,6 +165,7 @@ class Receipt(msgspec.Struct, frozen=True):
     expired: int | None = None
     listed: int | None = None
     removed: int | None = None
+    why: str | None = None
 
     @classmethod
     def of(cls, batch: Batch) -> "Receipt":

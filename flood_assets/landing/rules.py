@@ -86,7 +86,12 @@ def own_id(name: str, given: Any, publisher: Publisher) -> str:
 
 
 def check(
-    rows: Sequence[Given], publisher: Publisher, now: datetime, units: Callable[[], Mapping[str, str]]
+    rows: Sequence[Given],
+    publisher: Publisher,
+    now: datetime,
+    units: Callable[[], Mapping[str, str]],
+    *,
+    first: int = 1,
 ) -> Checked:
     """Validate the rows of a batch.
 
@@ -95,11 +100,12 @@ def check(
         publisher: who pushes.
         now: nothing older than a day before it is accepted, and nothing later than a few minutes after.
         units: gives the unit of each listed measure; called once, if a row has a unit.
+        first: number of the first row.
     """
     units = cache(units)
     found = dict[tuple[str, int], tuple[float | None, str | None]]()
     refused, count, accepted = list[Refused](), 0, 0
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows, first):
         try:
             key, value = _checked(row, publisher, now, units)
         except RefusedError as error:

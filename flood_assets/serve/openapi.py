@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from flood_assets import quality
-from flood_assets.landing.gauges import REMOVED, fields_of
+from flood_assets.landing.gauges import fields_of
 from flood_assets.landing.objects import Receipt
 from flood_assets.schemas import MEASURES, STATIONS, TIME, Table
 from flood_assets.serve.deprecated import DEPRECATED
@@ -265,14 +265,15 @@ def pushed_body(media_types: Sequence[str]) -> dict[str, Any]:
 
 def _gauges(table: Table) -> dict[str, Any]:
     """Return the description of the stations or measures of a push."""
-    columns = {column.name: column for column in table.columns}
-    properties: dict[str, Any] = {
-        name: _cell(columns[name].type, columns[name].meaning, columns[name].unit, nullable=columns[name].nullable)
-        for name in fields_of(table)
-        if name in columns
+    key, *others, removed = fields_of(table)
+    properties = {
+        key: {"type": "string", "description": "Begins with the name of the key and a colon."},
+        removed: {"type": "boolean", "description": "True to take the row from its list; it has its id only."},
     }
-    properties[REMOVED] = {"type": "boolean", "description": "True to take the row from its list; it has its id only."}
-    return {"type": "array", "items": {"type": "object", "required": list(table.key), "properties": properties}}
+    # Not one by one: tools that make examples from them give up.
+    said = f"Also {', '.join(others)}: as `/api/v1/{table.name}` answers them."
+    items = {"type": "object", "required": [key], "properties": properties, "description": said}
+    return {"type": "array", "items": items}
 
 
 def asked_receipt() -> dict[str, Any]:
