@@ -16,6 +16,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from flood_assets.errors import SettingsError
+from flood_assets.lake import current
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import current_key
 from flood_assets.partitions import window_of
@@ -201,6 +202,18 @@ def test_an_older_list_does_not_replace_a_newer_one(lake, database, tmp_path):
     listed(before, label="older")
     published(before, database)
     equal(database, lake, NOW, LISTS)
+
+
+def test_conditions_that_are_newer_than_the_listing_wait_for_the_readings_that_they_speak_of(lake, database):
+    put(lake, ("a", at(8), 1.0))
+    published(lake, database)
+    state(lake, NOW, "a")
+    before = current.versions(lake.store, [CONDITIONS])
+    state(lake, NOW + MINUTE, "a", "b")
+    published(lake, database, present=before, stored=[])
+    assert database.rows(CONDITIONS) == []
+    published(lake, database, NOW + MINUTE)
+    equal(database, lake, NOW + MINUTE, LISTS)
 
 
 def test_a_damaged_list_is_left_as_it_was(lake, database, caplog):
