@@ -18,7 +18,7 @@ class Record(NamedTuple):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How far a place of a stream was read.
+    """Say how far a place of a stream was read.
 
     Attributes:
         after: id of the last record that was read; empty for none.
