@@ -25,7 +25,6 @@ from flood_assets.landing.bodies import Given
 from flood_assets.landing.errors import TooLargeError, UnknownTypeError, UnreadableError
 from flood_assets.landing.objects import Refused
 from flood_assets.landing.uploads import Upload
-from flood_assets.partitions import to_ms
 from flood_assets.schemas import TIME
 
 # Bytes of a file as it is uploaded and unpacked, and its rows: the day of a country has half a million.

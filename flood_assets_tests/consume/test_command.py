@@ -19,9 +19,10 @@ from flood_assets.notebook import load_readings, load_stations
 from flood_assets.publish.publisher import publish
 from flood_assets.query.query import conditions
 from flood_assets.sinks.opening import open_sink
+from flood_assets_tests.support import examples
 from flood_assets_tests.support.filled_lakes import filled
 from flood_assets_tests.support.following import drain, rows_of
-from flood_assets_tests.support.lake_rows import NOW
+from flood_assets_tests.support.lake_rows import NOW, fetched
 
 WHEN = NOW.isoformat()
 
@@ -133,3 +134,16 @@ def test_a_signal_ends_it_after_the_batch(url, tmp_path):
     assert process.returncode == 0
     assert "added" in said
     assert drain(lake, url, NOW).added == 0
+
+
+def test_the_example_of_the_page_fills_a_lake(run, aws, tmp_path):
+    page = (examples.ROOT / "docs" / "consuming.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^    \.venv/bin/flood-assets (consume .*)$", page, re.MULTILINE)
+    url = example.split()[1]
+    client, lake = aws("kinesis"), Lake.open(tmp_path / "a")
+    client.create_stream(StreamName=url.partition("//")[2], ShardCount=1)
+    lake.upsert_readings(fetched(("a", NOW, 1.0)), NOW, NOW)
+    with closing(open_sink(url, lambda: NOW)) as sink:
+        publish(lake, sink, NOW)
+    assert "1 record read: 1 added" in run(*example.split(), "--once")
+    client.delete_stream(StreamName=url.partition("//")[2])

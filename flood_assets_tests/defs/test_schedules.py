@@ -256,6 +256,20 @@ def test_the_terminal_and_the_schedule_request_the_same(on_disk: Place):
             assert on_disk.run("refresh_job", request).success
 
 
+@pytest.mark.parametrize("schedule", [refresh_every_15_minutes, reconcile_every_6_hours])
+def test_a_lake_that_follows_a_stream_is_skipped(on_disk: Place, schedule):
+    on_disk.lake.claim("kinesis://flood-readings")
+    with dg.build_schedule_context(
+        instance=on_disk.instance,
+        resources={"clock": StoppedClock(moment=NOW.isoformat()), "lake": on_disk.lake_resource},
+        scheduled_execution_time=NOW,
+        repository_def=on_disk.defs.get_repository_def(),
+    ) as context:
+        found = schedule.evaluate_tick(context)
+    assert found.run_requests == []
+    assert "`flood-assets consume kinesis://flood-readings` fills it" in found.skip_message
+
+
 @pytest.mark.parametrize("url", ["x3://bucket", "file"], ids=["a wrong setting", "a lake that cannot be listed"])
 def test_a_lake_that_cannot_be_listed_is_reported_by_the_run(on_disk: Place, tmp_path, url):
     (tmp_path / "file").write_text("not a folder")
