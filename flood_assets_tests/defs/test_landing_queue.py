@@ -100,9 +100,9 @@ def test_a_batch_is_told_and_its_message_deleted_once_the_request_is_stored(told
     told.land("one")
     with monkeypatch.context() as patch:
         patch.setattr(batches, "landed", None)  # nothing is listed
-        assert told.tick(dies=True) == "1 batch to ingest"
+        assert told.tick(dies=True) == "1 batch or upload to ingest"
         assert told.waiting() == 1, "a daemon that dies before its request is stored loses nothing"
-        assert told.tick_again() == "1 batch to ingest"
+        assert told.tick_again() == "1 batch or upload to ingest"
         assert told.waiting() == 1
         run = create_run_for_test(told.place.instance, job_name="landing_job", status=dg.DagsterRunStatus.STARTED)
         assert told.tick() == f"ingestion {run.run_id} has not finished"
@@ -112,7 +112,7 @@ def test_a_batch_is_told_and_its_message_deleted_once_the_request_is_stored(told
         assert told.tick() == f"ingestion {run.run_id} has not finished"
         assert told.waiting() == 1
         told.place.instance.delete_run(run.run_id)
-        assert told.tick() == "1 batch to ingest"
+        assert told.tick() == "1 batch or upload to ingest"
         told.land("three", 3.0)
     ingest(told.lake, NOW)
     assert told.tick() == "no batch waits", "what the run has ingested needs no other"
@@ -135,7 +135,7 @@ def test_a_message_that_is_not_understood_is_put_aside_and_told(told):
     told.tick()
     told.sqs.send_message(QueueUrl=told.queue, MessageBody="hello")
     told.land("one")
-    assert told.tick() == "1 batch to ingest, 1 message not understood"
+    assert told.tick() == "1 batch or upload to ingest, 1 message not understood"
     told.tick()
     assert told.waiting() == 0
     (kept,) = told.lake.store.list(DEAD)
@@ -149,7 +149,7 @@ def test_a_message_that_is_not_understood_is_put_aside_and_told(told):
 def test_a_queue_that_is_away_is_a_reason_and_its_handles_stay(told, monkeypatch):
     told.tick()
     told.land("one")
-    assert told.tick() == "1 batch to ingest"
+    assert told.tick() == "1 batch or upload to ingest"
     handles = Seen.of(told.cursor).handles
     assert len(handles) == 1
     monkeypatch.setenv("FLOOD_LANDING_QUEUE", "sqs://no-such-queue")
