@@ -21,10 +21,13 @@ def ingest(lake_url: str, now: datetime) -> int:
         return 0
     found = ingest_waiting(lake, now)
     counts = ", ".join(f"{found.count(name):,} {name}" for name in ("added", "revised", "unchanged", "expired"))
+    refused = [each for each in found.receipts if each.state == "refused"]
     told = (
         f"{counts}; {counted(found.count('rejected'), 'row')} refused" if found.receipts else "nothing was to be done"
     )
-    click.echo(f"{counted(len(found.receipts), 'batch', 'batches')} ingested: {told}")
+    click.echo(f"{counted(len(found.receipts) - len(refused), 'batch', 'batches')} ingested: {told}")
+    for each in refused:
+        click.echo(f"the upload {each.id} of '{each.publisher}' is refused: {each.why}")
     if found.restored:
         click.echo(f"{counted(found.restored, 'pushed reading')} of damaged windows stored again")
     for name in found.unreadable:

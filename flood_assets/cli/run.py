@@ -88,7 +88,7 @@ def _requests(command: Command, lake: Lake, now: datetime, *, dry_run: bool) -> 
     asked = tick(lake, now) if command == "refresh" else [dg.RunRequest(tags=whole_day(now))]
     job = refresh_job.name if command == "refresh" else reconcile_job.name
     # What is pushed comes first: it does not wait for an API that may be down.
-    landed = [(landing_job.name, dg.RunRequest())] if batches.landed(lake.store) else []
+    landed = [(landing_job.name, dg.RunRequest())] if batches.landed(lake.store).due(now) else []
     return [*([cleanup] if lake.expired(now) else []), *landed, *((job, request) for request in asked)]
 
 

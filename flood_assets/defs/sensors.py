@@ -88,7 +88,7 @@ def landing_sensor(
         store = lake.open().store
         found: Sequence[str]
         if url is None:
-            found = _reasons(batches.landed(store))
+            found = _reasons(batches.landed(store), clock.now())
         else:
             with closing(Queue(url)) as queue:
                 # The run that they asked for, if any, is stored with this cursor.
@@ -145,12 +145,12 @@ def _told(store: Store, queue: Queue, seen: Seen, now: datetime) -> tuple[Seen, 
     found = []
     # What a run has ingested meanwhile needs no other.
     if many := sum(store.head(key) is not None for key in dict.fromkeys(keys)):
-        found.append(f"{counted(many, 'batch', 'batches')} to ingest")
+        found.append(f"{counted(many, 'batch or upload', 'batches or uploads')} to ingest")
     if odd:
         found.append(f"{counted(odd, 'message')} not understood")
     listed_at = seen.listed_at
     if not found and to_ms(now) - listed_at >= LISTED_EVERY / timedelta(milliseconds=1):
-        listed_at, found = to_ms(now), _reasons(batches.landed(store))
+        listed_at, found = to_ms(now), _reasons(batches.landed(store), now)
     return Seen(listed_at, tuple(message.handle for message in messages)), found
 
 
@@ -166,11 +166,13 @@ def _running(instance: dg.DagsterInstance, job: str) -> str | None:
     return records[0].dagster_run.run_id if records else None
 
 
-def _reasons(waiting: batches.Landed) -> list[str]:
+def _reasons(waiting: batches.Landed, now: datetime) -> list[str]:
     """Return why an ingestion is requested; nothing without a reason."""
     parts = []
     if waiting.batches:
         parts.append(f"{counted(len(waiting.batches), 'batch', 'batches')} to ingest")
     if waiting.lost:
         parts.append(f"{counted(len(waiting.lost), 'damaged window')} to fill again")
+    if many := len(waiting.uploads) + len(waiting.overdue(now)):
+        parts.append(f"{counted(many, 'upload')} to settle")
     return parts

@@ -7,7 +7,7 @@ its batch is deleted, and whoever lands a batch looks for a receipt once more af
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flood_assets.errors import LakeError
@@ -26,6 +26,7 @@ from flood_assets.landing.objects import (
     decode_receipt,
     encode_batch,
 )
+from flood_assets.landing.uploads import CONTENT, EXPECTED, GIVEN_UP, UPLOADS, UploadPlace
 
 logger = logging.getLogger("flood_assets.landing")
 
@@ -84,30 +85,46 @@ class Landed:
     Attributes:
         batches: those that wait, oldest first.
         lost: objects that ask for the pushed readings of a damaged window, and the window.
+        uploads: files that were uploaded, oldest first.
+        expected: announcements of files, oldest first.
     """
 
-    batches: Sequence[tuple[Place, Meta]]
-    lost: Mapping[str, datetime]
+    batches: Sequence[tuple[Place, Meta]] = ()
+    lost: Mapping[str, datetime] = field(default_factory=dict)
+    uploads: Sequence[tuple[UploadPlace, Meta]] = ()
+    expected: Sequence[tuple[UploadPlace, Meta]] = ()
 
-    def __bool__(self) -> bool:
-        """Return whether there is anything."""
-        return bool(self.batches or self.lost)
+    def overdue(self, now: datetime) -> list[UploadPlace]:
+        """Return the uploads that are not expected any more."""
+        here = {place for place, _ in self.uploads}
+        return [place for place, meta in self.expected if meta.modified <= now - GIVEN_UP and place not in here]
+
+    def due(self, now: datetime) -> bool:
+        """Return whether there is anything to do."""
+        return bool(self.batches or self.lost or self.uploads or self.overdue(now))
 
 
 def landed(store: Store) -> Landed:
     """List what there is to ingest; strangers' files are left out."""
     found, lost = list[tuple[Place, Meta]](), dict[str, datetime]()
-    for meta in store.list(LANDING):
+    uploaded, expected = list[tuple[UploadPlace, Meta]](), list[tuple[UploadPlace, Meta]]()
+    for meta in sorted(store.list(LANDING), key=lambda each: (each.modified, each.key)):
         if (window := window_of_again(meta.key)) is not None:
             lost[meta.key] = window
         elif (place := Place.of_key(meta.key)) is not None:
             found.append((place, meta))
-    return Landed(sorted(found, key=lambda each: (each[1].modified, each[1].key)), lost)
+        elif (upload := UploadPlace.of_key(UPLOADS, meta.key)) is not None:
+            uploaded.append((upload, meta))
+        elif (upload := UploadPlace.of_key(EXPECTED, meta.key)) is not None:
+            expected.append((upload, meta))
+    return Landed(found, lost, uploaded, expected)
 
 
 def kept(store: Store) -> Iterator[Batch]:
     """Yield the batches that were ingested within the last day, in no order; a damaged one is logged."""
     for meta in store.list(RECEIPTS):
+        if meta.key.startswith(f"{RECEIPTS}/."):
+            continue
         blob = store.read(meta.key)
         try:
             batch = None if blob is None else batch_of_receipt(blob.data.to_pybytes())
@@ -125,6 +142,14 @@ def receive(store: Store, place: Place, receipt: Receipt, data: bytes) -> Receip
     except ConflictError:
         return done(store, place) or receipt
     return receipt
+
+
+def kept_uploads(store: Store) -> Iterator[tuple[UploadPlace, Meta]]:
+    """Yield the uploads that were ingested within the last day, and their content."""
+    for meta in store.list(CONTENT):
+        place = UploadPlace.of_key(CONTENT, meta.key)
+        if place is not None:
+            yield place, meta
 
 
 def put_aside(store: Store, id_: str, body: bytes) -> None:

@@ -7,8 +7,11 @@ reads it. So that process is not the server.
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +21,9 @@ from flood_assets.landing.errors import TooLargeError, UnreadableError
 # What the process may take beyond what it has after its imports.
 MEMORY = 400 * 1024 * 1024
 CPU_S, WAIT_S = 10, 60
+# The same for a larger file, of which a part has to fit into the memory; rows that are handed on at once.
+FILE_CPU_S, FILE_WAIT_S = 120, 600
+_PIECE, _LONGEST_PIECE = 10_000, 100_000_000
 # Bytes of the decoded columns.
 MOST_DECODED = 50_000_000
 _COLUMNS = ("measure_id", "date_time", "value", "raw_value", "unit")
@@ -53,45 +59,136 @@ def rows_of(data: bytes, kind: str, most: int) -> Sequence[Any]:
     )
 
 
-def main(kind: str, most: int) -> int:
-    """Decode stdin and write the rows as JSON; return the exit code."""
-    import pyarrow as pa  # noqa: PLC0415 - only the process needs what follows
-    import pyarrow.parquet as pq  # noqa: PLC0415
+def pieces_of(path: Path, kind: str, most: int) -> Iterator[Sequence[Any]]:
+    """Yield the rows of a larger file, as `rows_of` returns them, some at a time.
 
+    A part of the file, a row group of Parquet or a batch of Arrow, has to fit into the memory of the process.
+
+    Raises:
+        UnreadableError: as for `rows_of`, perhaps after some rows.
+        TooLargeError: likewise.
+    """
+    command = [sys.executable, "-m", __name__, kind, str(most), str(path)]
+    environ = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(  # noqa: S603 - as above
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environ
+        )
+        out = process.stdout
+        assert out is not None  # noqa: S101 - for the type checker
+        timer = threading.Timer(FILE_WAIT_S, process.kill)
+        timer.start()
+        try:
+            while line := out.readline(_LONGEST_PIECE):
+                # A process that was ended may have written half of a line.
+                if line.endswith(b"\n"):
+                    yield msgspec.json.decode(line)
+            code = process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+            out.close()
+        if code:
+            errors.seek(0)
+            told = errors.read(1000).decode(errors="replace").strip()
+            if code in (_REFUSED, _TOO_LARGE):
+                raise (UnreadableError if code == _REFUSED else TooLargeError)(told)
+            raise UnreadableError(
+                f"the {kind} file cannot be decoded: it is damaged, or a part of it takes over {MEMORY >> 20} MiB, or "
+                f"all of it over {FILE_CPU_S} s. Write it in parts of 100,000 rows or fewer, or send less"
+            )
+
+
+class _RefusedError(Exception):
+    """A file that is refused, with the exit code."""
+
+    def __init__(self, why: str, code: int = _REFUSED) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+def main(kind: str, most: int, path: str = "") -> int:
+    """Decode stdin and write the rows as JSON, or a file and write them in lines; return the exit code."""
+    import pyarrow as pa  # noqa: PLC0415 - only the process needs what follows
+    import pyarrow.parquet  # noqa: PLC0415
+
+    from flood_assets.schemas import READINGS  # noqa: F401, PLC0415
+
+    data = b"" if path else sys.stdin.buffer.read()
+    _limit(FILE_CPU_S if path else CPU_S)
+    out = sys.stdout.buffer
+    try:
+        source = pa.OSFile(path) if path else pa.BufferReader(data)
+        tables = _tables(pa, kind, most, source, start=data[:6] or _first(path), whole=not path)
+        rows = 0
+        for table in tables:
+            rows += len(table)
+            if rows > most:
+                raise _RefusedError(f"the file has over {most:,} rows: send it in several", _TOO_LARGE)  # noqa: TRY301
+            if path:
+                for start in range(0, len(table), _PIECE):
+                    out.write(msgspec.json.encode(table.slice(start, _PIECE).to_pylist()) + b"\n")
+            else:
+                out.write(msgspec.json.encode(table.to_pylist()))
+    except _RefusedError as error:
+        sys.stderr.write(str(error))
+        return error.code
+    except (pa.ArrowException, ValueError, TypeError, KeyError, OSError, OverflowError) as error:
+        sys.stderr.write(f"the {kind} file cannot be decoded: {str(error).splitlines()[0][:200]}")
+        return _REFUSED
+    return 0
+
+
+def _first(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(6)
+
+
+def _tables(pa: Any, kind: str, most: int, source: Any, *, start: bytes, whole: bool) -> Iterator[Any]:
+    """Yield the columns of a file that are read, as text, numbers and times: all at once, or part by part."""
+    many = f"the file has over {most:,} rows: send it as several batches"
+    if kind == "parquet":
+        file = pa.parquet.ParquetFile(source, page_checksum_verification=True)
+        if file.metadata.num_rows > most:
+            raise _RefusedError(many, _TOO_LARGE)
+        names = file.schema_arrow.names
+        wanted = [name for name in _COLUMNS if name in names]
+        groups = range(file.num_row_groups)
+        parts: Iterable[Any] = (
+            [file.read(wanted, use_threads=False)]
+            if whole
+            else (file.read_row_group(group, wanted, use_threads=False) for group in groups)
+        )
+    else:
+        stream = not start.startswith(b"ARROW1")
+        reader = (pa.ipc.open_stream if stream else pa.ipc.open_file)(source)
+        names = reader.schema.names
+        wanted = [name for name in _COLUMNS if name in names]
+        batches = reader if stream else (reader.get_batch(number) for number in range(reader.num_record_batches))
+        parts = _arrow_parts(pa, [reader.read_all()] if whole else batches, wanted)
+    _require_known(names)
+    for part in parts:
+        if len(part) > most:
+            raise _RefusedError(many, _TOO_LARGE)
+        table = pa.table([_plain(pa, name, part[name]) for name in part.column_names], names=part.column_names)
+        if table.nbytes > MOST_DECODED:
+            raise _RefusedError(f"the file has over {MOST_DECODED:,} bytes when it is decoded: send less", _TOO_LARGE)
+        yield table
+
+
+def _arrow_parts(pa: Any, parts: Iterable[Any], wanted: Sequence[str]) -> Iterator[Any]:
+    for part in parts:
+        part.validate(full=True)
+        table = pa.Table.from_batches([part]) if isinstance(part, pa.RecordBatch) else part
+        yield table.select(wanted)
+
+
+def _require_known(names: Sequence[str]) -> None:
     from flood_assets.schemas import READINGS  # noqa: PLC0415
 
-    data = sys.stdin.buffer.read()
-    _limit()
-
-    def refuse(why: str, code: int = _REFUSED) -> int:
-        sys.stderr.write(why)
-        return code
-
-    try:
-        if kind == "parquet":
-            file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-            if file.metadata.num_rows > most:
-                return refuse(f"the file has over {most:,} rows: send it as several batches", _TOO_LARGE)
-            names = file.schema_arrow.names
-            table = file.read([name for name in _COLUMNS if name in names], use_threads=False)
-        else:
-            stream = not data.startswith(b"ARROW1")
-            reader = (pa.ipc.open_stream if stream else pa.ipc.open_file)(pa.BufferReader(data))
-            names = reader.schema.names
-            table = reader.read_all()
-            table.validate(full=True)
-            table = table.select([name for name in _COLUMNS if name in names])
-        if len(table) > most:
-            return refuse(f"the file has over {most:,} rows: send it as several batches", _TOO_LARGE)
-        if unknown := sorted(set(names) - set(_COLUMNS) - set(READINGS.schema.names)):
-            return refuse(f"the file has a column '{unknown[0][:60]}': expected {', '.join(_COLUMNS)}")
-        table = pa.table([_plain(pa, name, table[name]) for name in table.column_names], names=table.column_names)
-        if table.nbytes > MOST_DECODED:
-            return refuse(f"the file has over {MOST_DECODED:,} bytes when it is decoded: send less", _TOO_LARGE)
-    except (pa.ArrowException, ValueError, TypeError, KeyError, OSError, OverflowError) as error:
-        return refuse(f"the {kind} file cannot be decoded: {str(error).splitlines()[0][:200]}")
-    sys.stdout.buffer.write(msgspec.json.encode(table.to_pylist()))
-    return 0
+    if unknown := sorted(set(names) - set(_COLUMNS) - set(READINGS.schema.names)):
+        raise _RefusedError(f"the file has a column '{unknown[0][:60]}': expected {', '.join(_COLUMNS)}")
 
 
 def _plain(pa: Any, name: str, column: Any) -> Any:
@@ -111,12 +208,12 @@ def _plain(pa: Any, name: str, column: Any) -> Any:
     return column.cast(pa.string())
 
 
-def _limit() -> None:
+def _limit(cpu_s: int) -> None:
     """Limit memory and time of this process, where the system can."""
     import resource  # noqa: PLC0415
 
     spent = int(time.process_time()) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU_S, spent + CPU_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (spent + cpu_s, spent + cpu_s))
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
             taken = int(file.read().split()[0]) * resource.getpagesize()
@@ -126,4 +223,4 @@ def _limit() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

@@ -6,9 +6,13 @@ the batches of the day to what it was. Readings of a stream bring their own time
 """
 
 import logging
+from bisect import bisect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cache, partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -19,11 +23,12 @@ import pyarrow.compute as pc
 from flood_assets.errors import ClockError, LakeError
 from flood_assets.grouping import HOUR_MS
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.objects import ConflictError
+from flood_assets.lake.objects import ConflictError, Meta
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.lake.pipeline import all_of
 from flood_assets.lake.write import WindowChange
-from flood_assets.landing import batches, gauges
+from flood_assets.landing import batches, gauges, streamed, uploads
+from flood_assets.landing.errors import PushError
 from flood_assets.landing.objects import (
     Batch,
     DamagedBatchError,
@@ -35,6 +40,7 @@ from flood_assets.landing.objects import (
     encode_receipt,
 )
 from flood_assets.landing.rules import AHEAD
+from flood_assets.landing.uploads import UploadPlace
 from flood_assets.partitions import cutoff, to_ms, utc, window_of
 from flood_assets.schemas import MEASURES, READINGS, REJECTS, STATIONS, TIME, Table
 
@@ -46,6 +52,7 @@ ROWS_AT_ONCE = 200_000
 _THREADS = 8
 _KEYS = list(READINGS.key)
 _LISTS = (STATIONS, MEASURES)
+_NONE = Rows([], [], [], [])
 _OF_LIST = {table.name: f"{table.name} " for table in _LISTS}
 
 
@@ -84,19 +91,24 @@ def ingest(lake: Lake, now: datetime) -> Ingestion:
     # First, so that what was pushed since is a revision of it.
     _restore(lake, landed.lost, now, found)
     listed = landed.batches
-    if listed:
+    if listed or landed.uploads:
         for table in _LISTS:
             lake.carry_listed(table, now)
     for start in range(0, len(listed), AT_ONCE):
         loaded = _loaded(lake, [place for place, _ in listed[start : start + AT_ONCE]], now, found)
         loaded.sort(key=lambda each: (each[1].landed_at, each[0]))
         if loaded:
-            _require_clock(loaded[-1][1], now)
+            newest = loaded[-1][1]
+            _require_clock(newest.publisher, newest.landed_at, now)
         # Those of streams may be united in any order, also if they have the same keys.
         followed = [each for each in loaded if each[1].states is not None]
         pushed = [each for each in loaded if each[1].states is None]
         for group in (*_groups(pushed, apart=True), *_groups(followed, apart=False)):
             _ingest_or_put_aside(lake, group, now, found)
+    for place, meta in landed.uploads:
+        _ingest_upload(lake, place, meta, now, found)
+    for place in landed.overdue(now):
+        _refuse(lake, place, f"nothing was uploaded within {uploads.GIVEN_UP / timedelta(hours=1):g} hours", now)
     if any(change.quarantined_as for change in found.windows):
         # An upsert was the first to find the damage.
         _restore(lake, batches.landed(lake.store).lost, now, found)
@@ -110,15 +122,37 @@ def _restore(lake: Lake, lost: Mapping[str, datetime], now: datetime, found: Ing
     windows = set(lost.values())
     parts = (_within(batch, windows) for batch in batches.kept(lake.store))
     loaded = [(Place(batch.publisher, batch.id), batch) for batch in parts if batch.readings.measure_id]
+    files = [(receipt.landed_at, rows) for receipt, rows in _kept_files(lake, windows)]
+    ends = sorted(landed_at for landed_at, _ in files)
+    # In the order in which they landed: of the batches those before each file, the file, and so on.
     loaded.sort(key=lambda each: (each[1].landed_at, each[0]))
-    for group in _groups(loaded, apart=True):
-        rows = _rows([batch for _, batch in group])
+    tables = [
+        (group[0][1].landed_at, _rows([batch for _, batch in group]))
+        for _, span in groupby(loaded, key=lambda each: bisect(ends, each[1].landed_at))
+        for group in _groups(list(span), apart=True)
+    ]
+    for _, rows in sorted([*tables, *files], key=itemgetter(0)):
         found.windows += _upsert(lake, rows, now)
         found.restored += len(rows)
     if found.restored:
         named = ", ".join(f"{window:%Y-%m-%d %H:%M}" for window in sorted(windows))
         logger.warning("%d pushed readings of damaged windows were stored again: %s", found.restored, named)
     lake.store.delete(list(lost))
+
+
+def _kept_files(lake: Lake, windows: Collection[datetime]) -> Iterator[tuple[Receipt, pa.Table]]:
+    """Yield the readings of some windows in the uploads of the last day, and the receipt of each."""
+    for place, meta in batches.kept_uploads(lake.store):
+        known = uploads.settled(lake.store, place)
+        if known is not None:
+            upload, receipt = known
+            rows = streamed.read(lake.store, meta, upload, receipt.landed_at, _no_units).readings
+            hours = pc.floor_temporal(rows["date_time"], unit="hour")
+            yield receipt, rows.filter(pc.is_in(hours, pa.array(sorted(windows), TIME)))
+
+
+def _no_units() -> Mapping[str, str]:
+    return {}
 
 
 def _within(batch: Batch, windows: Collection[datetime]) -> Batch:
@@ -155,12 +189,12 @@ def _loaded(lake: Lake, places: Sequence[Place], now: datetime, found: Ingestion
     return [each for each in loaded if isinstance(each, tuple)]
 
 
-def _require_clock(newest: Batch, now: datetime) -> None:
+def _require_clock(publisher: str, landed_at: datetime, now: datetime) -> None:
     """Refuse a clock that is behind: retained readings would count as future, and later as expired."""
-    if newest.landed_at > now + AHEAD:
+    if landed_at > now + AHEAD:
         raise ClockError(
-            f"this machine's clock says {now:%Y-%m-%d %H:%M:%SZ}, but a batch of '{newest.publisher}' landed at "
-            f"{newest.landed_at:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP). Nothing was changed"
+            f"this machine's clock says {now:%Y-%m-%d %H:%M:%SZ}, but a batch of '{publisher}' landed at "
+            f"{landed_at:%Y-%m-%d %H:%M:%SZ}: set the clock (NTP). Nothing was changed"
         )
 
 
@@ -244,6 +278,60 @@ def _list(lake: Lake, table: Table, group: Sequence[Batch], now: datetime) -> No
         rows = pa.concat_tables([gauges.listed(table, rows, batch.landed_at) for batch, rows in given])
         removed = {id_: batch.landed_at for batch, rows in given for id_ in gauges.removed(table, rows)}
         lake.put_listed(table, rows, removed, now)
+
+
+def _ingest_upload(lake: Lake, place: UploadPlace, content: Meta, now: datetime, found: Ingestion) -> None:
+    """Ingest an uploaded file, or refuse it, and write its receipt."""
+    store = lake.store
+    upload = uploads.announced(store, place)
+    if upload is None or uploads.done(store, place) is not None:
+        # It was ingested before, and is uploaded again or was not deleted yet; or somebody else put it there.
+        store.delete([place.content, place.expected])
+        found.repeated += 1
+        return
+    landed_at = uploads.landed_at(place, content)
+    _require_clock(place.publisher, landed_at, now)
+    units = cache(partial(_units, lake, now))
+    try:
+        read = streamed.read(store, content, upload, landed_at, units)
+    except ConflictError:
+        return  # another run has ingested it
+    except PushError as error:
+        found.receipts.append(_refuse(lake, place, str(error), now, landed_at))
+        return
+    if len(read.readings):
+        found.windows += _upsert(lake, read.readings, now)
+    if read.refused:
+        lake.add_rejects(_rejects(Batch(*place, "", landed_at, 0, 0, _NONE, read.refused)))
+    receipt = Receipt(
+        id=place.id,
+        publisher=place.publisher,
+        digest=read.digest,
+        landed_at=landed_at,
+        state="ingested",
+        rows=read.given,
+        accepted=read.given - read.refused_rows,
+        rejected=read.refused_rows,
+        repeated=read.repeated,
+        reasons=[each.told for each in read.refused],
+        ingested_at=now,
+    )
+    fates = {name: int(counts[0]) for name, counts in _fates(lake, read.readings, 1, now).items()}
+    receipt = msgspec.structs.replace(receipt, listed=0, removed=0, **fates)
+    found.receipts.append(uploads.settle(store, place, receipt, upload, keep=True))
+
+
+def _refuse(lake: Lake, place: UploadPlace, why: str, now: datetime, landed_at: datetime | None = None) -> Receipt:
+    """Say in the receipt of an upload why nothing of it was taken, and delete it."""
+    logger.warning("the upload %s of '%s' is refused: %s", place.id, place.publisher, why)
+    receipt = Receipt(place.id, place.publisher, "", landed_at or now, "refused", 0, 0, 0, 0, why=why, ingested_at=now)
+    return uploads.settle(lake.store, place, receipt, uploads.announced(lake.store, place))
+
+
+def _units(lake: Lake, now: datetime) -> Mapping[str, str]:
+    listed = lake.newest_snapshot(MEASURES, now, columns=("measure_id", "unit"))
+    rows = [] if listed is None else listed.to_pylist()
+    return {row["measure_id"]: row["unit"] for row in rows if row["unit"]}
 
 
 def _rows(group: Sequence[Batch]) -> pa.Table:

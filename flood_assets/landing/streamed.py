@@ -8,7 +8,7 @@ import csv
 import hashlib
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +30,9 @@ from flood_assets.schemas import TIME
 # Bytes of a file as it is uploaded and unpacked, and its rows: the day of a country has half a million.
 MOST_BYTES, MOST_UNPACKED, MOST_ROWS = 200_000_000, 500_000_000, 1_000_000
 AT_ONCE = 10_000
-_PART, _LONGEST_LINE = 8 * 1024 * 1024, 65_536
+_PART, _LONGEST_LINE = 1024 * 1024, 65_536
+# Empty lines count, too: half a GB of them is packed into half a MB.
+_MOST_LINES = 2 * MOST_ROWS
 _BY_LINES = ("text/csv", "application/x-ndjson", "application/ndjson")
 _BINARY = {
     "application/vnd.apache.arrow.stream": "arrow",
@@ -143,7 +145,7 @@ def _copy(store: Store, content: Meta, path: Path) -> str:
     return digest.hexdigest()
 
 
-def _pieces(path: Path, upload: Upload) -> Iterator[Sequence[Given]]:
+def _pieces(path: Path, upload: Upload) -> Generator[Sequence[Given], None, None]:
     """Yield the rows of a file, some at a time."""
     kind = _BINARY.get(upload.media_type)
     if kind is not None:
@@ -162,7 +164,7 @@ def _unpacked(path: Path, encoding: str) -> Iterator[bytes]:
         while part := file.read(65_536):
             while part:
                 try:
-                    # A part of 64 kB may hold 64 MB.
+                    # 64 kB may hold 64 MB.
                     found = unpacker.decompress(part, _PART) if encoding else part
                 except zlib.error as error:
                     raise UnreadableError(f"the file cannot be unpacked as gzip: {error}") from None
@@ -184,6 +186,8 @@ def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:
         *whole, left = (left + part).split(b"\n")
         for line in whole:
             number += 1
+            if number > _MOST_LINES:
+                raise TooLargeError(f"the file has over {_MOST_LINES:,} lines: send it as several files")
             if len(line) > _LONGEST_LINE:
                 raise UnreadableError(f"line {number} of the file is over {_LONGEST_LINE:,} bytes")
             yield line + b"\n"

@@ -111,19 +111,21 @@ def expect(store: Store, upload: Upload) -> tuple[Upload, Receipt]:
 
     def attempt() -> tuple[Upload, Receipt]:
         there, receipt = announced(store, place), find(store, place)
-        if there is None and receipt is None:
+        known = settled(store, place) if there is None else None
+        there = known[0] if known else there
+        if there is None:
             store.put(place.expected, msgspec.json.encode(upload), replaces=None)
             return upload, upload.receipt
-        if there is not None and not there.is_like(upload):
+        if not there.is_like(upload):
             raise OtherContentError(
                 f"an upload with the id '{upload.id}' and another description was asked for at "
                 f"{there.asked_at:%Y-%m-%dT%H:%M:%SZ}: send another Idempotency-Key"
             )
-        if there is not None and receipt is not None and upload.asked_at - there.asked_at > ASKED_AGAIN:
+        if upload.asked_at - there.asked_at > ASKED_AGAIN:
             raise OtherContentError(
                 f"the upload '{upload.id}' was asked for over a day ago: send another Idempotency-Key"
             )
-        return there or upload, receipt or upload.receipt
+        return there, receipt or there.receipt
 
     return store.retry_conflicts(place.expected, attempt)
 
@@ -172,16 +174,36 @@ def landed_at(place: UploadPlace, content: Meta) -> datetime:
     return whole + timedelta(milliseconds=zlib.crc32("/".join(place).encode()) % 1000)
 
 
-def settle(store: Store, place: UploadPlace, receipt: Receipt, *, keep: bool) -> Receipt:
+def settle(store: Store, place: UploadPlace, receipt: Receipt, upload: Upload | None, *, keep: bool = False) -> Receipt:
     """Write the receipt of an upload, or return the one that another run has written; then delete what waited.
 
-    The content of one that was ingested is kept.
+    Its announcement is kept behind the receipt, and of one that was ingested also the content.
     """
-    if keep:
-        store.copy(place.content, place.kept)
     try:
-        store.put(place.receipt, msgspec.json.encode(receipt), replaces=None)
-    except ConflictError:
-        receipt = done(store, place) or receipt
+        if keep:
+            store.copy(place.content, place.kept)
+        store.put(place.receipt, msgspec.json.encode(receipt) + b"\n" + msgspec.json.encode(upload), replaces=None)
+    except (ConflictError, LakeError):
+        # Another run may have been faster, and have deleted the content.
+        known = done(store, place)
+        if known is None:
+            raise
+        receipt = known
     store.delete([place.content, place.expected])
     return receipt
+
+
+def settled(store: Store, place: UploadPlace) -> tuple[Upload, Receipt] | None:
+    """Return the announcement and the receipt of an upload that was ingested or refused; None for any other.
+
+    Raises:
+        LakeError: the store failed, or what it holds is damaged.
+    """
+    blob = store.read(place.receipt)
+    if blob is None:
+        return None
+    receipt, _, upload = blob.data.to_pybytes().partition(b"\n")
+    try:
+        return msgspec.json.decode(upload, type=Upload), decode_receipt(receipt)
+    except (ValueError, DamagedBatchError) as error:
+        raise LakeError(f"{store.url}/{place.receipt} is damaged ({error}): delete it") from error

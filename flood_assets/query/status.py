@@ -239,8 +239,9 @@ def look(lake: Lake, now: datetime) -> Status:
         problems.append(f"{lake.url}/{WATERMARKS_KEY} is damaged: {again} and replaces it")
     if watermarks is not None and watermarks.forgotten:
         problems.append(f"a damaged window of readings was quarantined: {again}")
-    waiting = batches.landed(lake.store).batches
-    if waiting and now - waiting[0][1].modified > OVERDUE:
+    landed = batches.landed(lake.store)
+    waiting = sorted(meta.modified for _, meta in (*landed.batches, *landed.uploads))
+    if waiting and now - waiting[0] > OVERDUE:
         many = counted(len(waiting), "pushed batch", "pushed batches")
         problems.append(f"{many} not ingested, the oldest for over an hour: run `flood-assets ingest`")
     quarantined = [meta.key for meta in lake.store.list(QUARANTINE)]

@@ -32,8 +32,8 @@ _MIB = 20
 CLIENT = "flood_assets.client"
 # The key that it has, if any.
 KEY = "flood_assets.key"
-# What is below these paths needs the right to push, the first one if it is posted to.
-PUSHED, RECEIPTS = "/api/v1/readings", "/api/v1/receipts/"
+# What is at and below these paths needs the right to push, the first one if it is posted to.
+PUSHED, RECEIPTS, UPLOADS = "/api/v1/readings", "/api/v1/receipts/", "/api/v1/uploads"
 SHOWN = ("RateLimit-Policy", "RateLimit")
 
 
@@ -188,7 +188,7 @@ class _Client(NamedTuple):
 def is_push(scope: Scope) -> bool:
     """Return True if a request is about a push."""
     path: str = scope["path"]
-    return (path == PUSHED and scope["method"] == "POST") or path.startswith(RECEIPTS)
+    return (path == PUSHED and scope["method"] == "POST") or path.startswith((RECEIPTS, UPLOADS))
 
 
 def _presented(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:

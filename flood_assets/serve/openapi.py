@@ -180,6 +180,7 @@ _PUSH_PROBLEMS = {
     415: "The media type or the encoding is not taken",
     422: "No row is accepted",
     429: "Too many requests",
+    501: "This lake takes no uploads: it is not on S3",
     503: "The lake cannot be reached",
 }
 _REFUSED = {
@@ -236,6 +237,60 @@ def of_push() -> dict[int | str, dict[str, Any]]:
         202: {"description": "The batch has landed and will be ingested: its receipt", **said},
         **_push_problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
     }
+
+
+def of_announcement() -> dict[int | str, dict[str, Any]]:
+    """Return the descriptions of the answers to whoever asks for an upload."""
+    location = {"Location": {"schema": {"type": "string"}, "description": "Path of the receipt."}}
+    text = {"type": "string"}
+    properties = {
+        "id": text,
+        "method": {"enum": ["PUT"]},
+        "url": {**text, "description": "Takes the file, once, while it is valid; it is a secret as a key is."},
+        "headers": {"type": "object", "description": "To be sent with it, as they are.", "additionalProperties": text},
+        "expires_at": {**text, "format": "date-time"},
+        "receipt": {**text, "description": "Path of the receipt."},
+    }
+    told = {"type": "object", "required": list(properties), "properties": properties}
+    return {
+        200: {
+            "description": "It was uploaded before: its receipt as it is now",
+            "content": {"application/json": {"schema": _RECEIPT}},
+            "headers": location,
+        },
+        201: {
+            "description": "The file is expected",
+            "content": {"application/json": {"schema": told}},
+            "headers": location,
+        },
+        **_push_problems(400, 401, 403, 409, 413, 415, 429, 501, 503),
+    }
+
+
+def announced_body(media_types: Sequence[str]) -> dict[str, Any]:
+    """Return the description of the body and the headers of whoever asks for an upload."""
+    properties = {
+        "media_type": {"enum": list(media_types)},
+        "size": {"type": "integer", "minimum": 1, "description": "Bytes of the file, exactly."},
+        "encoding": {"enum": ["", "gzip"], "description": "`gzip`, of CSV or NDJSON, or none."},
+        "sha256": {"type": "string", "description": "Of the file, in hexadecimal digits."},
+    }
+    schema = {
+        "type": "object",
+        "required": ["media_type", "size"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    parameters = [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Id of the upload, such as a UUID: the same file is taken once.",
+            "schema": {"type": "string"},
+        }
+    ]
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters, **_SECURED}
 
 
 def of_receipt() -> dict[int | str, dict[str, Any]]:

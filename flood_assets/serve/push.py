@@ -1,11 +1,13 @@
-"""Take pushed batches, and tell what became of them. The server writes nothing else, and only below `landing/`.
+"""Take pushed batches, sign uploads, and tell what became of both. The server writes only below `landing/`.
 
 What is decoded, validated and stored is decided in `flood_assets.landing`.
 """
 
 import hashlib
 import logging
+import re
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,15 +20,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from flood_assets.errors import FloodAssetsError
-from flood_assets.landing import batches, bodies, gauges, rules
+from flood_assets.lake.objects import Put
+from flood_assets.landing import batches, bodies, gauges, rules, streamed, uploads
 from flood_assets.landing.errors import OtherContentError, PushError, TooLargeError, UnknownTypeError, UnreadableError
 from flood_assets.landing.objects import Batch, Gauge, Place, Reason, Receipt, encode_receipt
 from flood_assets.partitions import from_ms, to_ms
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.serve.http import problem
 from flood_assets.serve.keys import FEED, PUSH, Key
-from flood_assets.serve.limits import KEY, PUSHED, RECEIPTS, challenge
-from flood_assets.serve.openapi import asked_receipt, of_push, of_receipt, pushed_body
+from flood_assets.serve.limits import KEY, PUSHED, RECEIPTS, UPLOADS, challenge
+from flood_assets.serve.openapi import (
+    announced_body,
+    asked_receipt,
+    of_announcement,
+    of_push,
+    of_receipt,
+    pushed_body,
+)
 from flood_assets.serve.watch import Watcher
 
 logger = logging.getLogger("flood_assets.serve")
@@ -36,6 +46,9 @@ _TOLD = 20
 # Batches that are decoded at once, each of some tens of MB while it is.
 _AT_ONCE = 2
 _MS, _SET_BACK = timedelta(milliseconds=1), timedelta(minutes=1)
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_VALID_S = int(uploads.VALID / timedelta(seconds=1))
 
 _STATUS: Mapping[type[PushError], int] = {
     UnreadableError: 400,
@@ -51,6 +64,25 @@ class NothingAcceptedError(PushError):
     def __init__(self, message: str, refused: list[Reason]) -> None:
         super().__init__(message)
         self.refused = refused
+
+
+class AskedUpload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The description of a file that is to be uploaded, as a publisher sends it."""
+
+    media_type: str
+    size: int
+    encoding: str = ""
+    sha256: str = ""
+
+    def require(self) -> None:
+        """Refuse what cannot be uploaded; PushError."""
+        streamed.require_type(self.media_type, self.encoding)
+        if self.size > streamed.MOST_BYTES:
+            raise TooLargeError(f"size is {self.size:,}: a file has up to {streamed.MOST_BYTES:,} bytes, send several")
+        if self.size < 1:
+            raise UnreadableError(f"the body says that size is {self.size:,}: expected the bytes of the file")
+        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+            raise UnreadableError(f"the body says that sha256 is '{self.sha256[:70]}': expected 64 hexadecimal digits")
 
 
 class Push:
@@ -73,6 +105,72 @@ class Push:
     async def receipt(self, request: Request) -> Response:
         """Answer with the receipt of a batch of the key's owner."""
         return await self._answered(request, self._found)
+
+    async def announce(self, request: Request) -> Response:
+        """Answer with a signed URL that takes a larger file."""
+        return await self._answered(request, self._announced)
+
+    async def upload(self, request: Request) -> Response:
+        """Answer with the receipt of an upload of the key's owner."""
+        return await self._answered(request, self._uploaded)
+
+    async def _announced(self, request: Request, key: Key) -> Response:
+        data = await _body(request)
+        id_ = request.headers.get("idempotency-key") or uuid.uuid4().hex
+        work = partial(self._expect, request, key, id_, data)
+        return await to_thread.run_sync(work, limiter=self._threads)
+
+    def _expect(self, request: Request, key: Key, id_: str, data: bytes) -> Response:
+        try:
+            asked = msgspec.json.decode(data, type=AskedUpload)
+        except (msgspec.ValidationError, ValueError, RecursionError) as error:
+            raise UnreadableError(
+                f'the body is no description of a file: {error}. Expected {{"media_type": "text/csv", "size": BYTES}}'
+            ) from None
+        asked.require()
+        upload = uploads.Upload(
+            publisher=key.name,
+            id=id_,
+            feed=FEED in key.rights,
+            asked_at=self._moment(),
+            media_type=asked.media_type,
+            size=asked.size,
+            encoding=asked.encoding,
+            sha256=asked.sha256.lower(),
+        )
+        place, store = uploads.UploadPlace.of(key.name, id_), self._watcher.lake().store
+        signed = store.sign_put(
+            Put(place.content, upload.media_type, upload.encoding, upload.size, upload.sha256, _VALID_S)
+        )
+        if signed is None:
+            why = (
+                f"this lake takes no uploads, as it is not on S3: send batches of up to {bodies.MOST_BYTES:,} bytes to "
+                f"{PUSHED}"
+            )
+            return problem(request, 501, why)
+        _, receipt = uploads.expect(store, upload)
+        path = f"{UPLOADS}/{id_}"
+        if receipt.state != "expected":
+            return _sent(receipt, 200, path)
+        told = {
+            "id": id_,
+            "method": "PUT",
+            "url": signed.url,
+            "headers": signed.headers,
+            "expires_at": f"{upload.asked_at + uploads.VALID:%Y-%m-%dT%H:%M:%SZ}",
+            "receipt": path,
+        }
+        headers = {"cache-control": "no-store", "location": path}
+        return Response(msgspec.json.encode(told), 201, headers, "application/json")
+
+    async def _uploaded(self, request: Request, key: Key) -> Response:
+        place = uploads.UploadPlace.of(key.name, request.path_params["id"])
+        receipt = await to_thread.run_sync(
+            lambda: uploads.find(self._watcher.lake().store, place), limiter=self._threads
+        )
+        if receipt is None:
+            return problem(request, 404, f"'{key.name}' has asked for no upload '{place.id}' within the last 24 hours")
+        return _sent(receipt, 200, f"{UPLOADS}/{place.id}")
 
     async def _answered(self, request: Request, answer: Callable[[Request, Key], Any]) -> Response:
         key: Key | None = request.scope.get(KEY)
@@ -189,6 +287,29 @@ def router(push: Push) -> APIRouter:
         responses=of_push(),
         openapi_extra=pushed_body(list(bodies.DECODERS)),
     )
+    routes.add_api_route(
+        UPLOADS,
+        push.announce,
+        methods=["POST"],
+        summary="Ask for the upload of a larger file",
+        description="Answered with a signed URL for a PUT past this server, and the path of the receipt.",
+        operation_id="announce",
+        response_class=Response,
+        responses=of_announcement(),
+        openapi_extra=announced_body(list(streamed.MEDIA_TYPES)),
+    )
+    for method in ("GET", "HEAD"):
+        routes.add_api_route(
+            f"{UPLOADS}/{{id}}",
+            push.upload,
+            methods=[method],
+            summary="What became of an upload",
+            operation_id="upload",
+            response_class=Response,
+            responses=of_receipt(),
+            openapi_extra=asked_receipt(),
+            include_in_schema=method == "GET",
+        )
     for method in ("GET", "HEAD"):
         routes.add_api_route(
             f"{RECEIPTS}{{id}}",
@@ -219,6 +340,6 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _sent(receipt: Receipt, status: int) -> Response:
-    headers = {"cache-control": "no-store", "location": f"{RECEIPTS}{receipt.id}"}
+def _sent(receipt: Receipt, status: int, path: str = "") -> Response:
+    headers = {"cache-control": "no-store", "location": path or f"{RECEIPTS}{receipt.id}"}
     return Response(encode_receipt(receipt), status, headers, "application/json")

@@ -1,11 +1,15 @@
-"""The sensor reads the queue that S3 tells of new batches: moto's S3, SNS and SQS, and Dagster's own daemon code."""
+"""The sensor reads the queue that S3 tells of new batches: with moto's S3, SNS and SQS, and with Dagster's daemon."""
 
+import itertools
+import time
 import uuid
+from datetime import timedelta
 
 import boto3
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
+from dagster._daemon.sensor import SensorLaunchContext
 
 from flood_assets.defs.resources import LakeResource
 from flood_assets.defs.sensors import LISTED_EVERY, Seen, landing_sensor
@@ -15,8 +19,12 @@ from flood_assets.landing.objects import DEAD
 from flood_assets.landing.objects import Place as BatchPlace
 from flood_assets.query.status import look as look_at
 from flood_assets_tests.conftest import HOUR, NOW, Place
+from flood_assets_tests.landing.test_ingest_proofs import KilledError
+from flood_assets_tests.support.daemon import Daemon, open_daemon
 from flood_assets_tests.support.pushing import batch_of
 from flood_assets_tests.support.s3 import REGION, S3Server, s3_server  # noqa: F401 - a fixture
+
+SECOND = timedelta(seconds=1)
 
 
 class Told:
@@ -100,9 +108,9 @@ def test_a_batch_is_told_and_its_message_deleted_once_the_request_is_stored(told
     told.land("one")
     with monkeypatch.context() as patch:
         patch.setattr(batches, "landed", None)  # nothing is listed
-        assert told.tick(dies=True) == "1 batch to ingest"
+        assert told.tick(dies=True) == "1 batch or upload to ingest"
         assert told.waiting() == 1, "a daemon that dies before its request is stored loses nothing"
-        assert told.tick_again() == "1 batch to ingest"
+        assert told.tick_again() == "1 batch or upload to ingest"
         assert told.waiting() == 1
         run = create_run_for_test(told.place.instance, job_name="landing_job", status=dg.DagsterRunStatus.STARTED)
         assert told.tick() == f"ingestion {run.run_id} has not finished"
@@ -112,7 +120,7 @@ def test_a_batch_is_told_and_its_message_deleted_once_the_request_is_stored(told
         assert told.tick() == f"ingestion {run.run_id} has not finished"
         assert told.waiting() == 1
         told.place.instance.delete_run(run.run_id)
-        assert told.tick() == "1 batch to ingest"
+        assert told.tick() == "1 batch or upload to ingest"
         told.land("three", 3.0)
     ingest(told.lake, NOW)
     assert told.tick() == "no batch waits", "what the run has ingested needs no other"
@@ -135,7 +143,7 @@ def test_a_message_that_is_not_understood_is_put_aside_and_told(told):
     told.tick()
     told.sqs.send_message(QueueUrl=told.queue, MessageBody="hello")
     told.land("one")
-    assert told.tick() == "1 batch to ingest, 1 message not understood"
+    assert told.tick() == "1 batch or upload to ingest, 1 message not understood"
     told.tick()
     assert told.waiting() == 0
     (kept,) = told.lake.store.list(DEAD)
@@ -149,7 +157,7 @@ def test_a_message_that_is_not_understood_is_put_aside_and_told(told):
 def test_a_queue_that_is_away_is_a_reason_and_its_handles_stay(told, monkeypatch):
     told.tick()
     told.land("one")
-    assert told.tick() == "1 batch to ingest"
+    assert told.tick() == "1 batch or upload to ingest"
     handles = Seen.of(told.cursor).handles
     assert len(handles) == 1
     monkeypatch.setenv("FLOOD_LANDING_QUEUE", "sqs://no-such-queue")
@@ -163,3 +171,39 @@ def test_a_strange_cursor_says_nothing():
     for cursor in (None, "", "x", "[]", "7", '{"handles": 7}', '{"listed_at": "x"}'):
         assert Seen.of(cursor) == Seen()
     assert Seen.of(Seen(7, ("a",)).text) == Seen(7, ("a",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [False], indirect=True, ids=["directly"])
+def test_a_daemon_that_dies_before_it_has_stored_its_request_loses_nothing(told, place, tmp_path, monkeypatch):
+    moments = (NOW + number * 15 * SECOND for number in itertools.count())
+    url, clock = place.environ["FLOOD_API_URL"], place.server.set_clock
+    with open_daemon(tmp_path / "home", url, told.resource.url, clock) as daemon:
+        daemon.sensors(next(moments))
+        told.land("one")
+
+        def die(*_: object, **__: object) -> None:
+            raise KilledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SensorLaunchContext, "set_run_requests", die)
+            with pytest.raises(KilledError):
+                daemon.sensors(next(moments))
+        assert (landings(daemon), told.waiting()) == ([], 1)
+        daemon.restart()
+        for _ in range(40):
+            daemon.sensors(next(moments))
+            if landings(daemon):
+                break
+            time.sleep(0.25)  # until the queue shows the message again
+        assert landings(daemon) == [dg.DagsterRunStatus.SUCCESS]
+        assert batches.find(told.lake.store, BatchPlace.of("a@b", "one")).state == "ingested"
+        assert told.waiting() == 1, "it is deleted by the look after the one that requested the run"
+        daemon.sensors(next(moments))
+        daemon.sensors(next(moments))
+        assert (len(landings(daemon)), told.waiting()) == (1, 0)
+
+
+def landings(daemon: Daemon) -> list[dg.DagsterRunStatus]:
+    """Return the states of the runs that ingest."""
+    return [run.status for run in daemon.runs() if run.job_name == "landing_job"]

@@ -64,7 +64,7 @@ def test_what_was_pushed_is_stored_again_as_it_was(lake):
     changed = found.pop(("acme:b", NOW))
     assert (changed["value"], changed["previous_value"], changed["revision"]) == (7, 1, 1)
     assert found == {key: row for key, row in before.items() if key != ("acme:b", NOW)}
-    assert not batches.landed(lake.store)
+    assert not batches.landed(lake.store).due(LATER)
     assert ingest(lake, LATER).restored == 0
 
 

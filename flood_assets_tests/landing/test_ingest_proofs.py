@@ -1,5 +1,6 @@
 """Nothing is lost after 202, nothing is twice, nothing foreign is overwritten: many batches, kills, two at once."""
 
+import gzip
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,17 +134,46 @@ def test_another_content_that_lands_after_the_first_was_ingested_is_refused_and_
     assert stored(lake, NOW + HOUR)["acme:a", NOW]["value"] == 1
 
 
+PACKED = gzip.compress(b"measure_id,date_time,value\nacme:a,2026-10-05T09:00:00Z,1\n")
+HOSTILE: list[tuple[bytes, set[int], dict[str, str]]] = [
+    (PACKED[:-9], {400}, {"Content_Encoding": "gzip"}),
+    (gzip.compress(bytes(50_000_000), 9), {413}, {"Content_Encoding": "gzip"}),
+    (b" " * 5_000_001, {413}, {}),
+    (b"\xff", {400}, {}),
+    # Who guesses on is told to wait.
+    (PACKED, {401, 429}, {"Content_Encoding": "gzip", "X_Api_Key": "wrong"}),
+]
+
+
+def refuse_at_once(who: Publisher, id_: str, chance: random.Random) -> None:
+    """Push something of which nothing lands."""
+    data, statuses, more = chance.choice(HOSTILE)
+    answer = who.post(data, id_, "text/csv", **more)
+    assert answer.status_code in statuses, answer.text
+    assert answer.json()["detail"]
+
+
+def ingest_until_killed(lake: Lake, chance: random.Random) -> bool:
+    """Begin a run that may be killed at any write; return whether it was."""
+    with killed_at(lake.store, chance.randrange(1, 120), after=chance.random() < 0.5):
+        try:
+            ingest(lake, NOW)
+        except KilledError:
+            return True
+    return False
+
+
 @pytest.mark.parametrize(
     "many", [pytest.param(1000, marks=pytest.mark.slow), pytest.param(10_000, marks=pytest.mark.long)]
 )
 def test_many_batches_of_two_publishers_end_as_a_plain_model_says(tmp_path, many):
-    """Each batch is pushed over HTTP, many of them again, in another order, or in a way that is refused."""
+    """Each is pushed over HTTP, many again or in a way that is refused; runs that ingest them are killed between."""
     chance, lake = random.Random(many), Lake.open(tmp_path / "lake")
     fill(lake)
     before = stored(lake, NOW)
     model: dict[tuple[str, datetime], list[float]] = {}
     taken: list[tuple[Publisher, str, list, list, dict]] = []
-    refused = 0
+    refused = killed = 0
     with pushed_to(lake, NOW, tmp_path) as api:
         publishers = [Publisher(api, name) for name in ("acme", "beta")]
         for number in range(many):
@@ -156,6 +186,9 @@ def test_many_batches_of_two_publishers_end_as_a_plain_model_says(tmp_path, many
             if what < 0.2 and taken:
                 again, id_, rows, _, _ = chance.choice(taken)
                 assert again.post([*rows, rows[0] | {"value": -1}], id_).status_code == 409
+                continue
+            if what < 0.22:
+                refuse_at_once(who, f"hostile-{number}", chance)
                 continue
             rows = [
                 who.reading(
@@ -185,11 +218,12 @@ def test_many_batches_of_two_publishers_end_as_a_plain_model_says(tmp_path, many
                 at = key[0], datetime.fromisoformat(key[1])
                 if model.setdefault(at, [value])[-1] != value:
                     model[at].append(value)
-            if chance.random() < 10 / many:
-                ingest(lake, NOW)
+            if chance.random() < 20 / many:
+                killed += ingest_until_killed(lake, chance)
         ingest(lake, NOW + timedelta(minutes=1))
         receipts = [who.receipt(id_).json() for who, id_, *_ in taken]
 
+    assert killed
     rows = stored(lake, NOW)
     assert {key: rows[key] for key in before} == before
     own = {key: row for key, row in rows.items() if key not in before}
@@ -206,3 +240,24 @@ def test_many_batches_of_two_publishers_end_as_a_plain_model_says(tmp_path, many
     assert lake.store.list("landing") == []
     landed = [to_ms(datetime.fromisoformat(each["landed_at"])) for each in receipts]
     assert landed == sorted(landed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_batches_that_land_and_are_ingested_in_any_order_end_with_what_landed_last(tmp_path, seed):
+    """A slow server stores a batch after others that came later; runs begin in between."""
+    chance, lake = random.Random(seed), Lake.open(tmp_path / "lake")
+    given = [
+        batch_of(
+            "acme", f"b-{number}", [(f"acme:{chance.randrange(4)}", NOW - HOUR, float(number))], NOW + number * SECOND
+        )
+        for number in range(40)
+    ]
+    expected = {batch.readings.measure_id[0]: batch.readings.value[0] for batch in given}
+    for batch in chance.sample(given, len(given)):
+        batches.land(lake.store, batch)
+        if chance.random() < 0.2:
+            ingest(lake, NOW + HOUR)
+    ingest(lake, NOW + HOUR)
+    assert {key[0]: row["value"] for key, row in stored(lake, NOW).items()} == expected
+    found = [batches.find(lake.store, Place.of("acme", batch.id)) for batch in given]
+    assert all(each.added + each.revised + each.unchanged == 1 for each in found)

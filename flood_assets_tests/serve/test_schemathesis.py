@@ -90,6 +90,6 @@ def test_pushes_and_receipts_do_what_their_openapi_says(seven, tmp_path):
     limits = Limits(0, Keys(key_file(tmp_path), lambda: 0.0))
     app = Served(Lake.open(seven), NOW, limits).app
     key = {"X-Api-Key": "key-of-beta"}
-    found = findings(app, headers=key, only="receipts|readings$", least=(200, 50))
+    found = findings(app, headers=key, only="receipts|uploads|readings$", least=(200, 50))
     assert list(found) == []
     assert Lake.open(seven).store.list("landing") == []

@@ -54,10 +54,11 @@ def _told(found: Ingestion) -> dict[str, Any]:
     counts = ("rows", "rejected", "added", "revised", "unchanged", "expired")
     batches = [(each.publisher, each.id, *(getattr(each, name) for name in counts)) for each in found.receipts[:_NAMED]]
     return {
-        "batches": len(found.receipts),
+        "batches": sum(each.state == "ingested" for each in found.receipts),
         "repeated_batches": found.repeated,
         "unreadable_batches": len(found.unreadable),
         **{name: found.count(name) for name in counts},
+        "refused_uploads": sum(each.state == "refused" for each in found.receipts),
         "restored_readings": found.restored,
         "windows": len({change.window for change in found.windows}),
         "written": sum(change.written for change in found.windows),
