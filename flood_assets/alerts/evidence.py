@@ -3,7 +3,7 @@
 `gather` reads the lake once; `Evidence` is plain values, and judging it looks at nothing else.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -222,10 +222,12 @@ def _gauges(lake: Lake, ids: Sequence[str], timeliness: pa.Table, now: datetime)
     scales = _scales(Known.of(listed, measures, stations, timeliness), readings)
     of_measure = {row["measure_id"]: row for row in _some(measures, "measure_id", ids)}
     by_id = {row["station_id"]: row for row in stations.to_pylist()}
+    labels = _labels(by_id, measures)
     reporting = {row["measure_id"]: row for row in _some(timeliness, "measure_id", ids)}
     return {
         each: _gauge(
             each,
+            labels.get(each, each),
             of_measure.get(each, {}),
             by_id.get(of_measure.get(each, {}).get("station_id"), {}),
             reporting.get(each, {}),
@@ -238,6 +240,27 @@ def _gauges(lake: Lake, ids: Sequence[str], timeliness: pa.Table, now: datetime)
     }
 
 
+def _labels(stations: Mapping[str, Mapping[str, Any]], measures: pa.Table) -> dict[str, str]:
+    """Return a name for each measure: the station's; its id or the qualifier too, where others have the same.
+
+    Most rain gauges are called "Rainfall station", and some stations have a level upstream and one downstream.
+    """
+    common = Counter(row["label"] for row in stations.values())
+    rows = measures.select(["measure_id", "station_id", "parameter", "qualifier"]).to_pylist()
+    several = defaultdict[tuple[Any, Any], set[Any]](set)
+    for row in rows:
+        several[row["station_id"], row["parameter"]].add(row["qualifier"])
+    found = {}
+    for row in rows:
+        label = stations.get(row["station_id"], {}).get("label")
+        if label is None:
+            continue
+        label = f"{label} ({row['station_id']})" if common[label] > 1 else label
+        more = len(several[row["station_id"], row["parameter"]]) > 1 and row["qualifier"]
+        found[row["measure_id"]] = f"{label}, {row['qualifier']}" if more else label
+    return found
+
+
 def _some(rows: pa.Table, name: str, ids: Sequence[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = rows.filter(pc.is_in(rows[name], value_set=pa.array(ids, pa.string()))).to_pylist()
     return found
@@ -245,6 +268,7 @@ def _some(rows: pa.Table, name: str, ids: Sequence[str]) -> list[dict[str, Any]]
 
 def _gauge(
     measure_id: str,
+    label: str,
     measure: Mapping[str, Any],
     station: Mapping[str, Any],
     reporting: Mapping[str, Any],
@@ -262,7 +286,7 @@ def _gauge(
     return Gauge(
         measure_id=measure_id,
         station_id=measure.get("station_id"),
-        label=station.get("label") or measure_id,
+        label=label,
         unit=measure.get("unit"),
         lat=station.get("lat"),
         long=station.get("long"),

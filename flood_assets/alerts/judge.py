@@ -35,8 +35,10 @@ _SAID = {
     "band": "beyond {}, the end of its range",
     "record": "at or above {}, a share of the highest on record",
     "rising": "rising by {} or more",
-    "rain": "rain at or above {}",
+    "rain": "at or above {}",
 }
+# Where values are back, by the side that is beyond the threshold.
+_AWAY = {1: "below", -1: "above"}
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,17 @@ class Event:
 
 @dataclass(frozen=True)
 class Judged:
-    """The state after, and what is new in it."""
+    """The result of judging.
+
+    Attributes:
+        after: the state after.
+        events: what is new in it.
+        remarks: how many gauges each rule leaves out, as it must.
+    """
 
     after: Alerts
     events: tuple[Event, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def judge(before: Alerts, rules: Sequence[Rule], evidence: Evidence, now: datetime) -> Judged:
@@ -68,7 +77,7 @@ def judge(before: Alerts, rules: Sequence[Rule], evidence: Evidence, now: dateti
     for alert in before.rows:
         known[alert.rule, alert.subject].append(alert)
     after: list[Alert] = []
-    notes = list(evidence.notes)
+    notes, remarks = list(evidence.notes), list[str]()
     asked = present.with_api(rules)
     outage = False
     # The API first: as long as it is late, no gauge is called silent.
@@ -79,13 +88,13 @@ def judge(before: Alerts, rules: Sequence[Rule], evidence: Evidence, now: dateti
             outage |= rule.kind == "api_late" and any(alert.status == FIRING for alert in found)
             after += found
         else:
-            after += _of_series(rule, of_rule, evidence, now, notes)
+            after += _of_series(rule, of_rule, evidence, now, notes, remarks)
     gone = "the rule is gone"
     after += [ended(alert, gone, None, now) if alert.lasts else alert for rows in known.values() for alert in rows]
     after = [_as_history(alert, now) if alert.rule not in before.rules else alert for alert in after]
     rows = tuple(sorted(retained(tuple(after), now), key=lambda alert: (alert.since, alert.alert_id)))
     judged = Alerts(rows, now, tuple(notes), tuple(rule.name for rule in asked))
-    return Judged(judged, tuple(_events(before.rows, rows)))
+    return Judged(judged, tuple(_events(before.rows, rows)), tuple(remarks))
 
 
 def _as_history(alert: Alert, now: datetime) -> Alert:
@@ -110,7 +119,12 @@ def _events(before: Iterable[Alert], after: Iterable[Alert]) -> Iterator[Event]:
 
 
 def _of_series(
-    rule: Rule, known: Mapping[str, list[Alert]], evidence: Evidence, now: datetime, notes: list[str]
+    rule: Rule,
+    known: Mapping[str, list[Alert]],
+    evidence: Evidence,
+    now: datetime,
+    notes: list[str],
+    remarks: list[str],
 ) -> Iterator[Alert]:
     ids = [str(each) for each in evidence.chosen.get(rule.name) or ()]
     without = 0
@@ -122,8 +136,9 @@ def _of_series(
         if stored or any(point.side > 0 for point in series.points):
             yield from _of_gauge(rule, gauge, series, stored, now)
     if without:
-        # A rule of bands for all gauges leaves out tides, rain and flows; that is told once.
-        notes.append(f"rule '{rule.name}': no typical range or record belongs to {without:,} of {len(ids):,} gauges")
+        # A rule of bands for all gauges leaves out tides, rain and flows: that is no fault, unless it leaves out all.
+        said = f"rule '{rule.name}': no typical range or record belongs to {without:,} of {len(ids):,} gauges"
+        (notes if without == len(ids) else remarks).append(said)
     for subject, rows in known.items():
         if subject not in ids:
             yield from (_unheard(alert, "the rule no longer chooses it", now) for alert in rows)
@@ -197,7 +212,7 @@ def _alert(rule: Rule, gauge: Gauge, series: Series, episode: Episode, old: Aler
         if not base.lasts:
             return base
         last = next(point for point in reversed(series.points) if point.at <= episode.until)
-        told = f"{_number(last.value, series.unit)}, back by the hysteresis"
+        told = f"{_number(last.value, series.unit)}, back {_AWAY[series.sign]} {_number(series.back, series.unit)}"
         base = _valued(base, episode, last)
         return ended(base, told, from_ms(episode.until), now)
     if base.status != FIRING and on:
@@ -236,10 +251,11 @@ def _used(points: Sequence[Point]) -> tuple[UsedReading, ...]:
 
 def _why(rule: Rule, series: Series, on: Sequence[Point]) -> str:
     limit = _SAID[rule.kind].format(_number(series.threshold, series.unit))
-    values = " and ".join(f"{_number(p.value, series.unit)} at {from_ms(p.at):%Y-%m-%d %H:%MZ}" for p in on)
+    # Rain is a total of the time before.
+    when = f"in {_hours(rule.span)} up to" if rule.kind == "rain" else "at"
+    values = " and ".join(f"{_number(p.value, series.unit)} {when} {from_ms(p.at):%Y-%m-%d %H:%MZ}" for p in on)
     suspect = any(p.flag == quality.SUSPECT for p in on)
-    over = f" in {_hours(rule.span)}" if rule.kind == "rain" else ""
-    return f"{values}{over}: {limit}{' (suspect or of high interest)' if suspect else ''}"
+    return f"{values}: {limit}{' (suspect or of high interest)' if suspect else ''}"
 
 
 def _number(value: float, unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from flood_assets.alerts.evidence import gather
 from flood_assets.alerts.judge import Event, judge
@@ -15,9 +16,15 @@ EVERY = timedelta(minutes=15)
 REPLAYED = ("above", "below", "band", "record", "rising", "rain")
 
 
-def replay(
-    lake: Lake, rules: Sequence[Rule], until: datetime, now: datetime
-) -> tuple[list[tuple[datetime, Event]], Alerts]:
+class Replayed(NamedTuple):
+    """What rules would have told: events with their moments, the state at the end, and what each rule leaves out."""
+
+    events: list[tuple[datetime, Event]]
+    state: Alerts
+    remarks: tuple[str, ...]
+
+
+def replay(lake: Lake, rules: Sequence[Rule], until: datetime, now: datetime) -> Replayed:
     """Judge the rules that look at readings at each quarter of an hour up to a moment.
 
     A reading counts from when the lake first saw it; those of the first fill from the gauge's usual delay on. Values
@@ -29,20 +36,17 @@ def replay(
         until: the last moment, at most 24 hours before `now`.
         now: decides which readings are retained.
 
-    Returns:
-        The events, each with the moment at which it would have been told; and the state at the end.
-
     Raises:
         LakeError: the lake could not be read.
     """
     judged = [rule for rule in rules if rule.kind in REPLAYED]
     evidence = gather(lake, judged, now)
-    state, events = Alerts(notes=evidence.notes), list[tuple[datetime, Event]]()
+    state, events, remarks = Alerts(notes=evidence.notes), list[tuple[datetime, Event]](), tuple[str, ...]()
     for tick in _ticks(cutoff(now), until):
         found = judge(state, judged, evidence.at(tick), tick)
-        state = found.after
+        state, remarks = found.after, found.remarks
         events += [(tick, event) for event in found.events]
-    return events, state
+    return Replayed(events, state, remarks)
 
 
 def _ticks(after: datetime, until: datetime) -> Iterator[datetime]:

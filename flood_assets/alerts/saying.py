@@ -1,18 +1,15 @@
 """Say alerts in words for people who get a mail or a message: the clocks of England, with UTC beside. Pure."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flood_assets.partitions import london
-from flood_assets.query.alerts import ADVICE, CLEARED, FIRING, LEARNT_LATE, NO_WARNING, Alert, headline
+from flood_assets.query.alerts import ADVICE, CLEARED, FIRING, LEARNT_LATE, NO_WARNING, Alert, headline, with_times
 from flood_assets.words import counted
 
 # Alerts that a digest lists; the rest is counted.
 LISTED = 50
 _SAID = {FIRING: "firing", CLEARED: "cleared", LEARNT_LATE: "learnt late"}
-# As times are written in the sentences of an alert.
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d)Z")
 
 
 def clock(moment: datetime) -> str:
@@ -76,8 +73,4 @@ def _foot(page: str | None) -> list[str]:
 
 def _in_words(sentence: str) -> str:
     """Return a sentence with its times by the clocks of England."""
-
-    def said(found: re.Match[str]) -> str:
-        return clock(datetime.fromisoformat(found[1]).replace(tzinfo=UTC))
-
-    return _TIME.sub(said, sentence).rstrip(".")
+    return "".join(with_times(sentence, clock)).rstrip(".")

@@ -38,6 +38,7 @@ class Series:
     Attributes:
         points: in order of time.
         threshold: in the unit of the points.
+        back: beyond it a point is back.
         sign: 1 if higher is further beyond, -1 if lower is.
         needed: points in a row with which an episode begins or ends.
         gap: ms up to which two points follow each other.
@@ -48,6 +49,7 @@ class Series:
 
     points: tuple[Point, ...] = ()
     threshold: float = math.nan
+    back: float = math.nan
     sign: int = 1
     needed: int = 2
     gap: float = math.inf
@@ -70,7 +72,7 @@ def series_of(rule: Rule, gauge: Gauge, now: datetime) -> Series:
         back = _back(rule, threshold, _SHARE * threshold)
         first += rule.span // _MS
         points = tuple(p for p in _totals(gauge.readings, rule.span, interval, threshold, back) if p.at > first)
-        return Series(points, threshold, 1, 1, gap, fresh, unit)
+        return Series(points, threshold, back, 1, 1, gap, fresh, unit)
     if rule.kind == "rising":
         values, needed_back = tuple(_slopes(gauge.readings, gap)), _back(rule, threshold, threshold / 2)
         unit = f"{unit}/h"
@@ -79,7 +81,7 @@ def series_of(rule: Rule, gauge: Gauge, now: datetime) -> Series:
     points = tuple(
         Point(p.at, p.value, _side(p.value, threshold, needed_back, sign), p.flag) for p in values if p.at > first
     )
-    return Series(points, threshold, sign, 2, gap, fresh, unit)
+    return Series(points, threshold, needed_back, sign, 2, gap, fresh, unit)
 
 
 def _threshold(rule: Rule, gauge: Gauge) -> tuple[float | None, int]:

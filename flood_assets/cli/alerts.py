@@ -1,5 +1,6 @@
 """Print what is firing, and when rules would have fired, for `flood-assets alerts`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -8,11 +9,10 @@ import click
 
 from flood_assets.alerts.replay import REPLAYED, replay
 from flood_assets.alerts.rules import read_rules
-from flood_assets.errors import LakeError, SettingsError
-from flood_assets.lake.lake import Lake
+from flood_assets.cli.opening import opened
+from flood_assets.errors import SettingsError
 from flood_assets.partitions import RETENTION
 from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, Alert, stored_alerts
-from flood_assets.query.place import Place
 from flood_assets.words import counted
 
 _NO_WARNING = "These alerts are made by rules of your own and are no official warning."
@@ -24,7 +24,7 @@ def show(lake_url: str, now: datetime) -> None:
     Raises:
         LakeError: there is no lake, or it could not be read.
     """
-    state = stored_alerts(_opened(lake_url, now), now)
+    state = stored_alerts(opened(lake_url, now), now)
     if state.judged_at is None:
         click.echo("no alerts were judged yet: set FLOOD_ALERTS to a file of rules, and run `flood-assets refresh`")
         return
@@ -49,30 +49,26 @@ def test(lake_url: str, rules: Path, until: datetime, now: datetime) -> None:
     found = read_rules(rules)
     if not now - RETENTION < until <= now:
         raise SettingsError(f"--at is {_time(until)}: readings are kept from {_time(now - RETENTION)} to {_time(now)}")
-    events, state = replay(_opened(lake_url, now), found, until, now)
+    events, state, remarks = replay(opened(lake_url, now), found, until, now)
     left_out = [rule.name for rule in found if rule.kind not in REPLAYED]
     if left_out:
         click.echo(f"not replayed, because only their present is known: {', '.join(left_out)}")
-    for note in state.notes:
+    for note in (*state.notes, *remarks):
         click.echo(f"note: {note}")
     for at, event in events:
         alert = event.alert
         said = {FIRING: "fires", CLEARED: "clears", LEARNT_LATE: "learnt late"}[event.what]
         over = "" if event.what != LEARNT_LATE else f" (was so from {_time(alert.since)}{_until(alert)})"
         why = alert.ended_because if event.what == CLEARED else alert.why
-        click.echo(f"{_time(at)}  {said}: {alert.rule}, {alert.label}: {why}{over}")
-    fired = sum(event.what == FIRING for _, event in events)
+        click.echo(f"{_time(at)}  {said}: {alert.rule}: {alert.label}\n    {why}{over}")
+    fired = Counter(event.alert.rule for _, event in events if event.what == FIRING)
     click.echo(
-        f"{counted(len(found) - len(left_out), 'rule')} would have fired {counted(fired, 'time')} from "
+        f"{counted(len(found) - len(left_out), 'rule')} would have fired {counted(fired.total(), 'time')} from "
         f"{_time(now - RETENTION)} to {_time(until)}, and {counted(len(state.firing), 'alert')} would be firing then"
     )
-
-
-def _opened(lake_url: str, now: datetime) -> Lake:
-    lake = Place.of(lake_url, now).lake
-    if lake is None:
-        raise LakeError(f"there is no lake at {lake_url}: `flood-assets refresh` makes and fills it")
-    return lake
+    firing = Counter(alert.rule for alert in state.firing)
+    for name in (rule.name for rule in found if rule.kind in REPLAYED):
+        click.echo(f"    {name}: {counted(fired[name], 'time')}, {firing[name]:,} firing then")
 
 
 def _lines(alert: Alert) -> Iterator[str]:

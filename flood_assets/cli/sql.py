@@ -19,10 +19,9 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyRelation
 
+from flood_assets.cli.opening import opened
 from flood_assets.cli.rows import table
-from flood_assets.errors import LakeError, SettingsError
-from flood_assets.lake.lake import Lake
-from flood_assets.query.place import Place
+from flood_assets.errors import SettingsError
 from flood_assets.query.sql import StatementError, Views
 from flood_assets.query.sql_script import script
 
@@ -55,7 +54,7 @@ def answer(lake_url: str, now: datetime, statement: str, form: str | None, outpu
         LakeError: there is no lake, or it could not be read.
     """
     form = form or _form_of(output)
-    with closing(Views(_opened(lake_url, now), now)) as views:
+    with closing(Views(opened(lake_url, now), now)) as views:
         found = _shaped(views.select(statement), form)
         with _sink(output) as sink:
             _write(views, found, form, sink)
@@ -65,17 +64,10 @@ def answer(lake_url: str, now: datetime, statement: str, form: str | None, outpu
 
 def write_script(lake_url: str, now: datetime, file: str, *, stopped: bool) -> None:
     """Write the file that makes the views in DuckDB's own shell; see `sql_script.script`."""
-    text = script(_opened(lake_url, now), now, stopped=stopped)
+    text = script(opened(lake_url, now), now, stopped=stopped)
     with _sink(file) as sink:
         sink.write(text.encode())
     click.echo(f"Start DuckDB's shell with: duckdb -init {file}", err=True)
-
-
-def _opened(lake_url: str, now: datetime) -> Lake:
-    lake = Place.of(lake_url, now).lake
-    if lake is None:
-        raise LakeError(f"there is no lake at {lake_url}: `flood-assets refresh` makes and fills it")
-    return lake
 
 
 def _form_of(output: str | None) -> str:

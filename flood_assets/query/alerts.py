@@ -6,9 +6,10 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -57,6 +58,8 @@ SCHEMA = pa.schema(
         pa.field("told", pa.list_(pa.string()), nullable=False),
     ]
 )
+# As times are written in the sentences of an alert.
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d)Z")
 _OLD = timedelta(hours=1)
 _NOTES, _RULES = b"notes", b"rules"
 
@@ -165,6 +168,12 @@ def headline(alert: Alert, what: str | None = None) -> str:
     """Return rule and place in a line, with `what` it is: the alert's status if that is not given."""
     said = {FIRING: "", CLEARED: "Cleared: "}.get(what or alert.status, "Learnt late: ")
     return f"{said}{alert.rule}: {alert.label}"
+
+
+def with_times(sentence: str, said: Callable[[datetime], str]) -> list[str]:
+    """Return a sentence about an alert in parts, of which every second one is a time as it is to be said."""
+    parts = _TIME.split(sentence)
+    return [said(datetime.fromisoformat(part).replace(tzinfo=UTC)) if n % 2 else part for n, part in enumerate(parts)]
 
 
 def alerts(

@@ -82,6 +82,8 @@ class Views:
         self._worker = ThreadPoolExecutor(1)
         self._connection = duckdb.connect(config=_SETTINGS)
         self._connection.execute("SET TimeZone = 'UTC'")
+        # After two seconds DuckDB would write it among the rows.
+        self._connection.execute("SET enable_progress_bar = false")
         for statement in moment_macros(now):
             self._connection.execute(statement)
         for name in _QUESTIONS:

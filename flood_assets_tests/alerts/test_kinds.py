@@ -68,7 +68,7 @@ def test_rain_fires_when_the_hours_total_reaches_the_threshold_and_clears_a_tent
     ticks = every_quarter(len(values))
     assert (told.of(FIRING), told.of(CLEARED)) == ([ticks[6]], [ticks[8]])
     assert told.state.rows[0].peak == 12.0
-    assert "12.000 mm at 2026-11-20 10:30Z in 1 h" in told.state.rows[0].why
+    assert "12.000 mm in 1 h up to 2026-11-20 10:30Z" in told.state.rows[0].why
 
 
 def test_suspect_rain_waits_for_the_next_reading_and_failed_rain_never_counts():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flood_assets.alerts.evidence import Evidence
 from flood_assets.alerts.judge import judge
-from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE
+from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, Alerts
 from flood_assets_tests.support.alert_cases import (
     DELAY,
     QUARTER,
@@ -154,6 +154,13 @@ def test_bands_and_shares_of_the_record_need_a_range_that_belongs_to_the_measure
         told = ticked([rule_of(text)], [tide], ticks)
         assert told.events == []
         assert told.state.notes == ("rule 'it': no typical range or record belongs to 1 of 1 gauges",)
+
+
+def test_gauges_without_a_range_are_no_fault_of_a_rule_that_judges_others():
+    gauges = {"m": gauge_of([0.5], scale=(0.1, 1.0, 2.0)), "tide": gauge_of([0.5])}
+    judged = judge(Alerts(), [rule_of('band = "above"')], Evidence(gauges, {"it": ["m", "tide"]}), START)
+    assert judged.after.notes == ()
+    assert judged.remarks == ("rule 'it': no typical range or record belongs to 1 of 2 gauges",)
 
 
 def test_the_hysteresis_follows_the_typical_range_and_the_unit():

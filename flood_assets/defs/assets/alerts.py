@@ -68,7 +68,9 @@ def alerts(context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock) 
     for event in judged.events:
         context.log.info("%s: %s, %s: %s", event.what, event.alert.rule, event.alert.label, event.alert.why)
     context.log.info("%s firing", counted(len(judged.after.firing), "alert"))
-    yield dg.MaterializeResult(metadata=described(judged.after, [event.alert for event in judged.events], len(rules)))
+    new = [event.alert for event in judged.events]
+    left_out = {"not_judged": "; ".join(judged.remarks)} if judged.remarks else {}
+    yield dg.MaterializeResult(metadata=described(judged.after, new, len(rules)) | left_out)
     notes = [*judged.after.notes, *faults]
     yield _judged(passed=not notes, told={"reason": "; ".join(notes)} if notes else {})
 

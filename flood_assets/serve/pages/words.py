@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from flood_assets.partitions import london, utc
 from flood_assets.quality.kinds import Kind
+from flood_assets.query.alerts import with_times
 from flood_assets.words import counted
 
 NONE = "\N{EN DASH}"
@@ -114,6 +115,11 @@ def short(moment: datetime) -> Markup:
     """Return a moment for a table, such as "Sun 25 Oct, 09:45 BST (08:45 UTC)"."""
     local = moment.astimezone(london())
     return _time(moment, f"{local:%a} {local.day} {local:%b}, {clock(moment)}")
+
+
+def sentence(text: str) -> Markup:
+    """Return a sentence about an alert with its times as people see them, such as "1.2 m at Sun 25 Oct, 09:45 BST"."""
+    return Markup("").join(with_times(text, short))
 
 
 def _time(moment: datetime, text: str) -> Markup:

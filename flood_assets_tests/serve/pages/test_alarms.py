@@ -10,6 +10,7 @@ import pytest
 from flood_assets.lake.lake import Lake
 from flood_assets.query.alerts import CLEARED, FIRING, LEARNT_LATE, Alert, Alerts, UsedReading, update_alerts
 from flood_assets.serve.cap import cap
+from flood_assets.serve.pages import words
 from flood_assets_tests.support.lake_rows import NOW
 from flood_assets_tests.support.served import served
 
@@ -131,6 +132,14 @@ def test_page_feed_and_messages_are_served_from_the_stored_state(lake):
             assert message.headers["content-type"] == "application/cap+xml"
             assert faults(ET.fromstring(message.content)) == []
         assert site.client.get("/alerts/zz.cap").status_code == 404
+
+
+def test_times_in_sentences_are_those_of_the_clocks_and_texts_are_escaped():
+    shown = words.sentence("1.200 m at 2026-07-01 08:00Z: <b>")
+    assert "Wed 1 Jul, 09:00 BST" in shown
+    assert "(08:00 UTC)" in shown
+    assert "2026-07-01 08:00Z" not in shown
+    assert shown.endswith(": &lt;b&gt;")
 
 
 def test_without_alerts_the_page_says_so(tmp_path):
