@@ -22,6 +22,9 @@ QUIET := PYTHONWARNINGS='ignore:Function `dev_command`'
 # `flood-assets` sets this for itself: Arrow's own allocator keeps a heap for each thread.
 LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 
+# Images for containers set it, and each process of a test would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long ceph soak bench bench-large lint ui ui-demo lock clean
 

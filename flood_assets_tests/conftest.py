@@ -4,8 +4,10 @@
 """
 
 import functools
+import gc
 import itertools
 import os
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -57,6 +59,9 @@ _LEAVE_OUT = {"s3": "need a real S3: `make test-s3`", "long": "need more time: `
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _numbers = itertools.count()
 
+# jsonschema compiles a grammar of international addresses for a format that nothing here has: four seconds, done without.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 # Hypothesis fails an example that takes over 200 ms, which depends on the machine and on what else it does.
 hypothesis.settings.register_profile("any_speed", deadline=None)
 hypothesis.settings.load_profile("any_speed")
@@ -82,6 +87,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[_LEFT_OUT] = {marker: len(found) for marker, found in left_out.items() if found}
     gone = {id(item) for found in left_out.values() for item in found}
     items[:] = [item for item in items if id(item) not in gone]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave what all tests share out of later garbage collections, each of which would walk over half a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -163,6 +163,12 @@ class _Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Head and body are written one after the other: without this the second waits for the first one's receipt.
     disable_nagle_algorithm = True
+    _behind: HTTPConnection | None = None
+
+    def finish(self) -> None:
+        super().finish()
+        if self._behind:
+            self._behind.close()
 
     def handle_one_request(self) -> None:
         with suppress(ConnectionError):
@@ -181,7 +187,9 @@ class _Request(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _take  # noqa: N815 - http.server asks for these names
 
     def forward(self) -> _Answer:
-        connection = HTTPConnection(self.upstream, timeout=60)
+        if self._behind is None:
+            self._behind = HTTPConnection(self.upstream, timeout=60)
+        connection = self._behind
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
@@ -193,8 +201,6 @@ class _Request(BaseHTTPRequestHandler):
             return _Answer(answer.status, headers, answer.read())
         except (HTTPException, OSError) as error:
             raise AssertionError(f"the server behind the proxy failed at {self.requestline}: {error!r}") from error
-        finally:
-            connection.close()
 
     def give(self, answer: _Answer, *, half: bool = False) -> None:
         self.send_response_only(answer.status)

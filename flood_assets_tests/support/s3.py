@@ -4,15 +4,18 @@ from flood_assets_tests.support.s3 import s3_server  # noqa: F401 - a fixture
 """
 
 import functools
+import io
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import pytest
+from moto.core import errors
+from moto.moto_server.werkzeug_app import MotoRequestHandler
 from moto.server import ThreadedMotoServer
 
 BUCKET = "flood-lake"
@@ -54,9 +57,50 @@ class S3Server:
         )
 
 
+class KeptConnection(MotoRequestHandler):
+    """Connection that answers requests until the client closes it, as S3's does.
+
+    Werkzeug's own closes after each answer, and waits for more of the request before it does.
+    """
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def run_wsgi(self) -> None:
+        environ = self.make_environ()
+        # Whole, for what the application leaves unread would be taken for the next request.
+        length = -1 if environ.get("wsgi.input_terminated") else int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+
+        def start_response(status: str, headers: Iterable[tuple[str, str]], _: Any = None) -> None:
+            code, _, message = status.partition(" ")
+            self.send_response(int(code), message)
+            names = set()
+            for name, value in headers:
+                self.send_header(name, value)
+                names.add(name.lower())
+            if "content-length" not in names and self.command != "HEAD" and code not in {"204", "304"}:
+                self.send_header("Content-Length", str(len(body)))
+
+        # Only then is it known how long the answer is.
+        said: list[Any] = []
+        body = b"".join(self.server.app(environ, lambda *given: said.append(given)))
+        start_response(*said[-1])
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+
+
 def remembering(application: Any) -> Any:
-    """Let moto remember which service a host is: it lists its own folder for each request, half of all it does."""
+    """Let moto remember what never changes: which service a host is, and the errors of a service.
+
+    It lists its own folder for each request, and all errors for each that it answers.
+    """
     application.get_backend_for_host = functools.cache(application.get_backend_for_host)
+    # One for all answers instead of one for each, which knows nothing yet.
+    errors.ErrorLookupFactory = functools.cache(errors.ErrorLookupFactory)
     return application
 
 
@@ -83,6 +127,7 @@ def s3_server() -> Iterator[S3Server]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     server._server.app = OneWriteAtATime(server._server.app)
+    server._server.RequestHandlerClass = KeptConnection
     try:
         host, port = server.get_host_and_port()
         found = S3Server(f"http://{host}:{port}")

@@ -1,7 +1,7 @@
 """Run moto's S3 server as a process: `python -m flood_assets_tests.support.s3_process` prints its address.
 
-It answers one request at a time: with several threads moto looks at `If-Match` and writes a moment later, and two
-writers both win.
+It carries out one write at a time: otherwise moto looks at `If-Match` and writes a moment later, and two writers both
+win.
 """
 
 import os
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flood_assets_tests.support.s3 import BUCKET, REGION, S3Server, remembering
+from flood_assets_tests.support.s3 import BUCKET, REGION, KeptConnection, OneWriteAtATime, S3Server
 
 
 @contextmanager
@@ -38,13 +38,12 @@ def s3_process() -> Iterator[S3Server]:
 def _serve() -> None:
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - takes a second, and only the server needs it
         DomainDispatcherApplication,
-        MotoRequestHandler,
         create_backend_app,
     )
     from werkzeug.serving import make_server  # noqa: PLC0415
 
-    application = remembering(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, application, threaded=False, request_handler=MotoRequestHandler)
+    application = OneWriteAtATime(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=KeptConnection)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Whatever happens to the tests' process, the server ends with it.
     threading.Thread(target=lambda: sys.stdin.read() or os._exit(0), daemon=True).start()
