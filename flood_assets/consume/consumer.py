@@ -33,6 +33,7 @@ AT_ONCE = 50_000
 CLEANED = timedelta(minutes=15)
 # Pauses after an error that may pass.
 SHORTEST_S, LONGEST_S = 5.0, 60.0
+SOON_S = 0.2
 
 logger = logging.getLogger("flood_assets.consume")
 
@@ -171,7 +172,8 @@ class Consumer:
             if (self._clean() or portions) and watermarks.loss_of(lake.store) != begun.loss:
                 return False
             if not portions and stream.pause_s:
-                self._stop.wait(stream.pause_s)
+                # Records may lie further on, or a shard was busy: soon again.
+                self._stop.wait(stream.pause_s if stream.drained else min(stream.pause_s, SOON_S))
         return True
 
     def _begin(self) -> Checkpoint:

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from flood_assets.consume.stream import Portion, Position, Record, Stream
+from flood_assets.partitions import utc
 from flood_assets.sinks import aws
 from flood_assets.sinks.base import SinkError
 from flood_assets.sinks.kinesis import stream_of
@@ -160,7 +161,7 @@ class KinesisStream(Stream):
         if ended:
             self._listed = 0.0
         before = shard.position
-        at = self._clock() if at_end else given[-1]["ApproximateArrivalTimestamp"] if given else before.at
+        at = self._clock() if at_end else utc(given[-1]["ApproximateArrivalTimestamp"]) if given else before.at
         shard.position = Position(given[-1]["SequenceNumber"] if given else before.after, at, ended)
         if not given and not ended and not _is_later(at, before.at):
             shard.position = before

@@ -162,7 +162,7 @@ def test_readings_of_any_age_expire_and_are_counted(lake):
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode), st.integers(0, 400), st.integers(0, 3))
 @example(b"\x00", 3, 0)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_no_record_stops_a_batch(patch, place, size):
     good = event()
     data = good[:place] + patch + good[place + size :]
