@@ -1,22 +1,26 @@
 """Tell receivers what fired and cleared: at least once, and each time under the same id.
 
-What was told is remembered in the state of the lake after the receiver has confirmed it, so that a restart tells
-nothing again, and a receiver that was down gets all of the last day once it is back.
+What is to be told is claimed in the state of the lake, so that of two schedulers one tells it. It is remembered there
+after the receiver has confirmed it: a restart tells nothing again, and a receiver that was down gets all of the last
+day once it is back.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+import numpy as np
 
 from flood_assets.alerts.events import AlertEvents, News
 from flood_assets.alerts.targets import ALERTMANAGER, APPRISE, Target
 from flood_assets.errors import FloodAssetsError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.pipeline import in_order
-from flood_assets.partitions import to_ms, window_of
+from flood_assets.partitions import from_ms, to_ms, window_of
 from flood_assets.query.alerts import (
     CLEARED,
     FIRING,
@@ -34,6 +38,8 @@ from flood_assets.words import counted
 
 # An alert that is not confirmed for so long is over for Alertmanager: four ticks.
 _LASTS = timedelta(hours=1)
+# For so long nobody else tells what somebody has begun to tell. It ends before the next tick.
+_CLAIM = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -66,24 +72,26 @@ class Teller:
         return [fault for each in faults for fault in each]
 
     def _tell(self, lake: Lake, target: Target, state: Alerts, now: datetime) -> list[str]:
-        events = AlertEvents(tuple(untold(target, state)), target.page)
+        news = untold(target, state)
+        if news and target.kind != ALERTMANAGER:
+            news = _claimed(lake, target, now)
+        events = AlertEvents(tuple(news), target.page)
         if not len(events) and (target.kind != ALERTMANAGER or not state.firing):
             return []
         try:
             sent = self._sent(target, events, state, now)
         except FloodAssetsError as error:
-            return [_left(target, len(events), str(error))]
+            sent = Sent(np.zeros(len(events), np.bool_), str(error))
         if sent.refused:
             windows = [window_of(now)] * len(events)
             dead_letters.keep(lake.store, f"alerts-{target.key}", events, sent.refused, windows, now)
         told = events.chosen(sent.confirmed).news
-        if told:
-            _remember(lake, target, told)
+        _remember(lake, target, events.news, told)
         faults = []
         if sent.refused:
             refused = counted(len(sent.refused), "event")
             faults.append(f"{target.name} refused {refused} for good, kept as dead letters below _published/")
-        if len(told) < len(events):
+        if sent.trouble:
             faults.append(_left(target, len(events) - len(told), sent.trouble))
         return faults
 
@@ -153,15 +161,46 @@ def _for_alertmanager(alert: Alert, now: datetime) -> dict[str, Any]:
     }
 
 
-def _remember(lake: Lake, target: Target, told: Iterable[News]) -> None:
-    marks: dict[str, list[str]] = {}
-    for news in told:
-        marks.setdefault(news.alert.alert_id, []).append(_mark(target, news))
+def _claimed(lake: Lake, target: Target, now: datetime) -> list[News]:
+    """Return what a receiver has not been told and no other scheduler is telling it now, and claim that.
+
+    Only one of two that tell at once gets the claim. One that was killed loses it after a while.
+    """
+
+    def claimed(state: Alerts) -> tuple[Alerts | None, list[News]]:
+        news = [each for each in untold(target, state) if not _is_claimed(_mark(target, each), each.alert, now)]
+        if not news:
+            return None, []
+        claims = ((each.alert.alert_id, f"{_mark(target, each)} {to_ms(now)}") for each in news)
+        return _with_marks(state, {_mark(target, each) for each in news}, claims), news
+
+    return update_alerts(lake, claimed)
+
+
+def _is_claimed(mark: str, alert: Alert, now: datetime) -> bool:
+    claims = (each.removeprefix(f"{mark} ") for each in alert.told if each.startswith(f"{mark} "))
+    return any(abs(now - from_ms(int(at))) < _CLAIM for at in claims)
+
+
+def _remember(lake: Lake, target: Target, claimed: Sequence[News], told: Sequence[News]) -> None:
+    """Remember what was told, and give up the claims of it and of what was not taken."""
+    if not claimed:
+        return
 
     def marked(state: Alerts) -> tuple[Alerts, None]:
-        rows = (
-            replace(row, told=tuple(dict.fromkeys([*row.told, *marks.get(row.alert_id, ())]))) for row in state.rows
-        )
-        return replace(state, rows=tuple(rows)), None
+        marks = ((each.alert.alert_id, _mark(target, each)) for each in told)
+        return _with_marks(state, {_mark(target, each) for each in claimed}, marks), None
 
     update_alerts(lake, marked)
+
+
+def _with_marks(state: Alerts, claims: Collection[str], marks: Iterable[tuple[str, str]]) -> Alerts:
+    """Return a state without some claims, and with marks by the id of the alert."""
+    more = defaultdict[str, list[str]](list)
+    for alert_id, mark in marks:
+        more[alert_id].append(mark)
+    rows = []
+    for row in state.rows:
+        kept = [each for each in row.told if each.rpartition(" ")[0] not in claims]
+        rows.append(replace(row, told=tuple(dict.fromkeys([*kept, *more[row.alert_id]]))))
+    return replace(state, rows=tuple(rows))
