@@ -5,7 +5,7 @@ where a damaged window was read again: its revisions start at 0, so the value of
 would have the id of the reading before it, and a receiver that drops known ids would keep the wrong value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -80,11 +80,19 @@ class Events:
 
     def bodies(self) -> list[dict[str, Any]]:
         """Return the events as plain values; times are texts in UTC."""
+        return list(self._bodies())
+
+    def documents(self) -> list[bytes]:
+        """Return each event as JSON."""
+        # One after the other: the garbage collector looks at all that are held, again and again.
+        return [_encode(body) for body in self._bodies()]
+
+    def _bodies(self) -> Iterator[dict[str, Any]]:
         names = self.rows.column_names
         columns = [_plain(self.rows[name]) for name in names]
         changed = columns[names.index("changed_at")]
-        return [
-            {
+        for each_id, kind, time, data in zip(self.ids, self.kinds(), changed, zip(*columns, strict=True), strict=True):
+            yield {
                 "specversion": "1.0",
                 "id": each_id,
                 "source": self.source,
@@ -94,14 +102,6 @@ class Events:
                 "datacontenttype": "application/json",
                 "data": dict(zip(names, data, strict=True)),
             }
-            for each_id, kind, time, data in zip(
-                self.ids, self.kinds(), changed, zip(*columns, strict=True), strict=True
-            )
-        ]
-
-    def documents(self) -> list[bytes]:
-        """Return each event as JSON."""
-        return [_encode(body) for body in self.bodies()]
 
 
 def batched(documents: Sequence[bytes]) -> bytes:

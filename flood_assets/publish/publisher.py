@@ -148,7 +148,7 @@ def publish(
         if sent.refused:
             _keep(lake, sink, events, sent, now)
         confirmed = int(sent.confirmed.sum())
-        if newer := _confirmed(found, sent.confirmed):
+        if newer := _confirmed(found, events, sent.confirmed):
             cursors.advance(lake.store, sink.name, newer, now)
         result = replace(
             result,
@@ -204,17 +204,17 @@ def _sent(sink: Sink, events: Events) -> Sent:
         return Sent(np.zeros(len(events), np.bool_), str(error))
 
 
-def _confirmed(found: Sequence[_Found], confirmed: Flags) -> dict[datetime, Part]:
-    """Return what of the windows is published now."""
-    newer, start = {}, 0
+def _confirmed(found: Sequence[_Found], events: Events, confirmed: Flags) -> dict[datetime, Part]:
+    """Return what of the windows is published now; `events` are those of all of them, whose ids were made to send."""
+    newer, changed, start = {}, events.changed, 0
     for each in found:
-        flags = confirmed[start : start + len(each.events)]
-        start += len(each.events)
-        sent = each.events.chosen(flags)
+        here = slice(start, start + len(each.events))
+        start = here.stop
+        flags = confirmed[here]
         if flags.all():
-            newer[each.window] = Part(each.e_tag, each.commits, sent.hashes, sent.changed)
+            newer[each.window] = Part(each.e_tag, each.commits, events.hashes[here], changed[here])
         elif flags.any():
-            newer[each.window] = Part(ids=sent.hashes, id_commits=sent.changed)
+            newer[each.window] = Part(ids=events.hashes[here][flags], id_commits=changed[here][flags])
     return newer
 
 
