@@ -19,7 +19,7 @@ from benchmarks.server import simulator
 HERE = Path(__file__).parent
 # After the first partition and before any machine's present: Dagster's partitions end at the machine's clock.
 NOW = datetime(2026, 10, 15, 9, 20, tzinfo=UTC)
-GROUPS = ("fills", "rivals", "ticks", "reading", "judging", "serving", "imports", "dagster")
+GROUPS = ("fills", "rivals", "ticks", "reading", "judging", "serving", "publishing", "imports", "dagster")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -88,12 +88,15 @@ def day(
             done(ticks=one.ticks(fewer))
         if "reading" in groups:
             done(reading=one.readings(fewer, 15), arrow_bytes=one.arrow_bytes())
-        if "judging" in groups:
-            done(judging=one.judging(15))
-        if "serving" in groups:
-            done(serving=one.serving(20 if quick else 400))
-        if "imports" in groups:
-            done(imports=imports.measured(rounds, tell))
+        rest: dict[str, Callable[[], dict[str, Any]]] = {
+            "judging": lambda: one.judging(15),
+            "serving": lambda: one.serving(20 if quick else 400),
+            "publishing": lambda: one.publishing(rounds),
+            "imports": lambda: imports.measured(rounds, tell),
+        }
+        for name, measure in rest.items():
+            if name in groups:
+                done(**{name: measure()})
         if "dagster" in groups:
             done(dagster=one.dagster(3))
 

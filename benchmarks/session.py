@@ -173,6 +173,16 @@ class Session:
             return {}
         return run.told
 
+    def publishing(self, rounds: int) -> dict[str, Any]:
+        """Time publishing, and the brokers' own clients."""
+        self.tell("brokers")
+        command = [sys.executable, "-m", "benchmarks.publishing", "--lake", str(self.full), "--rounds", str(rounds)]
+        run = harness.launched([*command, "--now", self.now.isoformat()])
+        if not run.ok:
+            self.missing["publishing"] = run.error
+            return {}
+        return run.told
+
     def dagster(self, ticks: int) -> dict[str, Any]:
         """Measure from the schedule tick to the finished run."""
         self.tell("Dagster's own share")

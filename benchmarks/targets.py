@@ -42,7 +42,7 @@ def verdicts(day: Day | None, large: Mapping[str, Any] | None) -> list[Verdict]:
     if day:
         makers: Sequence[Callable[[Day], Iterable[Verdict]]] = (
             _cold, _rivals, _requests, _calm_tick, _usual_ticks, _reconcile, _memory, _size, _reading, _judging,
-            _serving, _definitions, _notebook, _dagster, _conditions,
+            _serving, _publishing, _definitions, _notebook, _dagster, _conditions,
         )  # fmt: skip
         found += [verdict for make in makers for verdict in make(day)]
     if large:
@@ -265,6 +265,45 @@ def _serving(day: Day) -> Iterable[Verdict]:
         stream["got"] == stream["clients"] and sent <= 0.2,
         "Each connection is written to by itself.",
     )
+
+
+def _publishing(day: Day) -> Iterable[Verdict]:
+    told = day.all.get("publishing") or {}
+    if kafka := told.get("kafka"):
+        rate = Figure.of(kafka["events"] / taken for taken in kafka["ours"]["seconds"])
+        share = Figure.of(_shares(kafka["ours"])).median
+        yield Verdict(
+            "From readings in the lake to their confirmation by Kafka's mock cluster: at least 20,000 events a second",
+            f"{shown.spread(rate, ',.0f')} of {kafka['events']:,} events; {share:.0%} of the time is CPU of ours",
+            rate.median >= 20_000,
+            "Each event is made, and has a delivery report of its own.",
+        )
+    for sink, side, said, least in (
+        ("kinesis", "alone", "Kinesis, against boto3 alone with the same documents", 0.9),
+        ("dynamodb", "alone", "DynamoDB, against boto3 alone with the same items and condition", 0.9),
+        ("dynamodb", "plain", "DynamoDB, against boto3 alone with the same items and no condition", None),
+    ):
+        if one := told.get(sink):
+            ours, theirs = one["ours"], one[side]
+            reached, total = ratio(theirs["seconds"], ours["seconds"]), ratio(_spent(theirs), _spent(ours))
+            own, other = (1000 * Figure.of(each["cpu"]).median for each in (ours, theirs))
+            yield Verdict(
+                f"From readings in the lake to their confirmation by moto's {said}: "
+                + (f"at least {least:.0%} of its rate" if least else "share of its rate"),
+                f"{reached.median:.0%}{shown.between(reached, '.0%')} of {one['events']:,} events; by CPU of client "
+                f"and broker {total.median:.0%}; {own:.0f} ms of it are ours and {other:.0f} ms boto3's alone",
+                None if least is None else reached.median >= least,
+                "Readings are read and events are made before the first is sent.",
+            )
+
+
+def _spent(side: Mapping[str, Any]) -> list[float]:
+    """Return the CPU seconds of client and broker."""
+    return [own + broker for own, broker in zip(side["cpu"], side["broker"], strict=True)]
+
+
+def _shares(side: Mapping[str, Any]) -> list[float]:
+    return [own / taken for own, taken in zip(side["cpu"], side["seconds"], strict=True)]
 
 
 def _definitions(day: Day) -> Iterable[Verdict]:

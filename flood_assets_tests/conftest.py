@@ -59,7 +59,7 @@ _LEAVE_OUT = {"s3": "need a real S3: `make test-s3`", "long": "need more time: `
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _numbers = itertools.count()
 
-# jsonschema compiles a grammar of international addresses for a format that nothing here has: four seconds, done without.
+# jsonschema compiles a grammar of international addresses, for a format that nothing here has: four seconds.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 # Hypothesis fails an example that takes over 200 ms, which depends on the machine and on what else it does.
@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Leave what all tests share out of later garbage collections, each of which would walk over half a million objects."""
+    """Leave what all tests share out of later garbage collections: each would walk over half a million objects."""
     gc.collect()
     gc.freeze()
 

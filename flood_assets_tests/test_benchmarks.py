@@ -28,7 +28,7 @@ SECONDS = st.floats(0.001, 1000)
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the results of a quick session of the contestants that need no other packages."""
-    asked = ["--quick", "--only", "fills,rivals,ticks,judging,serving,imports", "--into"]
+    asked = ["--quick", "--only", "fills,rivals,ticks,judging,serving,publishing,imports", "--into"]
     return filled_once(tmp_path_factory, "benchmarks", lambda into: benchmarks.main([*asked, str(into)]))
 
 
@@ -97,6 +97,25 @@ def test_the_server_and_duckdb_give_the_same_rows_and_are_timed_as_often(written
         assert len(told[name]["ours"]) == len(told[name]["duckdb"]) == 5
     assert told["memory"] > 50e6
     assert "A changed window is served" in (written / "RESULTS.md").read_text()
+
+
+def test_publishing_and_the_clients_alone_are_timed_as_often(written):
+    told = json.loads((written / "results" / "day.json").read_text())["publishing"]
+    for sink, sides in (("kafka", 2), ("kinesis", 2), ("dynamodb", 3)):
+        timed = [side for side in told[sink].values() if isinstance(side, dict)]
+        assert [len(side["seconds"]) for side in timed] == [1] * sides
+        assert told[sink]["events"] > 0
+    assert "by Kafka's mock cluster: at least 20,000 events" in (written / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(1.1, [True, True, None]), (1.2, [False, False, None])])
+def test_publishing_is_held_against_the_client_alone(seconds, kept):
+    def side(taken):
+        return {"seconds": [taken] * 3, "cpu": [0.1] * 3, "broker": [0.2] * 3}
+
+    one = {"events": 10, "ours": side(seconds), "alone": side(1.0), "plain": side(0.5)}
+    day = Day({"prepared": {"readings": 1}, "publishing": {"kinesis": one, "dynamodb": one}, "runs": []})
+    assert [verdict.kept for verdict in targets._publishing(day)] == kept
 
 
 @pytest.mark.parametrize(

@@ -48,14 +48,14 @@ class SqsStream(Stream):
     def read(self) -> list[Portion]:  # noqa: D102
         begun, bodies = time.monotonic(), dict[str, bytes]()
         new = self._received(1, self._wait_s)
-        while new - set(bodies):
+        while new and not bodies.keys() >= set(new):
             bodies |= {each: self._bodies[each] for each in new}
             if len(bodies) >= MOST or time.monotonic() - begun > WITHIN_S:
                 break
             new = self._received(aws.THREADS if len(new) >= _EACH else 1, 0)
         self._drained = not bodies
         self._bodies = {}
-        return [Portion("queue", [Record(id_, data) for id_, data in sorted(bodies.items())])] if bodies else []
+        return [Portion("queue", [Record(id_, data) for id_, data in bodies.items()])] if bodies else []
 
     @property
     def drained(self) -> bool:  # noqa: D102
@@ -79,8 +79,8 @@ class SqsStream(Stream):
     def close(self) -> None:  # noqa: D102
         self._client.close()
 
-    def _received(self, requests: int, wait_s: int) -> set[str]:
-        """Receive up to ten messages with each of some requests at once; return their ids."""
+    def _received(self, requests: int, wait_s: int) -> list[str]:
+        """Receive up to ten messages with each of some requests at once; return their ids, in the queue's order."""
 
         def receive(_number: int) -> list[dict[str, Any]]:
             with aws.explained(self.url):
@@ -93,4 +93,4 @@ class SqsStream(Stream):
         messages = [each for some in all_of(receive, range(requests), requests) for each in some]
         self._handles |= {each["MessageId"]: each["ReceiptHandle"] for each in messages}
         self._bodies |= {each["MessageId"]: each["Body"].encode() for each in messages}
-        return {each["MessageId"] for each in messages}
+        return [each["MessageId"] for each in messages]

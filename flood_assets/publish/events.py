@@ -7,7 +7,7 @@ would have the id of the reading before it, and a receiver that drops known ids 
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -20,7 +20,7 @@ from flood_assets.grouping import Flags, Ints
 from flood_assets.lake.layout import key_of
 from flood_assets.partitions import from_ms, window_of
 from flood_assets.schemas import READINGS, TIME
-from flood_assets.sinks.events import Notice, ReadingEvents, text_of
+from flood_assets.sinks.events import Notice, ReadingEvents, encode, text_of
 
 NEW, REVISED = "flood_assets.reading.new", "flood_assets.reading.revised"
 COMMITTED = "flood_assets.readings.committed"
@@ -77,11 +77,19 @@ class Events(ReadingEvents):
 
     def bodies(self) -> list[dict[str, Any]]:
         """Return the events as plain values; times are texts in UTC."""
+        return list(self._bodies())
+
+    def documents(self) -> list[bytes]:
+        """Return each event as JSON."""
+        # One after the other: the garbage collector looks at all that are held, again and again.
+        return [encode(body) for body in self._bodies()]
+
+    def _bodies(self) -> Iterator[dict[str, Any]]:
         names = self.rows.column_names
         columns = [_plain(self.rows[name]) for name in names]
         changed = columns[names.index("changed_at")]
-        return [
-            {
+        for each_id, kind, time, data in zip(self.ids, self.kinds(), changed, zip(*columns, strict=True), strict=True):
+            yield {
                 "specversion": "1.0",
                 "id": each_id,
                 "source": self.source,
@@ -91,10 +99,6 @@ class Events(ReadingEvents):
                 "datacontenttype": "application/json",
                 "data": dict(zip(names, data, strict=True)),
             }
-            for each_id, kind, time, data in zip(
-                self.ids, self.kinds(), changed, zip(*columns, strict=True), strict=True
-            )
-        ]
 
     def notices(self) -> list[Notice]:
         """Return one for all of them, in one group: the commits of a lake are in order."""

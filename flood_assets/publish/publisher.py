@@ -158,7 +158,7 @@ def publish(
             windows = [window_of(each) for each in events.rows["date_time"].to_pylist()]
             dead_letters.keep(lake.store, sink.name, events, sent.refused, windows, now)
         confirmed = int(sent.confirmed.sum())
-        newer = _confirmed(found, sent.confirmed)
+        newer = _confirmed(found, events, sent.confirmed)
         kept = {} if sent.trouble else {name: tables[name] for name in rows}
         if newer or kept:
             cursors.advance(lake.store, sink.name, newer, now, kept)
@@ -278,17 +278,17 @@ def _sent(sink: Sink, events: Events) -> Sent:
         return Sent(np.zeros(len(events), np.bool_), str(error))
 
 
-def _confirmed(found: Sequence[_Found], confirmed: Flags) -> dict[datetime, Part]:
-    """Return what of the windows is published now."""
-    newer, start = {}, 0
+def _confirmed(found: Sequence[_Found], events: Events, confirmed: Flags) -> dict[datetime, Part]:
+    """Return what of the windows is published now; `events` are those of all of them, whose ids were made to send."""
+    newer, changed, start = {}, events.changed, 0
     for each in found:
-        flags = confirmed[start : start + len(each.events)]
-        start += len(each.events)
-        sent = each.events.chosen(flags)
+        here = slice(start, start + len(each.events))
+        start = here.stop
+        flags = confirmed[here]
         if flags.all():
-            newer[each.window] = Part(each.e_tag, each.commits, sent.hashes, sent.changed)
+            newer[each.window] = Part(each.e_tag, each.commits, events.hashes[here], changed[here])
         elif flags.any():
-            newer[each.window] = Part(ids=sent.hashes, id_commits=sent.changed)
+            newer[each.window] = Part(ids=events.hashes[here][flags], id_commits=changed[here][flags])
     return newer
 
 

@@ -21,7 +21,7 @@ from flood_assets.partitions import from_ms
 # Media types of one event and of a list of them.
 ONE, MANY = "application/cloudevents+json", "application/cloudevents-batch+json"
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class CloudEvents(ABC):
 
     def documents(self) -> list[bytes]:
         """Return each event as JSON."""
-        return [_encode(body) for body in self.bodies()]
+        return [encode(body) for body in self.bodies()]
 
 
 class ReadingEvents(CloudEvents):

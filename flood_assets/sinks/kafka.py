@@ -282,7 +282,7 @@ def _imported() -> Any:
 AWAY = "are the brokers running, and can they be reached by the names that they give?"
 _REMEDIES = (
     ("AUTHENTICATION|AUTHORIZATION|SASL", "check the name, the password, sasl.mechanism and the rights"),
-    ("UNKNOWN_TOPIC|UNKNOWN_PARTITION", "create the topic, or correct FLOOD_PUBLISH"),
+    ("UNKNOWN_TOPIC|UNKNOWN_PARTITION", "create the topic, or correct the URL"),
     ("_SSL|_INVALID_ARG", "check security.protocol and the files of ssl.ca.location and the others"),
 )
 

@@ -9,7 +9,7 @@ from flood_assets.consume.opening import open_stream
 from flood_assets.consume.stream import Position
 from flood_assets.errors import SettingsError
 from flood_assets.sinks.base import SinkError
-from flood_assets_tests.support.kafka_mock import kafka_mock
+from flood_assets_tests.support.kafka_process import kafka_process
 from flood_assets_tests.support.lake_rows import NOW
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
@@ -17,8 +17,8 @@ confluent_kafka = pytest.importorskip("confluent_kafka")
 
 @pytest.fixture(scope="module")
 def broker():
-    with kafka_mock() as found:
-        yield found
+    with kafka_process() as found:
+        yield found.brokers
 
 
 @pytest.fixture
@@ -140,7 +140,8 @@ def test_what_cannot_be_read_is_named(broker, monkeypatch):
 
 def test_brokers_that_go_away_are_told_after_a_while(monkeypatch):
     monkeypatch.setattr(kafka, "PATIENCE_S", 0.5)
-    with kafka_mock() as gone:
+    with kafka_process() as cluster:
+        gone = cluster.brokers
         producer = confluent_kafka.Producer({"bootstrap.servers": gone, "log_level": "0"})
         producer.produce("t", b"x")
         assert producer.flush(20) == 0

@@ -19,11 +19,10 @@ from flood_assets.partitions import retained_windows
 from flood_assets.publish.publisher import publish
 from flood_assets.query.status import look
 from flood_assets.schemas import READINGS
-from flood_assets.sinks.base import Sent, Sink
 from flood_assets.sinks.opening import open_sink
 from flood_assets_tests.support.country import simulated_country
 from flood_assets_tests.support.following import drain, drain_mortally, rows_of
-from flood_assets_tests.support.kafka_mock import kafka_mock
+from flood_assets_tests.support.kafka_process import kafka_process
 from flood_assets_tests.support.lake_rows import NOW
 from flood_assets_tests.support.memory_stream import URL, Shards
 from flood_assets_tests.support.publishing import Fate, Trouble, publish_mortally
@@ -46,23 +45,6 @@ class Calm(Trouble):
         """Leave it."""
 
 
-class KafkaSink(Sink):
-    """Sends events to a topic. To be replaced by that of `kafka://`."""
-
-    def __init__(self, url: str) -> None:
-        from confluent_kafka import Producer  # noqa: PLC0415 - an extra
-
-        super().__init__(url)
-        broker, self._topic = url.removeprefix("kafka://").split("/")
-        self._producer = Producer({"bootstrap.servers": broker, "enable.idempotence": True, "log_level": "0"})
-
-    def send(self, events) -> Sent:
-        for key, document in zip(events.keys, events.documents(), strict=True):
-            self._producer.produce(self._topic, document, key.encode())
-        assert self._producer.flush(30) == 0
-        return Sent.whole(events)
-
-
 def of_kinesis(aws, name):
     aws("kinesis").create_stream(StreamName=name, ShardCount=3)
     return f"kinesis://{name}"
@@ -76,7 +58,7 @@ def of_sqs(aws, name):
 
 @contextmanager
 def sink_of(url, now):
-    with closing(KafkaSink(url) if url.startswith("kafka") else open_sink(url, lambda: now)) as sink:
+    with closing(open_sink(url, lambda: now)) as sink:
         yield sink
 
 
@@ -134,9 +116,9 @@ def test_a_day_of_the_simulator_through_kinesis_with_deaths(aws, name, tmp_path,
 
 @pytest.mark.parametrize("kind", ["sqs", "kafka"])
 def test_a_story_through_other_brokers_with_deaths(kind, request, tmp_path):
-    with kafka_mock() if kind == "kafka" else closing(open(os.devnull)) as broker:  # noqa: PTH123 - something to close
+    with kafka_process() if kind == "kafka" else closing(open(os.devnull)) as cluster:  # noqa: PTH123 - something to close
         if kind == "kafka":
-            url = f"kafka://{broker}/flood"
+            url = cluster.url("flood")
         else:
             url = of_sqs(request.getfixturevalue("aws"), request.getfixturevalue("name"))
         a, b, chance, deaths = Lake.open(tmp_path / "a"), Lake.open(tmp_path / "b"), random.Random(1), 0

@@ -23,6 +23,7 @@ from flood_assets.schemas import CONDITIONS, MEASURES, READINGS, STATIONS
 from flood_assets.sinks.base import Sent, Sink
 from flood_assets.sinks.opening import open_sink
 from flood_assets_tests.publish.conftest import aws, name, receiver  # noqa: F401 - fixtures
+from flood_assets_tests.support.kafka_process import CUT_OFF, NOT_LEADER, PRODUCE, arrived, kafka_process
 from flood_assets_tests.support.lake_rows import measures, snapshot, stations
 from flood_assets_tests.support.postgresql import Database, equal, lake_rows
 from flood_assets_tests.support.publishing import Fate, Trouble, publish_mortally
@@ -31,6 +32,9 @@ from flood_assets_tests.support.s3 import s3_server  # noqa: F401 - a fixture
 
 # `make test-long` tries more.
 SEEDS = range(int(os.environ.get("FLOOD_ROUNDS") or 2))
+KILLS = int(os.environ.get("FLOOD_KILLS") or 4)
+# Points of a publication of one batch (`Mortal`) at which everything is sent and nothing saved.
+SENT = (3, 4)
 STATE = ("measure_id", "date_time", "value", "raw_value", "first_seen_at", "changed_at", "previous_value", "revision")
 
 
@@ -190,6 +194,18 @@ def of_eventbridge(aws, name):
 MAKERS = {"kinesis": of_kinesis, "sqs": of_sqs, "eventbridge": of_eventbridge}
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    with kafka_process(brokers=2) as found:
+        yield found
+
+
+def of_kafka(cluster, name):
+    cluster.topic(name, partitions=3)
+    url = cluster.url(name)
+    return url, lambda: [json.loads(message.value()) for message in arrived(url)]
+
+
 def story(lake, url, monkeypatch, seed=5, steps=10, kind=Trouble):
     """Publish a story with deaths to a sink, and yield at the end of each publication that nobody died of."""
     monkeypatch.setattr("flood_assets.sinks.base.LONGEST_PAUSE_S", 0)
@@ -212,6 +228,50 @@ def test_receivers_of_aws_have_everything(kind, aws, name, tmp_path, monkeypatch
     lake = Lake.open(tmp_path)
     for now in story(lake, url, monkeypatch):
         proved(lake, received(), now)
+
+
+def test_a_topic_whose_brokers_fail_now_and_then_has_everything(cluster, name, tmp_path, monkeypatch):
+    url, received = of_kafka(cluster, name)
+    lake, chance = Lake.open(tmp_path), random.Random(5)
+    for now in story(lake, url, monkeypatch):
+        proved(lake, received(), now)
+        cluster.fail(PRODUCE, *[chance.choice([0, NOT_LEADER, CUT_OFF]) for _ in range(4)])
+        for broker in (1, 2):
+            cluster.down(broker)
+            cluster.up(broker)
+
+
+@pytest.mark.parametrize("kind", ["memory", "kafka"])
+def test_a_day_of_kills_between_send_and_save_loses_nothing(kind, cluster, name, tmp_path):
+    """The receiver has everything and the cursor nothing of it when the process dies; another one goes on now and then.
+
+    `FLOOD_KILLS=100` and 96 ticks: `make test-long`.
+    """
+    memory, chance, lake = Memory(), random.Random(KILLS), Lake.open(tmp_path)
+    url, received = of_kafka(cluster, name) if kind == "kafka" else ("", lambda: memory.events)
+    trouble, ticks, deaths = Trouble(lake, seed=KILLS), min(96, 3 * KILLS), 0
+
+    def publisher():
+        return open_sink(url, lambda: trouble.now) if url else memory
+
+    one, two = publisher(), publisher()
+    for tick in range(1, ticks + 1):
+        trouble.step()
+        for _ in range(KILLS * tick // ticks - deaths):
+            deaths += not publish_mortally(lake, chance.choice([one, two]), trouble.now, Fate(chance.choice(SENT)))
+        if tick % 4 == 0:
+            assert publish(lake, chance.choice([one, two]), trouble.now).trouble == ""
+            proved(lake, received(), trouble.now)
+    assert publish(lake, one, trouble.now).trouble == ""
+    assert publish(lake, two, trouble.now).events == 0
+    one.close()
+    two.close()
+    events = received()
+    proved(lake, events, trouble.now)
+    repeats = len(events) - len({event["id"] for event in events})
+    print(f"{kind}: {ticks} ticks, {deaths} deaths, {len(events)} events received, {repeats} of them again, 0 lost")
+    assert deaths == KILLS
+    assert repeats >= deaths
 
 
 def test_a_webhook_that_fails_now_and_then_has_everything(receiver, tmp_path, monkeypatch):

@@ -7,7 +7,6 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from flood_assets import settings
 from flood_assets.errors import SettingsError
@@ -25,6 +24,7 @@ from flood_assets_tests.support.kafka_process import (
     POLICY_VIOLATION,
     PRODUCE,
     UNKNOWN_TOPIC,
+    arrived,
     kafka_process,
 )
 from flood_assets_tests.support.lake_rows import NOW, at, fetched
@@ -53,22 +53,6 @@ def opened():
     yield sink
     for each in made:
         each.close()
-
-
-def arrived(url):
-    """All messages of a topic, read as any consumer does."""
-    consumer = Consumer({"bootstrap.servers": url.split("/")[2], "group.id": "tests", "enable.partition.eof": True})
-    topic, found = kafka.topic_of(url), []
-    left = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
-    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in left])
-    while left:
-        for message in consumer.consume(500, timeout=0.1):
-            if message.error() is None:
-                found.append(message)
-            elif message.error().code() == KafkaError._PARTITION_EOF:
-                left.discard(message.partition())
-    consumer.close()
-    return found
 
 
 def test_each_event_is_a_message_whose_key_is_the_measure(url, opened, events):
@@ -177,9 +161,9 @@ def test_a_broker_that_is_back_soon_enough_is_waited_for(opened, events):
 def test_a_topic_that_is_not_there_says_what_to_do(cluster, url, opened, events, monkeypatch):
     monkeypatch.setitem(kafka._WRITER, "topic.metadata.propagation.max.ms", 100)
     cluster.refuse_topic(topic_of(url), UNKNOWN_TOPIC)
-    with pytest.raises(SinkError, match="create the topic, or correct FLOOD_PUBLISH"):
+    with pytest.raises(SinkError, match="create the topic, or correct the URL"):
         opened(url).send(events(1))
-    with pytest.raises(SinkError, match="create the topic, or correct FLOOD_PUBLISH"):
+    with pytest.raises(SinkError, match="create the topic, or correct the URL"):
         list(subscribe(url, lambda: NOW, once=True))
 
 

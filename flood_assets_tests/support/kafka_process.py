@@ -82,6 +82,24 @@ def kafka_process(brokers: int = 1) -> Iterator[Cluster]:
             process.kill()
 
 
+def arrived(url: str) -> list[Any]:
+    """Return all messages of a topic, read as any consumer does."""
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition  # noqa: PLC0415 - an extra
+
+    consumer = Consumer({"bootstrap.servers": url.split("/")[2], "group.id": "tests", "enable.partition.eof": True})
+    topic, found = url.rpartition("/")[2].partition("?")[0], list[Any]()
+    left = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in left])
+    while left:
+        for message in consumer.consume(500, timeout=0.1):
+            if message.error() is None:
+                found.append(message)
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition())
+    consumer.close()
+    return found
+
+
 def _serve(brokers: int) -> None:
     place = next(
         file for file in metadata.files("confluent-kafka") or [] if re.match(r"librdkafka\b.*\.(so|dylib)", file.name)
