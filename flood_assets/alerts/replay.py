@@ -17,7 +17,7 @@ REPLAYED = ("above", "below", "band", "record", "rising", "rain")
 
 
 class Replayed(NamedTuple):
-    """What rules would have told: events with their moments, the state at the end, and what each rule leaves out."""
+    """Result of a replay: events with their moments, the state at the end, and what each rule leaves out."""
 
     events: list[tuple[datetime, Event]]
     state: Alerts
