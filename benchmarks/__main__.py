@@ -93,7 +93,7 @@ def day(
         if "serving" in groups:
             done(serving=one.serving(20 if quick else 400))
         if "imports" in groups:
-            done(imports=imports.measured(rounds, tell))
+            done(imports=imports.measured(rounds, tell, warm=not quick))
         if "dagster" in groups:
             done(dagster=one.dagster(3))
 
