@@ -36,11 +36,14 @@ print(json.dumps({{"import": taken, "loads": [name for name in {unwanted!r} if n
 """
 
 
-def measured(rounds: int, tell: Callable[[str], None]) -> dict[str, object]:
-    """Return seconds of each import, each in a process of its own and in turn, and the unwanted modules each loads."""
+def measured(rounds: int, tell: Callable[[str], None], *, warm: bool = True) -> dict[str, object]:
+    """Return seconds of each import, each in a process of its own and in turn, and the unwanted modules each loads.
+
+    If `warm`, a round that does not count comes first: it reads the files from disk.
+    """
     seconds: dict[str, list[float]] = {}
     loads: dict[str, list[str]] = {}
-    for number in range(rounds + 1):
+    for number in range(rounds + warm):
         for one in (DEFINITIONS, NOTEBOOK):
             for modules in (one.baseline, one.module):
                 code = _CODE.format(modules=modules, clock=one.clock, unwanted=one.unwanted)
@@ -48,7 +51,7 @@ def measured(rounds: int, tell: Callable[[str], None]) -> dict[str, object]:
                 if not run.ok:
                     tell(f"import {modules} failed: {run.error}")
                     return {"error": run.error}
-                if number:  # the first time reads the files from disk
+                if number >= warm:
                     seconds.setdefault(modules, []).append(run.told["import"])
                 if modules == one.module:
                     loads[modules] = run.told["loads"]

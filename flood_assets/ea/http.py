@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from flood_assets import __version__
@@ -303,6 +302,8 @@ class Http:
 
 
 def _session() -> "requests.Session":
+    from http.cookiejar import DefaultCookiePolicy  # noqa: PLC0415 - `requests` loads it too
+
     import requests  # noqa: PLC0415 - see the imports above
 
     session = requests.Session()

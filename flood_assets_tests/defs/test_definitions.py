@@ -145,7 +145,8 @@ def test_loading_the_definitions_loads_nothing_that_only_some_runs_need():
     # Dagster's own storage, web server and parser of selections, and what they bring.
     of_dagster = ["sqlalchemy", "alembic", "antlr4", "requests", "dagster_graphql", "dagster_webserver", "uvicorn"]
     parts = ["dagster._core.execution.backfill", "dagster._core.remote_representation", "dagster._grpc"]
-    heavy = [*tables, *stores, *of_dagster, *parts, "flood_assets.publish"]
+    ours = [f"flood_assets.{name}" for name in ("publish", "alerts", "query", "landing.ingest")]
+    heavy = [*tables, *stores, *of_dagster, *parts, *ours]
     loaded = f"print(*[name for name in {heavy} if name in sys.modules])"
     found = python(f"import sys\nfrom flood_assets.definitions import defs\ndefs()\n{loaded}")
     assert (found.returncode, found.stdout.strip(), found.stderr) == (0, "", "")

@@ -4,7 +4,7 @@ The rules of judging are in `flood_assets.alerts`, the stored state in `flood_as
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,8 +13,10 @@ from flood_assets.defs.assets.tables import GROUP, OWNERS
 from flood_assets.defs.charts import table
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.errors import FloodAssetsError, SettingsError
-from flood_assets.query.alerts import CLEARED, Alert, Alerts
 from flood_assets.words import counted
+
+if TYPE_CHECKING:
+    from flood_assets.query.alerts import Alert, Alerts
 
 JUDGED = "alerts_judged"
 # Alerts of each kind in the tables of the metadata.
@@ -75,8 +77,10 @@ def alerts(context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock) 
     yield _judged(passed=not notes, told={"reason": "; ".join(notes)} if notes else {})
 
 
-def described(state: Alerts, new: Sequence[Alert], rules: int) -> dict[str, Any]:
+def described(state: "Alerts", new: Sequence["Alert"], rules: int) -> dict[str, Any]:
     """Return metadata: what is firing, what cleared or was learnt late, why, and on which readings."""
+    from flood_assets.query.alerts import CLEARED  # noqa: PLC0415 - as above
+
     over = [alert for alert in state.rows if not alert.lasts]
     return {
         "rules": rules,
@@ -89,7 +93,7 @@ def described(state: Alerts, new: Sequence[Alert], rules: int) -> dict[str, Any]
     }
 
 
-def _table(alerts: Sequence[Alert]) -> dg.MarkdownMetadataValue:
+def _table(alerts: Sequence["Alert"]) -> dg.MarkdownMetadataValue:
     rows = [
         (
             alert.rule,

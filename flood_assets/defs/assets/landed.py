@@ -4,7 +4,7 @@ Ingesting is in `flood_assets.landing`; `flood_assets.defs.sensors` decides when
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,9 +12,11 @@ from flood_assets.defs.assets.tables import GROUP, OWNERS
 from flood_assets.defs.charts import table
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
-from flood_assets.landing.ingest import Ingestion, ingest
 from flood_assets.landing.objects import DEAD
 from flood_assets.words import counted
+
+if TYPE_CHECKING:
+    from flood_assets.landing.ingest import Ingestion
 
 # Not the API's: what is pushed does not wait for a run that asks it.
 POOL = "landing"
@@ -42,6 +44,8 @@ def landed(context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock) 
 
     A run that is killed leaves batches that the next one ingests again, to the same effect.
     """
+    from flood_assets.landing.ingest import ingest  # noqa: PLC0415 - only a run over pushed batches needs it
+
     with explained():
         opened = lake.open()
         found = ingest(opened, clock.now())
@@ -50,7 +54,7 @@ def landed(context: dg.AssetExecutionContext, lake: LakeResource, clock: Clock) 
     yield dg.MaterializeResult(metadata=_told(found), check_results=[_judged(dead)])
 
 
-def _told(found: Ingestion) -> dict[str, Any]:
+def _told(found: "Ingestion") -> dict[str, Any]:
     counts = ("rows", "rejected", "added", "revised", "unchanged", "expired")
     batches = [(each.publisher, each.id, *(getattr(each, name) for name in counts)) for each in found.receipts[:_NAMED]]
     return {

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from flood_assets import quality
 from flood_assets.quality.tally import Tally
-from flood_assets.query.conditions import NO_VALUES, RAIN_HOURS
 
 # Three of the 5,169 newest readings of 2024-02-29 fail (0.06 %). More than ten times as many are not broken gauges: the
 # source, its units or the snapshot of measures is wrong.
@@ -65,6 +64,8 @@ def supported(rows: pa.Table, stations: pa.Table) -> dg.AssetCheckResult:
         rows: schema `schemas.CONDITIONS`.
         stations: the newest snapshot.
     """
+    from flood_assets.query.conditions import NO_VALUES, RAIN_HOURS  # noqa: PLC0415 - see the asset
+
     at = pc.index_in(rows["station_id"], value_set=stations["station_id"].combine_chunks(), skip_nulls=True)
     low, high = (stations[name].take(at) for name in ("typical_low", "typical_high"))
     ranged = pc.less_equal(low, high).fill_null(False)
