@@ -232,7 +232,7 @@ def test_a_wrong_announcement_is_refused_with_the_remedy(api, acme):
 def test_a_lake_in_a_folder_says_what_to_do(tmp_path):
     with pushed_to(Lake.open(tmp_path / "lake"), NOW, tmp_path) as api:
         answer = ask(Publisher(api, "acme"), b"x")
-    assert answer.status_code == 501
+    assert answer.status_code == 409
     assert "send batches of up to 5,000,000 bytes to /api/v1/readings" in answer.json()["detail"]
 
 
