@@ -65,7 +65,7 @@ def served_demo(demo_lake):
 
 STREAM = "/api/v1/stream"
 # Those of the page on pushing need a key: `flood_assets_tests.landing.test_documented` runs them.
-PUSHES = ("/api/v1/receipts/",)
+PUSHES = ("/api/v1/receipts/", "/api/v1/uploads")
 
 
 @pytest.mark.parametrize("url", [url for url in examples.urls("/api/v1/") if not url.startswith((STREAM, *PUSHES))])

@@ -106,7 +106,7 @@ def landing_sensor(
 
 @dataclass(frozen=True)
 class Seen:
-    """Memory of the sensor from tick to tick, in its cursor.
+    """Memory of the sensor from tick to tick, kept in its cursor.
 
     Attributes:
         listed_at: when `landing/` was listed last, in ms.

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from flood_assets.errors import LakeError
 from flood_assets.lake.layout import LANDING, RECEIPTS, window_of_again
 from flood_assets.lake.objects import ConflictError, Meta
+from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.store import Store
 from flood_assets.landing.errors import OtherContentError
 from flood_assets.landing.objects import (
@@ -33,6 +34,7 @@ logger = logging.getLogger("flood_assets.landing")
 # A batch whose id comes again within this time is known, and its readings can be stored again as long as they are
 # retained: those of a clock that is ahead are so for some minutes more.
 KEPT = timedelta(hours=24, minutes=10)
+_THREADS = 8
 
 
 def land(store: Store, batch: Batch) -> tuple[Receipt, bool]:
@@ -121,18 +123,18 @@ def landed(store: Store) -> Landed:
 
 
 def kept(store: Store) -> Iterator[Batch]:
-    """Yield the batches that were ingested within the last day, in no order; a damaged one is logged."""
-    for meta in store.list(RECEIPTS):
-        if meta.key.startswith(f"{RECEIPTS}/."):
-            continue
-        blob = store.read(meta.key)
+    """Yield the batches that were ingested within the last day; a damaged one is logged."""
+
+    def load(key: str) -> Batch | None:
+        blob = store.read(key)
         try:
-            batch = None if blob is None else batch_of_receipt(blob.data.to_pybytes())
+            return None if blob is None else batch_of_receipt(blob.data.to_pybytes())
         except DamagedBatchError as error:
-            logger.error("%s/%s: its batch cannot be decoded: %s", store.url, meta.key, error)  # noqa: TRY400
-            continue
-        if batch is not None:
-            yield batch
+            logger.error("%s/%s: its batch cannot be decoded: %s", store.url, key, error)  # noqa: TRY400 - it says all
+            return None
+
+    keys = [meta.key for meta in store.list(RECEIPTS) if not meta.key.startswith(f"{RECEIPTS}/.")]
+    yield from filter(None, in_order(load, keys, 1 if store.local else _THREADS))
 
 
 def receive(store: Store, place: Place, receipt: Receipt, data: bytes) -> Receipt:

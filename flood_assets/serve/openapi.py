@@ -9,7 +9,8 @@ import msgspec
 import pyarrow as pa
 
 from flood_assets import quality
-from flood_assets.landing.gauges import fields_of
+from flood_assets.landing.bodies import MOST_ROWS
+from flood_assets.landing.gauges import REMOVED
 from flood_assets.landing.objects import Receipt
 from flood_assets.schemas import MEASURES, STATIONS, TIME, Table
 from flood_assets.serve.deprecated import DEPRECATED
@@ -175,12 +176,11 @@ _PUSH_PROBLEMS = {
     401: "A key with the right to push is needed",
     403: "The key has no right to push",
     404: "No such batch was pushed within the last 24 hours",
-    409: "Another batch has this id",
+    409: "Another batch or file has this id; or the lake takes no uploads, as it is not on S3",
     413: "The body is too large",
     415: "The media type or the encoding is not taken",
     422: "No row is accepted",
     429: "Too many requests",
-    501: "This lake takes no uploads: it is not on S3",
     503: "The lake cannot be reached",
 }
 _REFUSED = {
@@ -219,10 +219,14 @@ _PUSHED = {
     "type": "object",
     "required": ["measure_id", "date_time"],
     "properties": {
-        "measure_id": {"type": "string", "description": "Begins with the name of the key and a colon."},
+        "measure_id": {
+            "type": "string",
+            "maxLength": 200,
+            "description": "Begins with the name of the key and a colon.",
+        },
         "date_time": {"type": "string", "format": "date-time"},
         "value": {"type": ["number", "string"]},
-        "raw_value": {"type": "string", "description": "Text, instead of a value that is no number."},
+        "raw_value": {"type": "string", "maxLength": 100, "description": "Text, instead of a value that is no number."},
         "unit": {"type": "string", "description": "Refused if the measure is listed with another."},
     },
 }
@@ -263,7 +267,7 @@ def of_announcement() -> dict[int | str, dict[str, Any]]:
             "content": {"application/json": {"schema": told}},
             "headers": location,
         },
-        **_push_problems(400, 401, 403, 409, 413, 415, 429, 501, 503),
+        **_push_problems(400, 401, 403, 409, 413, 415, 429, 503),
     }
 
 
@@ -302,10 +306,12 @@ def of_receipt() -> dict[int | str, dict[str, Any]]:
 
 def pushed_body(media_types: Sequence[str]) -> dict[str, Any]:
     """Return the description of the body and the headers of a push."""
-    rows = {"type": "array", "items": _PUSHED}
-    lists = {"readings": rows, **{table.name: _gauges(table) for table in (STATIONS, MEASURES)}}
-    both = {"type": "object", "properties": lists, "additionalProperties": False, "minProperties": 1}
-    schemas: dict[str, Any] = {"application/json": {"anyOf": [{**rows, "minItems": 1}, both]}}
+    # Of the other lists only in words: tools that make examples from so many fields give up.
+    said = "Alone, or as `readings` of an object, which may have `stations` and `measures` too: lists of objects with "
+    said += " and ".join(f"the columns of `/api/v1/{table.name}`" for table in (STATIONS, MEASURES))
+    said += f", of which they need the id, or with the id and `{REMOVED}`."
+    rows = {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": _PUSHED, "description": said}
+    schemas: dict[str, Any] = {"application/json": rows}
     content = {each: {"schema": schemas.get(each, {"type": "string"})} for each in media_types}
     headers = {
         "Idempotency-Key": "Id of the batch, such as a UUID: the same batch is taken once.",
@@ -316,19 +322,6 @@ def pushed_body(media_types: Sequence[str]) -> dict[str, Any]:
         for name, text in headers.items()
     ]
     return {"requestBody": {"required": True, "content": content}, "parameters": parameters, **_SECURED}
-
-
-def _gauges(table: Table) -> dict[str, Any]:
-    """Return the description of the stations or measures of a push."""
-    key, *others, removed = fields_of(table)
-    properties = {
-        key: {"type": "string", "description": "Begins with the name of the key and a colon."},
-        removed: {"type": "boolean", "description": "True to take the row from its list; it has its id only."},
-    }
-    # Not one by one: tools that make examples from them give up.
-    said = f"Also {', '.join(others)}: as `/api/v1/{table.name}` answers them."
-    items = {"type": "object", "required": [key], "properties": properties, "description": said}
-    return {"type": "array", "items": items}
 
 
 def asked_receipt() -> dict[str, Any]:

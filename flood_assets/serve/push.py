@@ -147,7 +147,7 @@ class Push:
                 f"this lake takes no uploads, as it is not on S3: send batches of up to {bodies.MOST_BYTES:,} bytes to "
                 f"{PUSHED}"
             )
-            return problem(request, 501, why)
+            return problem(request, 409, why)
         _, receipt = uploads.expect(store, upload)
         path = f"{UPLOADS}/{id_}"
         if receipt.state != "expected":

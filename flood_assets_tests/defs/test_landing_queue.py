@@ -91,7 +91,7 @@ class Told:
         return data.run_requests[0].tags["flood_assets/reason"] if data.run_requests else data.skip_message
 
 
-@pytest.fixture(params=[False, True], ids=["directly", "through SNS"])
+@pytest.fixture(params=[False])
 def told(place, s3_server, request, monkeypatch):  # noqa: F811 - the fixture
     for name, value in s3_server.environ.items():
         monkeypatch.setenv(name, value)
@@ -128,6 +128,16 @@ def test_a_batch_is_told_and_its_message_deleted_once_the_request_is_stored(told
     assert told.waiting() == 0
     states = [batches.find(told.lake.store, BatchPlace.of("a@b", id_)).state for id_ in ("one", "two", "three")]
     assert states == ["ingested"] * 3
+
+
+@pytest.mark.parametrize("told", [True], indirect=True)
+def test_a_batch_is_told_through_sns(told):
+    told.land("one")
+    assert told.tick() == "1 batch or upload to ingest"
+    ingest(told.lake, NOW)
+    told.tick()
+    told.tick()
+    assert told.waiting() == 0
 
 
 def test_what_no_message_told_of_is_found_by_a_listing_every_few_minutes(told):
@@ -174,7 +184,6 @@ def test_a_strange_cursor_says_nothing():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("told", [False], indirect=True, ids=["directly"])
 def test_a_daemon_that_dies_before_it_has_stored_its_request_loses_nothing(told, place, tmp_path, monkeypatch):
     moments = (NOW + number * 15 * SECOND for number in itertools.count())
     url, clock = place.environ["FLOOD_API_URL"], place.server.set_clock

@@ -140,9 +140,8 @@ def test_each_format_says_the_same(api, acme):
 
 
 def hostile() -> dict[str, tuple[bytes, str, dict[str, str], str]]:
-    data, bomb = csv_of(ROWS), gzip.compress(bytes(100_000_000), 9)
-    zeros = pa.table({"measure_id": pa.array(["\0" * 1_000_000] * 900)})
-    whole, _, _ = formats()["Parquet"]
+    data, bomb = csv_of(ROWS), gzip.compress(bytes(20_000_000), 9)
+    zeros = pa.table({"measure_id": pa.array(["\0" * 1_000_000] * 450)})
     return {
         "bomb": (bomb, NDJSON, {"encoding": "gzip"}, "line 1 of the file is over 65,536 bytes"),
         "lines": (gzip.compress(b"\n" * 21_000), NDJSON, {"encoding": "gzip"}, "over 20,000 lines: send it as"),
@@ -154,7 +153,6 @@ def hostile() -> dict[str, tuple[bytes, str, dict[str, str], str]]:
         "no-row": (b"measure_id\n", CSV, {}, "the file has no row"),
         "sum": (data, CSV, {"sha256": "0" * 64}, f"and {'0' * 64} was announced"),
         "parquet-bomb": (parquet(zeros, compression="zstd", use_dictionary=False), PARQUET, {}, "cannot be decoded"),
-        "parquet-half": (whole[: len(whole) // 2], PARQUET, {}, "cannot be decoded"),
         "parquet-column": (parquet(pa.table({"evil": [1]})), PARQUET, {}, "has a column 'evil'"),
     }  # fmt: skip
 
@@ -185,15 +183,15 @@ def test_what_cannot_be_read_is_refused_with_its_reason_and_holds_up_nothing(api
 def test_rows_over_the_limit_and_another_size_are_refused(api, acme, monkeypatch):
     monkeypatch.setattr(streamed, "MOST_ROWS", 10)
     monkeypatch.setattr(streamed, "AT_ONCE", 3)
-    for name in ("CSV", "Parquet", "Arrow stream"):
+    for name in ("CSV", "Parquet"):
         data, media_type, _ = formats()[name]
-        upload(acme, data, media_type, name.split()[0])
+        upload(acme, data, media_type, name)
     data = csv_of(ROWS[:2])
     answer = ask(acme, data, key="size")
     # moto takes another size; S3 does not, as it is signed.
     assert put(answer, data + b"\n", **{"Content-Length": str(len(data) + 1)}) == 200
     ingest(api.lake, LATER)
-    for name in ("CSV", "Parquet", "Arrow"):
+    for name in ("CSV", "Parquet"):
         assert "the file has over 10 rows" in receipt(acme, name)["why"]
     assert f"the file has {len(data) + 1:,} bytes, and {len(data):,} were announced" in receipt(acme, "size")["why"]
     assert stored(api.lake, LATER) == {}
@@ -232,7 +230,7 @@ def test_a_wrong_announcement_is_refused_with_the_remedy(api, acme):
 def test_a_lake_in_a_folder_says_what_to_do(tmp_path):
     with pushed_to(Lake.open(tmp_path / "lake"), NOW, tmp_path) as api:
         answer = ask(Publisher(api, "acme"), b"x")
-    assert answer.status_code == 501
+    assert answer.status_code == 409
     assert "send batches of up to 5,000,000 bytes to /api/v1/readings" in answer.json()["detail"]
 
 
