@@ -4,6 +4,7 @@ What is asked most (readings, latest, stations) is answered from the snapshot's 
 `flood_assets.query` on its frozen lake, or by the same rules.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,7 @@ from flood_assets.serve.formats import json_of_codes, plain
 from flood_assets.serve.paging import Answer, Whole
 from flood_assets.serve.snapshot import Snapshot
 
+_COMMAND = re.compile(r": run `FLOOD_LAKE_URL=.*")
 # What depends on the clock in more ways than by the age of its readings is calculated again after this time.
 _STALE = timedelta(seconds=60)
 # Measures up to which each one's readings are looked up; more are found by looking at all readings.
@@ -169,7 +171,7 @@ def warnings(snapshot: Snapshot, given: asked.Warnings, now: datetime) -> Answer
         )
     )
     key = ("severity_level", *(["distance_km"] if given.near else []), *WARNINGS.key)
-    return Answer.of(found.rows, key, tuple(found.notes), now + _STALE)
+    return Answer.of(found.rows, key, _public(found.notes, snapshot), now + _STALE)
 
 
 def alerts(snapshot: Snapshot, given: asked.Alerts, now: datetime) -> Answer:
@@ -185,7 +187,12 @@ def alerts(snapshot: Snapshot, given: asked.Alerts, now: datetime) -> Answer:
             station=given.station or None,
         )
     )
-    return Answer.of(found.rows, ("since", *ALERTS.key), tuple(found.notes), now + _STALE)
+    return Answer.of(found.rows, ("since", *ALERTS.key), _public(found.notes, snapshot), now + _STALE)
+
+
+def _public(notes: Sequence[str], snapshot: Snapshot) -> tuple[str, ...]:
+    """Return notes for strangers: without commands that only the operator of the lake can run."""
+    return tuple(_COMMAND.sub("", note).replace(f"the lake {snapshot.lake.url}", "the lake") for note in notes)
 
 
 def _joined(

@@ -115,6 +115,7 @@ def test_no_message_says_where_the_lake_is(tmp_path, lake):
             assert answer.status_code in (200, 503), answer.text
             assert tmp_path.name not in answer.text
             assert lake.url not in answer.text
+            assert "FLOOD_LAKE_URL" not in answer.text
         assert "damaged" in api.get("status").text
 
 
