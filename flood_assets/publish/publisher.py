@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from flood_assets.grouping import Flags, Ints
+from flood_assets.lake import cursor as cursors
+from flood_assets.lake.cursor import Cursor, Part
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import dead_letter_key
 from flood_assets.lake.objects import Blob
@@ -25,8 +27,6 @@ from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.read import StoredWindow, load
 from flood_assets.lake.store import Revision
 from flood_assets.partitions import cutoff, from_ms, is_expired, to_ms, window_of
-from flood_assets.publish import cursor as cursors
-from flood_assets.publish.cursor import Cursor, Part
 from flood_assets.publish.events import Events, joined, text_of
 from flood_assets.publish.sinks.base import Sent, Sink, SinkError
 from flood_assets.publish.sinks.opening import Unopened
@@ -129,12 +129,12 @@ def publish(
 
     def missing(window: datetime, events: Events) -> Events:
         if since is None:
-            return known.missing(window, events)
+            return _missing(known, window, events)
         wanted: Flags = events.changed > to_ms(since)
         again = events.chosen(wanted)
         if cursor is None:
             return again
-        return joined([known.missing(window, events.chosen(~wanted)), again], events.source)
+        return joined([_missing(known, window, events.chosen(~wanted)), again], events.source)
 
     source = lake.source() or "flood_assets"
     batches = _batches(_found(lake, due, now, source, missing))
@@ -158,6 +158,17 @@ def publish(
         )
         result = _with_waiting(result, events.chosen(~sent.confirmed))
     return result
+
+
+def _missing(cursor: Cursor, window: datetime, events: Events) -> Events:
+    """Return those of the events of a window that are not known to be published."""
+    part = cursor.windows.get(window)
+    if part is None:
+        return events
+    changed = events.changed
+    doubtful: Flags = ~np.isin(changed, part.commits) | (changed > cursor.ids_after)
+    found = events.chosen(doubtful)
+    return found.chosen(~np.isin(found.hashes, part.ids)) if len(found) and len(part.ids) else found
 
 
 def _found(
