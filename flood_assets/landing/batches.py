@@ -4,6 +4,7 @@ The order of reading and writing decides that nothing is lost and nothing is tak
 its batch is deleted, and whoever lands a batch looks for a receipt once more afterwards.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from flood_assets.errors import LakeError
@@ -72,7 +73,12 @@ def find(store: Store, place: Place) -> Receipt | None:
 
 def waiting(store: Store) -> list[tuple[Place, Meta]]:
     """List the batches that wait, oldest first; strangers' files are left out."""
-    found = [(Place.of_key(meta.key), meta) for meta in store.list(LANDING)]
+    return among(store.list(LANDING))
+
+
+def among(listed: Iterable[Meta]) -> list[tuple[Place, Meta]]:
+    """Return the batches that wait among some objects, as `waiting` does."""
+    found = [(Place.of_key(meta.key), meta) for meta in listed]
     ours = [(place, meta) for place, meta in found if place is not None]
     return sorted(ours, key=lambda each: (each[1].modified, each[1].key))
 
