@@ -40,6 +40,7 @@ _OURS = (
     "FLOOD_API_URL",
     "FLOOD_LAKE_URL",
     "FLOOD_NOW",
+    "FLOOD_EMF",
     "FLOOD_PUBLISH",
     "FLOOD_PUBLISH_SECRET",
     "DAGSTER_HOME",

@@ -29,7 +29,7 @@ ROOMS = (
     ("ingest", "warnings", "landing"),
     ("ledger", "quality"),
     ("lake", "ea"),
-    ("grouping", "partitions", "schemas", "settings", "places", "words", "errors", ""),
+    ("grouping", "partitions", "schemas", "settings", "places", "words", "emf", "errors", ""),
 )
 GROUND = ROOMS[-1]
 
