@@ -1,6 +1,6 @@
 """Write CloudWatch's embedded metric format: a line of JSON in a log becomes metrics, without a call to AWS. Pure.
 
-CloudWatch's first ten metrics cost nothing, and these are ten. They have one dimension, `Environment`.
+CloudWatch's first ten metrics cost nothing, and these are ten. They have one dimension, `environment`.
 """
 
 import json
@@ -10,18 +10,18 @@ from datetime import datetime
 from flood_assets.partitions import to_ms
 
 NAMESPACE = "FloodAssets"
-DIMENSION = "Environment"
+DIMENSION = "environment"
 UNITS = {
+    "RefreshSucceeded": "Count",
+    "Failures": "Count",
+    "Duration": "Seconds",
+    "NewestReadingAge": "Seconds",
+    "SinkLag": "Seconds",
     "RowsNew": "Count",
     "RowsRevised": "Count",
-    "Rejects": "Count",
     "MissingSilent": "Count",
     "MissingNotDue": "Count",
     "MissingNotFetched": "Count",
-    "LagSeconds": "Seconds",
-    "SinkLagSeconds": "Seconds",
-    "DurationSeconds": "Seconds",
-    "Failures": "Count",
 }
 
 

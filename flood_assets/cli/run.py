@@ -88,7 +88,7 @@ def _emf(
     """Return the metrics of a command for CloudWatch."""
     at = settings.now()
     values, steps = measured((event for result in results for event in result.all_events), at)
-    values["DurationSeconds"] = round(seconds, 3)
+    values["Duration"] = round(seconds, 3)
     values["Failures"] = max(values["Failures"], float(failed))
     return emf.line(values, environment, at, job=command, failed=", ".join(steps))
 

@@ -15,7 +15,7 @@ from flood_assets.defs.jobs import reconcile_job, refresh_job
 
 # Metadata of assets, and the metrics that sum them.
 _OF = {
-    "readings": {"added": "RowsNew", "revised": "RowsRevised", "rejected_rows": "Rejects"},
+    "readings": {"added": "RowsNew", "revised": "RowsRevised"},
     "completeness": {"silent": "MissingSilent", "not_due": "MissingNotDue", "not_fetched": "MissingNotFetched"},
 }
 _SINK, _NEWEST = "lag_s: ", "newest"
@@ -25,7 +25,7 @@ _SHOWN = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.STEP_FA
 def measured(events: Iterable[dg.DagsterEvent], now: datetime) -> tuple[dict[str, float], list[str]]:
     """Return what the events of a run say, by the names of `emf.UNITS`, and the steps that failed."""
     found, newest = dict[str, float](), list[float]()
-    steps = list[str]()
+    steps, refreshed = list[str](), False
     for event in events:
         if event.is_step_failure:
             steps.append(str(event.step_key))
@@ -33,6 +33,7 @@ def measured(events: Iterable[dg.DagsterEvent], now: datetime) -> tuple[dict[str
             continue
         recorded = event.step_materialization_data.materialization
         asset = recorded.asset_key.to_user_string()
+        refreshed = refreshed or asset == "readings"
         values: dict[str, Any] = {name: value.value for name, value in recorded.metadata.items()}
         for name, metric in _OF.get(asset, {}).items():
             if name in values:
@@ -40,9 +41,11 @@ def measured(events: Iterable[dg.DagsterEvent], now: datetime) -> tuple[dict[str
         if asset == "readings" and _NEWEST in values:
             newest.append(values[_NEWEST])
         if asset == "published" and (lags := [value for name, value in values.items() if name.startswith(_SINK)]):
-            found["SinkLagSeconds"] = max(lags)
+            found["SinkLag"] = max(lags)
     if newest:
-        found["LagSeconds"] = max(0.0, now.timestamp() - max(newest))
+        found["NewestReadingAge"] = max(0.0, now.timestamp() - max(newest))
+    if refreshed or "readings" in steps:
+        found["RefreshSucceeded"] = float("readings" not in steps)
     return {**found, "Failures": float(len(steps))}, steps
 
 
@@ -65,7 +68,7 @@ def _sensor(environment: str, status: dg.DagsterRunStatus) -> dg.RunStatusSensor
         began, ended = (0.0, 0.0) if record is None else (record.start_time or 0.0, record.end_time or 0.0)
         events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=_SHOWN) if entry.dagster_event]
         values, steps = measured(events, datetime.fromtimestamp(ended, UTC))
-        values["DurationSeconds"] = round(ended - began, 3) if began else 0.0
+        values["Duration"] = round(ended - began, 3) if began else 0.0
         if status is dg.DagsterRunStatus.FAILURE:
             values["Failures"] = max(1.0, values["Failures"])
         at = datetime.fromtimestamp(ended, UTC)

@@ -100,9 +100,9 @@ def test_ten_metrics_are_told_with_one_dimension():
     found = checked(emf.line(dict.fromkeys(emf.UNITS, 1.5), "prod", NOW, job="refresh"))
     assert found["_aws"]["Timestamp"] == NOW.timestamp() * 1000
     (directive,) = found["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], directive["Dimensions"]) == ("FloodAssets", [["Environment"]])
+    assert (directive["Namespace"], directive["Dimensions"]) == ("FloodAssets", [["environment"]])
     assert len(directive["Metrics"]) == 10, "the number that costs nothing"
-    assert found["Environment"] == "prod"
+    assert found["environment"] == "prod"
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 65, "ü"])
@@ -130,12 +130,13 @@ def test_a_refresh_in_the_terminal_prints_one_line(filled, refresh, monkeypatch)
     (found,) = lines(text)
     status = look(filled.lake, filled.now)
     assert code == found["Failures"] == 0
+    assert found["RefreshSucceeded"] == 1
     assert (found["job"], found["failed"]) == ("refresh", "")
     assert found["RowsNew"] > 0
     assert found["MissingSilent"] == status.completeness.counts["silent"]
-    assert found["LagSeconds"] == (filled.now - status.freshness.newest).total_seconds()
-    assert found["DurationSeconds"] > 0
-    assert "SinkLagSeconds" not in found
+    assert found["NewestReadingAge"] == (filled.now - status.freshness.newest).total_seconds()
+    assert found["Duration"] > 0
+    assert "SinkLag" not in found
 
 
 def test_by_default_it_prints_none(filled, refresh):
@@ -165,6 +166,7 @@ def test_runs_of_dagster_are_told_when_they_have_ended(filled, capsys):
     assert not filled.at(NOW + 2 * QUARTER).tick().success
     (found,) = told(filled, capsys)
     assert found["Failures"] >= 1
+    assert found["RefreshSucceeded"] == 0
     assert "readings" in found["failed"]
     assert "RowsNew" not in found
 

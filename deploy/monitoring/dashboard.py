@@ -1,11 +1,11 @@
-"""Build the Grafana dashboard, flood_assets.json beside this file: `python deploy/monitoring/grafana/dashboard.py`.
+"""Build the Grafana dashboard, grafana/flood_assets.json: `python -m deploy.monitoring.dashboard`.
 
 It needs grafana-foundation-sdk. Import the JSON into Grafana, or mount this folder where Grafana looks for dashboards.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -18,10 +18,13 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
-FILE = Path(__file__).with_name("flood_assets.json")
+FILE = Path(__file__).parent / "grafana" / "flood_assets.json"
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 # Of the variable `environment`, several of which may be chosen.
 HERE = 'environment=~"$environment"'
+
+
+P = TypeVar("P", stat.Panel, timeseries.Panel)
 
 
 class Panel(NamedTuple):
@@ -157,7 +160,7 @@ def build() -> str:
         dashboard.Dashboard("flood_assets")
         .uid("flood-assets")
         .tags(["flood-assets"])
-        .description("Built by deploy/monitoring/grafana/dashboard.py: change it there.")
+        .description("Built by deploy/monitoring/dashboard.py: change it there.")
         .time("now-24h", "now")
         .timezone("utc")
         .refresh("1m")
@@ -184,7 +187,7 @@ def build() -> str:
     return JSONEncoder(sort_keys=True, indent=1).encode(board.build()) + "\n"
 
 
-def _dressed(made, panel: Panel):  # noqa: ANN001, ANN202 - builders have no common type
+def _dressed(made: P, panel: Panel) -> P:
     made = made.title(panel.title).description(panel.said).unit(panel.unit).datasource(SOURCE)
     for number, (query, legend) in enumerate(panel.queries):
         made = made.with_target(
