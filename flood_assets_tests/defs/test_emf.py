@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 
 import dagster as dg
 import jsonschema
@@ -16,6 +17,7 @@ from flood_assets.errors import SettingsError
 from flood_assets.query.status import look
 from flood_assets.simulator.faults import Fault
 from flood_assets_tests.conftest import NOW, QUARTER, Place
+from flood_assets_tests.support.daemon import open_daemon
 
 _SIZES = (
     "Bytes",
@@ -176,3 +178,20 @@ def test_the_sensors_are_there_only_if_an_environment_is_named():
         return {sensor.name for sensor in defs.sensors}
 
     assert names(build_defs(emf="dev")) - names(build_defs()) == {"emf_of_success", "emf_of_failure"}
+
+
+@pytest.mark.slow
+def test_the_daemon_has_each_run_told_once(place, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("FLOOD_EMF", "dev")
+    start = NOW.replace(minute=59, second=0, hour=8)
+    with open_daemon(tmp_path / "home", place.api_url, place.lake_url, place.at) as daemon:
+        for look in (daemon.sensors, daemon.schedules):
+            look(start)
+        daemon.schedules(start + timedelta(minutes=1, seconds=3))
+        capfd.readouterr()
+        for minutes in (2, 3):
+            daemon.sensors(start + timedelta(minutes=minutes))
+        found = lines(capfd.readouterr().out)
+        assert {each["run"] for each in found} == {run.run_id for run in daemon.runs()}
+    assert len(found) == 2
+    assert [each["RefreshSucceeded"] for each in found if "RowsNew" in each] == [1]
