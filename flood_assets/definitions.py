@@ -6,6 +6,7 @@ of their own. There are no Components and no AutomationCondition: one source and
 
 import dagster as dg
 
+from flood_assets import settings
 from flood_assets.defs.assets.alerts import alerts
 from flood_assets.defs.assets.completeness import completeness, timeliness
 from flood_assets.defs.assets.conditions import conditions
@@ -17,6 +18,7 @@ from flood_assets.defs.assets.stations import measures, stations
 from flood_assets.defs.assets.warnings import warning_areas, warnings
 from flood_assets.defs.checks.gauges import measures_valid, stations_valid
 from flood_assets.defs.checks.readings import readings_checks
+from flood_assets.defs.emf import sensors as emf_sensors
 from flood_assets.defs.housekeeping import housekeeping_job
 from flood_assets.defs.io_manager import LakeIOManager
 from flood_assets.defs.jobs import landing_job, reconcile_job, refresh_job, retention_job
@@ -26,9 +28,16 @@ from flood_assets.defs.sensors import landing_sensor, retention_sensor
 
 
 def build_defs(
-    *, source: Source | None = None, lake: LakeResource | None = None, clock: Clock | None = None
+    *,
+    source: Source | None = None,
+    lake: LakeResource | None = None,
+    clock: Clock | None = None,
+    emf: str | None = None,
 ) -> dg.Definitions:
-    """Return the definitions for an API, a lake and a clock; without one, the environment decides at run time."""
+    """Return the definitions for an API, a lake and a clock; without one, the environment decides at run time.
+
+    With `emf`, the name of an environment, each run prints metrics for CloudWatch.
+    """
     lake = lake or LakeResource()
     clock = clock or Clock()
     return dg.Definitions(
@@ -50,7 +59,7 @@ def build_defs(
         asset_checks=[stations_valid, measures_valid, readings_checks],
         jobs=[refresh_job, reconcile_job, retention_job, landing_job, housekeeping_job],
         schedules=[refresh_every_15_minutes, reconcile_every_6_hours, housekeeping_every_hour],
-        sensors=[retention_sensor, landing_sensor],
+        sensors=[retention_sensor, landing_sensor, *(emf_sensors(emf) if emf else [])],
         resources={
             "source": source or Source(),
             "lake": lake,
@@ -65,4 +74,4 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions for the API, the lake and the clock that the environment names."""
-    return build_defs()
+    return build_defs(emf=settings.emf())

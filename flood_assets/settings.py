@@ -71,6 +71,14 @@ def alerts_file(environ: Mapping[str, str] | None = None) -> Path | None:
     return Path(given) if given else None
 
 
+def emf(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return `FLOOD_EMF`, the environment whose runs print metrics for CloudWatch; None if none do."""
+    given = (environ if environ is not None else os.environ).get("FLOOD_EMF") or None
+    if given is not None and not re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII):
+        raise SettingsError(f"FLOOD_EMF is '{given}': expected the name of an environment, such as prod")
+    return given
+
+
 def use_the_systems_allocator() -> None:
     """Make Arrow use the system's memory allocator, unless `ARROW_DEFAULT_MEMORY_POOL` is set.
 

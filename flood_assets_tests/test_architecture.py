@@ -29,14 +29,14 @@ ROOMS = (
     ("ingest", "warnings", "landing"),
     ("ledger", "quality", "sinks"),
     ("lake", "ea"),
-    ("grouping", "partitions", "schemas", "settings", "places", "words", "errors", ""),
+    ("grouping", "partitions", "schemas", "settings", "places", "words", "emf", "errors", ""),
 )
 GROUND = ROOMS[-1]
 
 # Inside `lake`, from the top down. Files of one line may know each other, as long as that makes no circle.
 LAKE = (
     ("lake",),
-    ("frozen", "read", "write", "current", "quarantine", "retention", "identity", "failure", "judged"),
+    ("frozen", "read", "write", "current", "quarantine", "retention", "identity", "failure", "judged", "cursor"),
     ("watermarks", "upsert", "follow", "listed", "parquet"),
     ("opening",),
     ("store", "bucket", "folder", "s3", "versions"),

@@ -12,14 +12,16 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import click
 import dagster as dg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flood_assets import settings
+from flood_assets import emf, settings
 from flood_assets.cli.printing import plain_table, say
 from flood_assets.definitions import build_defs
+from flood_assets.defs.emf import measured
 from flood_assets.defs.io_manager import QUARANTINED_AS, REPLACED
 from flood_assets.defs.jobs import landing_job, reconcile_job, refresh_job, retention_job, tick, whole_day
 from flood_assets.defs.resources import LakeResource
@@ -44,7 +46,7 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     Returns:
         The exit code: 0 if all runs succeeded and no check found an error, else 1.
     """
-    now = settings.now()
+    now, environment = settings.now(), settings.emf()
     if command != "expire":
         # Report a wrong setting at once, not as the failure of a run.
         settings.api_url()
@@ -77,7 +79,22 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
             if not needless and not any(event.is_step_materialization for event in results[-1].all_events):
                 # The API is down. Where only the list of stations fails, readings are still worth a try.
                 break
-    return _report(console, command, results, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    code = _report(console, command, results, seconds)
+    if environment:
+        click.echo(_emf(command, results, environment, seconds, failed=code != 0))
+    return code
+
+
+def _emf(
+    command: Command, results: Sequence[dg.ExecuteInProcessResult], environment: str, seconds: float, *, failed: bool
+) -> str:
+    """Return the metrics of a command for CloudWatch."""
+    at = settings.now()
+    values, steps = measured((event for result in results for event in result.all_events), at)
+    values["Duration"] = round(seconds, 3)
+    values["Failures"] = max(values["Failures"], float(failed))
+    return emf.line(values, environment, at, job=command, failed=", ".join(steps))
 
 
 def _requests(command: Command, lake: Lake, now: datetime, *, dry_run: bool) -> list[tuple[str, dg.RunRequest]]:

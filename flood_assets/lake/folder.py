@@ -10,6 +10,7 @@ that starts with a dot they all pass over.
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -96,6 +97,14 @@ class Folder(Store):
             except OSError as error:
                 raise LakeError(f"{path}: a killed run's file could not be deleted: {error.strerror}") from error
         return swept
+
+    def space(self) -> tuple[int, int] | None:
+        """Return the bytes that are free for us and those of the whole disk; None if the system does not say."""
+        try:
+            found = shutil.disk_usage(self._folder)
+        except OSError:
+            return None
+        return found.free, found.total
 
     @contextmanager
     def locked(self, key: str, *, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:

@@ -31,7 +31,7 @@ class Frozen(Store):
         self._blobs = blobs
 
     @classmethod
-    def of(cls, store: Store, before: "Frozen | None" = None) -> "Frozen":
+    def of(cls, store: Store, before: "Frozen | None" = None, listed: Sequence[Meta] | None = None) -> "Frozen":
         """Hold what a store has now; `before` itself if nothing has changed since.
 
         An object that is replaced while the others are read is held as it was read. Watermarks are never newer than the
@@ -40,12 +40,13 @@ class Frozen(Store):
         Args:
             store: the lake's.
             before: what was held of it before: only objects with another e-tag are read.
+            listed: all of its objects, of just now; None to list them.
 
         Raises:
             LakeError: the lake cannot be listed or read.
         """
         known = before._blobs if before else {}
-        listed = [meta for meta in store.list("") if _held(meta.key)]
+        listed = [meta for meta in (store.list("") if listed is None else listed) if _held(meta.key)]
         blobs = {meta.key: known[meta.key] for meta in listed if _same(known.get(meta.key), meta)}
         if before is not None and len(blobs) == len(listed) == len(known):
             return before

@@ -200,6 +200,10 @@ class Store(ABC):
         """Delete files that killed writers left behind; return their number."""
         return 0
 
+    def space(self) -> tuple[int, int] | None:
+        """Return the bytes that are free and those of the whole disk; None where there is no end, as in a bucket."""
+        return None
+
     def versions(self) -> Versions:
         """Find out if what is replaced or deleted stays readable; never raises LakeError."""
         return Versions(False, "a folder keeps no old versions")

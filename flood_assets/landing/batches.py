@@ -5,7 +5,7 @@ its batch is deleted, and whoever lands a batch looks for a receipt once more af
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -108,9 +108,14 @@ class Landed:
 
 def landed(store: Store) -> Landed:
     """List what there is to ingest; strangers' files are left out."""
+    return among(store.list(LANDING))
+
+
+def among(listed: Iterable[Meta]) -> Landed:
+    """Return what there is to ingest among the objects of a lake, as `landed` does."""
     found, lost = list[tuple[Place, Meta]](), dict[str, datetime]()
     uploaded, expected = list[tuple[UploadPlace, Meta]](), list[tuple[UploadPlace, Meta]]()
-    for meta in sorted(store.list(LANDING), key=lambda each: (each.modified, each.key)):
+    for meta in sorted(listed, key=lambda each: (each.modified, each.key)):
         if (window := window_of_again(meta.key)) is not None:
             lost[meta.key] = window
         elif (place := Place.of_key(meta.key)) is not None:

@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 
 from flood_assets.grouping import Flags, Ints
 from flood_assets.lake import current
+from flood_assets.lake import cursor as cursors
+from flood_assets.lake.cursor import Cursor, Part
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.read import StoredWindow, load
 from flood_assets.partitions import cutoff, from_ms, is_expired, to_ms, window_of
-from flood_assets.publish import cursor as cursors
-from flood_assets.publish.cursor import Cursor, Part
 from flood_assets.publish.events import Events, joined
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets.settings import Publishing
@@ -197,12 +197,12 @@ def _missing(cursor: Cursor | None, since: datetime | None, window: datetime, ev
     """Return the events of a window that are to be sent."""
     known = cursor or Cursor()
     if since is None:
-        return known.missing(window, events)
+        return _unknown(known, window, events)
     wanted: Flags = events.changed > to_ms(since)
     again = events.chosen(wanted)
     if cursor is None:
         return again
-    return joined([known.missing(window, events.chosen(~wanted)), again], events.source)
+    return joined([_unknown(known, window, events.chosen(~wanted)), again], events.source)
 
 
 def _present(lake: Lake, e_tags: Mapping[str, str | None]) -> dict[str, pa.Table]:
@@ -232,6 +232,17 @@ def _is_empty(sink: Sink) -> bool:
     except SinkError:
         # It is away, which sending says again.
         return False
+
+
+def _unknown(cursor: Cursor, window: datetime, events: Events) -> Events:
+    """Return those of the events of a window that are not known to be published."""
+    part = cursor.windows.get(window)
+    if part is None:
+        return events
+    changed = events.changed
+    doubtful: Flags = ~np.isin(changed, part.commits) | (changed > cursor.ids_after)
+    found = events.chosen(doubtful)
+    return found.chosen(~np.isin(found.hashes, part.ids)) if len(found) and len(part.ids) else found
 
 
 def _found(

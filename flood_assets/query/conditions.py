@@ -173,7 +173,7 @@ class Known:
             "rate_per_hour": pa.array(rate, from_pandas=True),
             **day.extremes(),
             **_rain(day, self.gauges, interval, delay, now),
-            "freshness": _words(FRESHNESS, _freshness(newest, interval, delay, self.reporting, now)),
+            "freshness": _words(FRESHNESS, freshness_of(self.reporting, newest >= 0, now)),
             "next_due_at": self.reporting["next_due_at"],
             "observed_at": pa.repeat(pa.scalar(now, TIME), len(self.ids)),
         }
@@ -345,13 +345,20 @@ def _rain(
     return found
 
 
-def _freshness(newest: Ints, interval: Floats, delay: Floats, reporting: pa.Table, now: datetime) -> Ints:
-    """Return the place of each measure's freshness in `FRESHNESS`; -1 where it is not known."""
+def freshness_of(reporting: pa.Table, heard: Flags, now: datetime) -> Ints:
+    """Return the place of each measure's freshness in `FRESHNESS`; -1 where it is not known.
+
+    Args:
+        reporting: schema `schemas.TIMELINESS`, a row for each; null for an unknown one.
+        heard: True for those with a usable reading in the last 24 hours.
+        now: the moment.
+    """
+    interval, delay = (_numbers(reporting[name]) * 1000 for name in ("interval_s", "due_after_s"))
     due = reporting["next_due_at"].cast(pa.int64()).cast(pa.float64()).to_numpy()
     overdue = to_ms(now) - due
     found = np.where(overdue < 0, 0, np.where(overdue < MISSED_UPLOADS * (interval + delay), 1, 2))
     found[np.isnan(overdue)] = -1
-    found[(interval > 0) & (newest < 0)] = 2
+    found[(interval > 0) & ~heard] = 2
     return found
 
 

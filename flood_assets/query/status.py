@@ -259,7 +259,7 @@ def look(lake: Lake, now: datetime) -> Status:
         missing=sorted(set(retained_windows(now)[1:-1]) - set(readings.windows) - set(readings.damaged)),
         past=hours.past,
         as_of=as_of,
-        failure=_unhealed(lake.last_failure(), tables, as_of),
+        failure=unhealed(lake.last_failure(), {name: table.windows for name, table in tables.items()}, as_of),
         freshness=_freshness(lake, hours.newest, now),
         completeness=_completeness(account),
         warnings=_warnings(lake, now),
@@ -268,14 +268,20 @@ def look(lake: Lake, now: datetime) -> Status:
     )
 
 
-def _unhealed(
-    failure: RunFailure | None, tables: Mapping[str, TableStatus], as_of: datetime | None
+def unhealed(
+    failure: RunFailure | None, windows: Mapping[str, Sequence[datetime]], as_of: datetime | None
 ) -> RunFailure | None:
-    """Return the last failure, if what failed has not been done since."""
+    """Return the last failure, if what failed has not been done since.
+
+    Args:
+        failure: the last one.
+        windows: of each table, those that are stored.
+        as_of: when the API was asked last.
+    """
     if failure is None:
         return None
     if failure.step in {STATIONS.name, MEASURES.name, WARNING_AREAS.name}:
-        healed = any(window >= window_of(failure.at) for window in tables[failure.step].windows)
+        healed = any(window >= window_of(failure.at) for window in windows[failure.step])
     else:
         healed = as_of is not None and as_of >= failure.at
     return None if healed else failure

@@ -22,11 +22,13 @@ from flood_assets.serve import asked, push
 from flood_assets.serve.dialects import ea, erddap, features
 from flood_assets.serve.headers import DEFAULTS, SafeHeaders
 from flood_assets.serve.http import problem
-from flood_assets.serve.limits import SHOWN, Limits, Throttle
+from flood_assets.serve.limits import METRICS_PATH, SHOWN, Limits, Throttle
+from flood_assets.serve.metrics import Metrics
 from flood_assets.serve.openapi import SECURITY, of_stream
 from flood_assets.serve.pages import routes as pages
 from flood_assets.serve.parameters import described
 from flood_assets.serve.stream import CLIENTS, Stream
+from flood_assets.serve.traffic import Counting, Traffic
 from flood_assets.serve.watch import UNREADY_AFTER, Watcher
 
 _THREADS = 4
@@ -89,6 +91,8 @@ def create(
         expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After", *SHOWN],
     )
     app.add_middleware(SafeHeaders)
+    traffic = Traffic()
+    app.add_middleware(Counting, traffic=traffic)
     app.add_exception_handler(HTTPException, _refused(clock))
     app.add_exception_handler(Exception, _failed(clock))
     app.include_router(rows.router(answers))
@@ -109,6 +113,7 @@ def create(
     app.router.routes += features.routes(answers)
     app.include_router(pages.router(answers))
     app.router.routes += erddap.routes(answers)
+    app.add_api_route(METRICS_PATH, Metrics(watcher, stream, traffic, clock).answer, include_in_schema=False)
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready(watcher), include_in_schema=False)
     return app

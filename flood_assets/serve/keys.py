@@ -20,8 +20,8 @@ from pathlib import Path
 
 from flood_assets.errors import SettingsError
 
-# Read; push readings with the prefix of the key's name; push the API's own measures, too.
-READ, PUSH, FEED = "read", "push", "feed"
+# Read; push readings with the prefix of the key's name; push the API's own measures, too; ask for /metrics.
+READ, PUSH, FEED, METRICS = "read", "push", "feed", "metrics"
 
 logger = logging.getLogger("flood_assets.serve")
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flood_assets.serve.addresses import Network, client_of
 from flood_assets.serve.http import problem
-from flood_assets.serve.keys import PUSH, READ, Keys
+from flood_assets.serve.keys import METRICS, PUSH, READ, Keys
 
 # A page of the map with its files at once, and the seconds in which as much may be asked again.
 BURST_S = 3.0
@@ -32,6 +32,8 @@ _MIB = 20
 CLIENT = "flood_assets.client"
 # The key that it has, if any.
 KEY = "flood_assets.key"
+# Not for everybody once there are keys: it names sinks and says how busy the server is.
+METRICS_PATH = "/metrics"
 # What is at and below these paths needs the right to push, the first one if it is posted to.
 PUSHED, RECEIPTS, UPLOADS = "/api/v1/readings", "/api/v1/receipts/", "/api/v1/uploads"
 SHOWN = ("RateLimit-Policy", "RateLimit")
@@ -129,9 +131,11 @@ class Throttle:
         """Return who asks, or the refusal of a key."""
         address, keys = self._client(scope), self._limits.keys
         presented = _presented(scope["headers"]) if keys else None
+        right = _right(scope)
         if keys is None or presented is None:
-            if self._limits.required:
-                why = "this server needs a key: send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`"
+            if self._limits.required or (keys is not None and right == METRICS):
+                what = METRICS_PATH if right == METRICS else "this server"
+                why = f"{what} needs a key: send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`"
                 return problem(Request(scope), 401, why, headers={"www-authenticate": challenge()})
             return _Client(address, self._limits.rate, "address")
         now, pair = self._clock(), (address, hash(presented))
@@ -146,7 +150,6 @@ class Throttle:
             headers = {"www-authenticate": challenge("invalid_token")}
             why = "the key is unknown: check it, or leave it out if this server is open"
             return problem(Request(scope), 401, why, headers=headers)
-        right = PUSH if is_push(scope) else READ
         if right not in key.rights:
             headers = {"www-authenticate": challenge("insufficient_scope")}
             why = f"the key of '{key.name}' has no right to {right}: the operator can add `{right}` to its line"
@@ -183,6 +186,11 @@ class _Client(NamedTuple):
             "ratelimit-policy": f'"{self.policy}";q={int(self.burst)};w={math.ceil(self.burst / self.rate)}',
             "ratelimit": f'"{self.policy}";r={max(0, int(left))};t={math.ceil((self.burst - left) / self.rate)}',
         }
+
+
+def _right(scope: Scope) -> str:
+    """Return the right that a request needs."""
+    return METRICS if scope["path"] == METRICS_PATH else PUSH if is_push(scope) else READ
 
 
 def is_push(scope: Scope) -> bool:

@@ -6,7 +6,7 @@ last snapshot where it is.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow as pa
 from flood_assets.errors import FloodAssetsError
 from flood_assets.lake.frozen import Frozen
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.objects import Meta
 from flood_assets.serve.snapshot import Snapshot
 
 EVERY = timedelta(seconds=5)
@@ -34,6 +35,7 @@ class Watcher:
 
     Attributes:
         snapshot: None until the lake has been read once.
+        listed: all objects of the lake at the last look, also those that no snapshot holds.
         confirmed_at: when the lake was last found to be as in the snapshot; None until then.
         trouble: that the last look failed, for everybody to read; empty if it did not. Why is in the log, which may
             name the lake's place.
@@ -48,6 +50,7 @@ class Watcher:
         self, open_lake: Callable[[], Lake], clock: Callable[[], datetime], *, every: timedelta = EVERY
     ) -> None:
         self.snapshot: Snapshot | None = None
+        self.listed: Sequence[Meta] = ()
         self.confirmed_at: datetime | None = None
         self.trouble = self._reason = ""
         self._open, self._clock, self._every = open_lake, clock, every
@@ -86,7 +89,8 @@ class Watcher:
         with self._looking:
             now, before = self._clock(), self.snapshot
             try:
-                frozen = Frozen.of(self.lake().store, before.frozen if before else None)
+                listed = self.lake().store.list("")
+                frozen = Frozen.of(self.lake().store, before.frozen if before else None, listed)
                 if before is None or frozen is not before.frozen:
                     self.snapshot = Snapshot.of(frozen, now, before)
                     # Sorting a day takes several times its memory, which the allocator would keep.
@@ -97,7 +101,7 @@ class Watcher:
                 self._reason = str(error)
                 self.trouble = str(error) if isinstance(error, NoLakeError) else _UNREADABLE
                 return
-            self.confirmed_at, self.trouble, self._reason = now, "", ""
+            self.listed, self.confirmed_at, self.trouble, self._reason = listed, now, "", ""
             if self.snapshot is not None and self.snapshot is not before:
                 for follower in self._followers:
                     follower(before, self.snapshot)

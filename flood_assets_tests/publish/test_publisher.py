@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from flood_assets.lake import cursor
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import cursor_key, key_of
 from flood_assets.lake.read import windows
 from flood_assets.partitions import window_of
-from flood_assets.publish import cursor
 from flood_assets.publish.events import Events
 from flood_assets.publish.publisher import publish
 from flood_assets.schemas import READINGS

@@ -16,11 +16,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from flood_assets.errors import SettingsError
-from flood_assets.lake import current
+from flood_assets.lake import current, cursor
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import current_key
 from flood_assets.partitions import window_of
-from flood_assets.publish import cursor
 from flood_assets.publish.events import Events
 from flood_assets.publish.publisher import publish, publish_all
 from flood_assets.schemas import CONDITIONS, MEASURES, READINGS, STATIONS, TABLES

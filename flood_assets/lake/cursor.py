@@ -1,5 +1,7 @@
 """Remember how far a sink has got, in one object of the lake, `_published/{sink}.parquet`.
 
+`flood_assets.publish` moves it; `flood_assets.query.sinks` says from it what waits.
+
 A *commit* is what one request's rows changed in one window: (window, `changed_at`). For each retained window the cursor
 holds the e-tag of the version that was published, the commits that were, and the ids of the last half hour. What is not
 known by its commit is missing, however late it was stored: a slower machine may store an older `changed_at` later. The
@@ -19,13 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.grouping import Flags, Ints
+from flood_assets.grouping import Ints
 from flood_assets.lake.layout import cursor_key
 from flood_assets.lake.objects import Blob
 from flood_assets.lake.parquet import pack, unpack
 from flood_assets.lake.store import Revision, Store
 from flood_assets.partitions import EPOCH, from_ms, is_expired, to_ms
-from flood_assets.publish.events import Events
 from flood_assets.schemas import TIME
 
 IDS_KEPT = timedelta(minutes=30)
@@ -101,16 +102,6 @@ class Cursor:
         """Return True if this version of the window was published."""
         part = self.windows.get(window)
         return part is not None and e_tag is not None and part.e_tag == e_tag
-
-    def missing(self, window: datetime, events: Events) -> Events:
-        """Return those of the events of a window that are not known to be published."""
-        part = self.windows.get(window)
-        if part is None:
-            return events
-        changed = events.changed
-        doubtful: Flags = ~np.isin(changed, part.commits) | (changed > self.ids_after)
-        found = events.chosen(doubtful)
-        return found.chosen(~np.isin(found.hashes, part.ids)) if len(found) and len(part.ids) else found
 
     def and_(
         self, newer: Mapping[datetime, Part], now: datetime, present: Mapping[str, str | None] | None = None
