@@ -1,0 +1,8 @@
+output "instance" {
+  description = "The machine, as the edge and the alarms name it"
+  value = {
+    id   = aws_instance.this.id
+    arn  = aws_instance.this.arn
+    host = aws_instance.this.private_dns
+  }
+}
