@@ -76,7 +76,9 @@ def _views() -> dict[str, Any]:
     ]
     names = ", ".join(c.name for c in columns)
     return {
-        "last_24_hours": _view("Readings of the last 24 hours, with the names of their gauges", _LAST_24_HOURS, columns),
+        "last_24_hours": _view(
+            "Readings of the last 24 hours, with the names of their gauges", _LAST_24_HOURS, columns
+        ),
         "latest": _view("The newest reading of each measure", _LATEST.format(columns=names), columns),
     }
 

@@ -9,3 +9,10 @@ output "names" {
     [for each in aws_cloudwatch_metric_alarm.rare : each.alarm_name],
   )
 }
+
+output "missing" {
+  description = "What each alarm makes of silence"
+  value = {
+    for name, each in merge(aws_cloudwatch_metric_alarm.steady, aws_cloudwatch_metric_alarm.rare) : name => each.treat_missing_data
+  }
+}

@@ -63,3 +63,11 @@ output "policies" {
     })
   }
 }
+
+output "expires" {
+  description = "Days after which the bucket deletes by itself, by table"
+  value = {
+    for rule in aws_s3_bucket_lifecycle_configuration.lake.rule : trimprefix(rule.id, "backstop-") => rule.expiration[0].days
+    if startswith(rule.id, "backstop-")
+  }
+}

@@ -15,3 +15,8 @@ output "api" {
     url_host   = "${aws_lambda_function_url.api.url_id}.lambda-url.${data.aws_region.here.name}.on.aws"
   }
 }
+
+output "handlers" {
+  description = "What each function calls"
+  value       = { for name, function in aws_lambda_function.this : name => one(function.image_config[0].command) }
+}
