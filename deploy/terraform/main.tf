@@ -36,6 +36,7 @@ module "network" {
   count  = local.networked ? 1 : 0
   name   = local.name
   cidr   = var.cidr
+  zones  = var.zones
 }
 
 module "lake" {
@@ -186,5 +187,12 @@ module "alarms" {
     function = one(module.lambda[*].functions.refresh)
     gateway  = one(module.edge[*].gateway)
     landing  = var.push.queue ? "${local.name}-landing" : null
+  }
+}
+
+check "somebody_is_told" {
+  assert {
+    condition     = !var.alarms || length(var.alarm_emails) > 0
+    error_message = "Alarms are on, and nobody is told: name addresses in alarm_emails, in envs/${var.environment}.tfvars."
   }
 }

@@ -37,3 +37,8 @@ output "alarms" {
   description = "Names of the alarms"
   value       = try(module.alarms[0].names, [])
 }
+
+output "image" {
+  description = "What runs; deploy.py takes it where none is given"
+  value       = var.image
+}

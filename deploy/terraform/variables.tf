@@ -79,6 +79,16 @@ variable "database" {
     keep_days  = optional(number, 1)
   })
   default = {}
+
+  validation {
+    condition     = var.database.keep_days >= 1
+    error_message = "database.keep_days is ${var.database.keep_days}: expected at least 1, the days of backups."
+  }
+
+  validation {
+    condition     = !(var.database.replica && var.off_at_night)
+    error_message = "RDS stops no database with a replica: set database.replica or off_at_night to false."
+  }
 }
 
 variable "sinks" {
@@ -194,6 +204,12 @@ variable "cidr" {
   description = "Addresses of the network, a /16"
   type        = string
   default     = "10.42.0.0/16"
+}
+
+variable "zones" {
+  description = "Letters of two availability zones of the region"
+  type        = list(string)
+  default     = ["a", "b"]
 }
 
 variable "settings" {

@@ -9,9 +9,6 @@ mock_provider "aws" {
   mock_data "aws_region" {
     defaults = { name = "eu-west-2" }
   }
-  mock_data "aws_availability_zones" {
-    defaults = { names = ["eu-west-2a", "eu-west-2b", "eu-west-2c"] }
-  }
   mock_data "aws_secretsmanager_random_password" {
     defaults = { random_password = "0123456789abcdef0123456789abcdef" }
   }
@@ -90,24 +87,23 @@ mock_provider "aws" {
 }
 
 variables {
-  environment = "prod"
-  image       = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/flood-assets:1.0.0"
+  environment  = "prod"
+  image        = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/flood-assets:1.0.0"
+  alarm_emails = ["somebody@example.org"]
 }
 
 run "ecs" {
   command = plan
 
   variables {
-    database     = { protected = true, replica = true }
-    sinks        = ["kinesis", "sqs", "sns", "eventbridge", "dynamodb"]
-    push         = { queue = true }
-    edge         = "gateway"
-    serve_tasks  = 1
-    run_tasks    = true
-    archive      = {}
-    off_at_night = true
-    budget_usd   = 100
-    alarm_emails = ["somebody@example.org"]
+    database    = { protected = true, replica = true }
+    sinks       = ["kinesis", "sqs", "sns", "eventbridge", "dynamodb"]
+    push        = { queue = true }
+    edge        = "gateway"
+    serve_tasks = 1
+    run_tasks   = true
+    archive     = {}
+    budget_usd  = 100
   }
 
   assert {

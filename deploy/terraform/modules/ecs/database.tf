@@ -43,6 +43,7 @@ resource "aws_db_parameter_group" "this" {
 }
 
 resource "aws_db_instance" "dagster" {
+  #checkov:skip=CKV_AWS_133:keep_days is at least 1, as the variable of the root demands
   #checkov:skip=CKV_AWS_157:Two zones double the price; multi_az decides. Lost records of runs lose no reading
   #checkov:skip=CKV_AWS_161:Dagster signs in with a password, and cannot renew IAM's tokens
   #checkov:skip=CKV_AWS_118:Enhanced monitoring needs a role and costs more than it tells of a database this small

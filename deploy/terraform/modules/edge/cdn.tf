@@ -102,7 +102,7 @@ data "aws_cloudfront_response_headers_policy" "security" {
 resource "aws_cloudfront_distribution" "this" {
   #checkov:skip=CKV_AWS_86:Logs of addresses are not wanted; the gateway's and the server's are enough
   #checkov:skip=CKV_AWS_174:The certificate is CloudFront's own, which sets no minimum; a domain of one's own needs one
-  #checkov:skip=CKV2_AWS_42:Likewise
+  #checkov:skip=CKV2_AWS_42:A certificate of one's own needs a domain
   #checkov:skip=CKV_AWS_310:There is one origin; if it is away, cached answers are a few seconds old at most
   #checkov:skip=CKV_AWS_374:Whoever wants to know of a flood may be anywhere
   #checkov:skip=CKV_AWS_305:The path / is a page of the server

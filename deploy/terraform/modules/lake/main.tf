@@ -11,6 +11,7 @@ resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_21:Old versions would keep readable what the lake promises to delete after a day
   #checkov:skip=CKV_AWS_144:The last day is filled again from its source by two requests; a copy elsewhere is no use
   #checkov:skip=CKV_AWS_145:SSE-S3 encrypts at no cost; the data is public (Open Government Licence)
+  #checkov:skip=CKV2_AWS_6:aws_s3_bucket_public_access_block.this blocks all of both
   #checkov:skip=CKV2_AWS_62:Only landing/ notifies, by the module streams
   for_each      = toset(["lake", "scratch"])
   bucket        = "${var.name}-${each.key}-${var.account}"
@@ -66,6 +67,7 @@ resource "aws_s3_bucket_policy" "this" {
 
 # Deletes what nobody deleted, a day or two after it expired. The product's own cleanup is what keeps the promise.
 resource "aws_s3_bucket_lifecycle_configuration" "lake" {
+  #checkov:skip=CKV_AWS_300:The first rule aborts them; the dynamic ones hide it from the check
   bucket = aws_s3_bucket.this["lake"].id
 
   rule {

@@ -7,3 +7,8 @@ variable "cidr" {
   description = "Addresses of the network, a /16"
   type        = string
 }
+
+variable "zones" {
+  description = "Letters of two availability zones"
+  type        = list(string)
+}
