@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from flood_assets_tests.support.s3 import BUCKET, REGION, S3Server, remembering
 
@@ -43,12 +44,27 @@ def _serve() -> None:
     )
     from werkzeug.serving import make_server  # noqa: PLC0415
 
+    _take_requests_without_tls()
     application = remembering(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, application, threaded=False, request_handler=MotoRequestHandler)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Whatever happens to the tests' process, the server ends with it.
     threading.Thread(target=lambda: sys.stdin.read() or os._exit(0), daemon=True).start()
     server.serve_forever()
+
+
+def _take_requests_without_tls() -> None:
+    """Pass over what a policy denies without TLS, as tests speak HTTP; moto takes a denial's condition as met always."""
+    from moto.iam.access_control import IAMPolicyStatement, PermissionResult  # noqa: PLC0415 - likewise
+
+    decide = IAMPolicyStatement.is_action_permitted
+
+    def decided(statement: IAMPolicyStatement, *arguments: Any, **more: Any) -> PermissionResult:
+        if "aws:SecureTransport" in str(statement._statement.get("Condition")):
+            return PermissionResult.NEUTRAL
+        return decide(statement, *arguments, **more)
+
+    IAMPolicyStatement.is_action_permitted = decided
 
 
 if __name__ == "__main__":
