@@ -54,7 +54,7 @@ def _serve() -> None:
 
 
 def _take_requests_without_tls() -> None:
-    """Pass over what a policy denies without TLS, as tests speak HTTP; moto takes a denial's condition as met always."""
+    """Pass over what policies deny without TLS: tests speak HTTP."""
     from moto.iam.access_control import IAMPolicyStatement, PermissionResult  # noqa: PLC0415 - likewise
 
     decide = IAMPolicyStatement.is_action_permitted
