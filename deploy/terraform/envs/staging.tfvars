@@ -7,4 +7,4 @@ push         = { queue = true }
 edge         = "gateway"
 serve_tasks  = 1
 alarm_emails = []
-budget_usd   = 100
+budget_usd   = 120
