@@ -4,7 +4,7 @@ Prices change: correct them here, and write the page again. Where a price comes 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.costs import GET_USD, PUT_OR_LIST_USD
@@ -104,9 +104,9 @@ ENVIRONMENTS = (
 # Memory of a fill by `make bench-large`, and as much again for the server.
 SCALES = (
     ENVIRONMENTS[-1],
-    Plan("prod, 10 x", serve_tasks=1, sinks=EVERY_SINK, gateway=True, alarms=9, replica=True, scale=10, cpu=1, memory=4, shards=2),
-    Plan("prod, 100 x", serve_tasks=1, sinks=EVERY_SINK, gateway=True, alarms=9, replica=True, scale=100, cpu=4, memory=16, shards=10),
-)  # fmt: skip
+    replace(ENVIRONMENTS[-1], name="prod, 10 x", scale=10, cpu=1, memory=4, shards=2),
+    replace(ENVIRONMENTS[-1], name="prod, 100 x", scale=100, cpu=4, memory=16, shards=10),
+)
 
 
 def of(plan: Plan) -> dict[str, float]:

@@ -21,7 +21,7 @@ def test_requests_are_those_that_the_benchmark_counted():
         int(re.search(rf"\| {name} \| ([\d,]+)", results)[1].replace(",", ""))
         for name in ("requests to S3 a day", "of these PUT and LIST")
     )
-    assert (costs.PUTS_AND_LISTS_A_DAY, costs.GETS_A_DAY) == (some, every - some)
+    assert (some, every - some) == (costs.PUTS_AND_LISTS_A_DAY, costs.GETS_A_DAY)
     assert f"{costs.READINGS_A_DAY:,} readings" in results
     assert measured.PRICES_OF in costs.PAGE.read_text(encoding="utf-8")
 
