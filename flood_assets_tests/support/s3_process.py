@@ -1,7 +1,7 @@
 """Run moto's S3 server as a process: `python -m flood_assets_tests.support.s3_process` prints its address.
 
 It answers one request at a time: with several threads moto looks at `If-Match` and writes a moment later, and two
-writers both win.
+writers both win. Given `threads`, it takes several and carries out one that writes at a time.
 """
 
 import os
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flood_assets_tests.support.s3 import BUCKET, REGION, S3Server, remembering
+from flood_assets_tests.support.s3 import BUCKET, REGION, OneWriteAtATime, S3Server, remembering
 
 
 @contextmanager
-def s3_process() -> Iterator[S3Server]:
+def s3_process(*, threads: bool = False) -> Iterator[S3Server]:
     """Start a server with an empty bucket."""
     with subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-m", __name__, *(["threads"] if threads else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -45,8 +45,9 @@ def _serve() -> None:
     from werkzeug.serving import make_server  # noqa: PLC0415
 
     _take_requests_without_tls()
-    application = remembering(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, application, threaded=False, request_handler=MotoRequestHandler)
+    application, threads = DomainDispatcherApplication(create_backend_app), sys.argv[1:] == ["threads"]
+    application = OneWriteAtATime(application) if threads else remembering(application)
+    server = make_server("127.0.0.1", 0, application, threaded=threads, request_handler=MotoRequestHandler)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Whatever happens to the tests' process, the server ends with it.
     threading.Thread(target=lambda: sys.stdin.read() or os._exit(0), daemon=True).start()

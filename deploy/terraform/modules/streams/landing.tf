@@ -21,16 +21,6 @@ resource "aws_sqs_queue" "landing_dead" {
   sqs_managed_sse_enabled   = true
 }
 
-resource "aws_sqs_queue_redrive_allow_policy" "landing" {
-  count     = var.push.queue ? 1 : 0
-  queue_url = aws_sqs_queue.landing_dead[0].id
-
-  redrive_allow_policy = jsonencode({
-    redrivePermission = "byQueue"
-    sourceQueueArns   = [aws_sqs_queue.landing[0].arn]
-  })
-}
-
 resource "aws_sqs_queue_policy" "landing" {
   count     = var.push.queue ? 1 : 0
   queue_url = aws_sqs_queue.landing[0].id

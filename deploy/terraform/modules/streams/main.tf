@@ -37,16 +37,6 @@ resource "aws_sqs_queue" "readings_dead" {
   sqs_managed_sse_enabled   = true
 }
 
-resource "aws_sqs_queue_redrive_allow_policy" "readings" {
-  count     = local.has.sqs ? 1 : 0
-  queue_url = aws_sqs_queue.readings_dead[0].id
-
-  redrive_allow_policy = jsonencode({
-    redrivePermission = "byQueue"
-    sourceQueueArns   = [aws_sqs_queue.readings[0].arn]
-  })
-}
-
 resource "aws_sqs_queue_policy" "readings" {
   count     = local.has.sqs ? 1 : 0
   queue_url = aws_sqs_queue.readings[0].id
