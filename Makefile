@@ -69,7 +69,7 @@ ceph:
 
 test-readers: setup ## Read every table with DuckDB, Polars, pandas, DataFusion, Spark and ClickHouse, in an environment of their own
 	@$(BIN)/python -m benchmarks.envs readers
-	$(BIN)/python -m pytest --numprocesses 0 flood_assets_tests/lake/test_other_readers.py
+	$(BIN)/python -m pytest --numprocesses 0 flood_assets_tests/lake/test_other_readers.py flood_assets_tests/deploy/test_hive_types.py
 
 soak: setup ## Simulate seven days and compare the lake with the truth (about half an hour; SOAK="--days 30 --faults")
 	@$(BIN)/python -m flood_assets_tests.support.soak $(SOAK)

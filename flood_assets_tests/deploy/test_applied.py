@@ -141,10 +141,10 @@ def deploy(terraform, *arguments, **environment):
 @pytest.fixture(scope="module")
 def applied(tmp_path_factory):
     with s3_process(threads=True) as server:
-        terraform = Terraform(
-            tmp_path_factory.mktemp("applied"), **server.environ, AWS_REGION=REGION, AWS_MAX_ATTEMPTS="3", PYTHONPATH="",
-            AWS_EC2_METADATA_DISABLED="true", AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull,
-        )  # fmt: skip
+        # What moto does not have it is not asked for 25 times.
+        ours = server.environ | {"AWS_REGION": REGION, "AWS_MAX_ATTEMPTS": "3", "AWS_EC2_METADATA_DISABLED": "true"}
+        nobody = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONPATH": ""}
+        terraform = Terraform(tmp_path_factory.mktemp("applied"), **ours, **nobody)
         (terraform.folder / "here_override.tf").write_text(HERE)
         settings = terraform.folder / "envs" / "prod.tfvars"
         text = settings.read_text()

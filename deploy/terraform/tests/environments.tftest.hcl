@@ -148,6 +148,17 @@ run "ec2" {
     error_message = "One size at a time."
   }
   assert {
+    condition = toset([for each in yamldecode(module.ec2[0].user_data).write_files : basename(each.path)]) == toset([
+      "flood.env", "dagster.yaml", "workspace.yaml", "flood-prepare.service", "flood-code.service", "flood-daemon.service",
+      "flood-webserver.service", "flood-serve.service",
+    ])
+    error_message = "The machine is given its settings and a unit for each process."
+  }
+  assert {
+    condition     = yamldecode(yamldecode(module.ec2[0].user_data).write_files[1].content).run_monitoring.enabled
+    error_message = "Dagster's settings are whole."
+  }
+  assert {
     condition     = output.url == "https://d123.cloudfront.net"
     error_message = "Readers ask CloudFront."
   }

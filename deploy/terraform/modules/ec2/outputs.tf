@@ -6,3 +6,8 @@ output "instance" {
     host = aws_instance.this.private_dns
   }
 }
+
+output "user_data" {
+  description = "What the machine does when it starts for the first time"
+  value       = local.user_data
+}
