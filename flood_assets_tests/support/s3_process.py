@@ -46,12 +46,18 @@ def _serve() -> None:
 
     _take_requests_without_tls()
     application, threads = DomainDispatcherApplication(create_backend_app), sys.argv[1:] == ["threads"]
-    application = OneWriteAtATime(application) if threads else remembering(application)
+    application = _one_write_to_s3(application) if threads else remembering(application)
     server = make_server("127.0.0.1", 0, application, threaded=threads, request_handler=MotoRequestHandler)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Whatever happens to the tests' process, the server ends with it.
     threading.Thread(target=lambda: sys.stdin.read() or os._exit(0), daemon=True).start()
     server.serve_forever()
+
+
+def _one_write_to_s3(application: Any) -> Any:
+    """Let what other services are told, all of it at the path `/`, wait for no write to a bucket."""
+    guarded = OneWriteAtATime(application)
+    return lambda environ, start: (application if environ["PATH_INFO"] == "/" else guarded)(environ, start)
 
 
 def _take_requests_without_tls() -> None:
