@@ -10,6 +10,9 @@ NOTEBOOK := notebooks/my_quickstart.ipynb
 UI_PORT ?=
 # The port of the map; empty for 8000, or another one where that is taken.
 MAP_PORT ?=
+# The environment on AWS: dev, qa, staging, prod, or account for what all of them share.
+ENV ?=
+CHECKOV := .bench/envs/checkov
 # Debian's packages for a real S3, each named like the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
@@ -26,7 +29,7 @@ LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long ceph soak bench bench-large lint ui ui-demo lock clean
+.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long test-deploy plan deploy destroy checkov ceph soak bench bench-large lint ui ui-demo lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,7 +72,7 @@ ceph:
 
 test-readers: setup ## Read every table with DuckDB, Polars, pandas, DataFusion, Spark and ClickHouse, in an environment of their own
 	@$(BIN)/python -m benchmarks.envs readers
-	$(BIN)/python -m pytest --numprocesses 0 flood_assets_tests/lake/test_other_readers.py
+	$(BIN)/python -m pytest --numprocesses 0 flood_assets_tests/lake/test_other_readers.py flood_assets_tests/deploy/test_hive_types.py
 
 soak: setup ## Simulate seven days and compare the lake with the truth (about half an hour; SOAK="--days 30 --faults")
 	@$(BIN)/python -m flood_assets_tests.support.soak $(SOAK)
@@ -84,6 +87,23 @@ test-long: setup ## Run the long proofs: a hundred kills and races, hundreds of 
 		flood_assets_tests/proofs/test_side_by_side.py flood_assets_tests/proofs/test_refresh_day.py flood_assets_tests/proofs/test_soak.py \
 		flood_assets_tests/proofs/test_publishing.py flood_assets_tests/proofs/test_following.py \
 		flood_assets_tests/proofs/test_alert_outage.py flood_assets_tests/simulator/test_server.py
+
+test-deploy: setup ## Apply the settings of prod to a simulated AWS, use what was made, and destroy it (some ten minutes; needs Terraform)
+	$(BIN)/python -m pytest --numprocesses 0 --timeout 3600 -m deploy
+
+plan: setup ## Show what `make deploy` would change on AWS (ENV=dev, IMAGE=...)
+	@$(BIN)/python -m deploy.terraform.deploy plan $(ENV)
+
+deploy: setup ## Make or change an environment on AWS (ENV=dev, IMAGE=...)
+	@$(BIN)/python -m deploy.terraform.deploy deploy $(ENV)
+
+destroy: setup ## Destroy an environment on AWS (ENV=dev); asks for its name
+	@$(BIN)/python -m deploy.terraform.deploy destroy $(ENV)
+
+checkov: ## Look for insecure settings in deploy/terraform with checkov, in an environment of its own
+	@[ -x $(CHECKOV)/bin/checkov ] || { $(PYTHON) -m venv $(CHECKOV) && $(CHECKOV)/bin/python -m pip install --quiet checkov==3.3.30; }
+	@# It looks at the resources of all sizes, whatever the variables say.
+	@$(CHECKOV)/bin/checkov --directory deploy/terraform --framework terraform --skip-download --compact --quiet
 
 bench: setup ## Compare with common tools and write benchmarks/RESULTS.md (some five minutes, seven the first time)
 	@$(BIN)/python -m benchmarks $(BENCH)

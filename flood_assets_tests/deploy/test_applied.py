@@ -1,0 +1,419 @@
+"""Apply the settings of prod to moto, use what was made as the product does, and destroy it.
+
+Moto runs as a process of its own. What it does not have is switched off: replicas of databases, workgroups of Athena,
+and the mails of a budget. The rest is `envs/prod.tfvars` as it is, but for what protects prod from a destruction.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from urllib.parse import unquote_plus
+
+import boto3
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.fs
+import pytest
+from dagster._config import validate_config
+from dagster._core.instance.config import dagster_instance_config_schema
+
+from deploy.terraform import catalog
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.layout import current_key
+from flood_assets.schemas import READINGS, TABLES
+from flood_assets.simulator import Simulator, serve
+from flood_assets_tests.support.pushing import Publisher, pushed_to
+from flood_assets_tests.support.s3 import REGION
+from flood_assets_tests.support.s3_process import s3_process
+from flood_assets_tests.support.terraform import ROOT, Terraform
+
+pytestmark = [pytest.mark.deploy, pytest.mark.slow]
+
+IMAGE = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/flood-assets:1.0.0"
+PROGRAMS = Path(sys.executable).parent
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+# Of moto: it takes each of these and tells it otherwise, or not at all, so that every plan sets it anew.
+KNOWN_CHANGES = {
+    "module.ecs[0].aws_db_parameter_group.this": {"parameter"},
+    "module.ecs[0].aws_ecs_service.dagster": {"availability_zone_rebalancing", "enable_execute_command"},
+    "module.ecs[0].aws_ecs_service.serve[0]": {"availability_zone_rebalancing"},
+    "module.edge[0].aws_vpc_security_group_egress_rule.link[0]": {"description"},
+    "module.edge[0].aws_vpc_security_group_ingress_rule.link[0]": {"description"},
+    "module.network[0].aws_vpc_security_group_egress_rule.database": {"description"},
+    "module.network[0].aws_vpc_security_group_ingress_rule.database": {"description"},
+    "module.streams.aws_kinesis_stream.readings[0]": {"tags_all"},
+    "module.streams.aws_sqs_queue.landing[0]": {"redrive_policy"},
+    "module.streams.aws_sqs_queue.readings[0]": {"redrive_policy"},
+}
+
+# Rights of each role, action by action.
+_READ = {
+    "s3:ListBucket",
+    "s3:GetObject",
+    "s3:GetBucketLocation",
+    "s3:GetBucketVersioning",
+    "s3:GetLifecycleConfiguration",
+}
+RIGHTS = {
+    "flood-prod-dagster": {
+        *_READ, "s3:PutObject", "s3:DeleteObject",
+        # As docs/publishing.md says, with the keys of encrypted streams and topics; then what lands.
+        "kinesis:PutRecords", "sqs:SendMessage", "sqs:GetQueueUrl", "sns:Publish", "events:PutEvents",
+        "dynamodb:PutItem", "kms:GenerateDataKey", "kms:Decrypt",
+        "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes",
+        # The port forward to the UI.
+        "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+    },
+    "flood-prod-serve": {*_READ, "s3:PutObject"},
+    "flood-prod-execution": {
+        "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue", "ecr:GetAuthorizationToken",
+        "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer",
+    },
+}  # fmt: skip
+INSTEAD = {
+    "replica = true": "replica = false",
+    "budget_usd ": "budget_usd = 0 #",
+    "protected = true": "protected = false",
+}
+HERE = """
+provider "aws" {
+  s3_use_path_style           = true
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+}
+
+terraform {
+  backend "s3" {
+    use_path_style              = true
+    skip_credentials_validation = true
+    skip_metadata_api_check     = true
+    skip_region_validation      = true
+    skip_requesting_account_id  = true
+  }
+}
+"""
+
+
+class Applied:
+    """What was applied: Terraform, the server, and clients of AWS."""
+
+    def __init__(self, terraform, server):
+        self.terraform, self.server = terraform, server
+        self.outputs = terraform.outputs()
+        self.now = datetime.now(UTC).replace(microsecond=0)
+        self._clients = {}
+
+    def client(self, service):
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service, endpoint_url=self.server.endpoint_url, region_name=REGION,
+                aws_access_key_id="flood", aws_secret_access_key="flood-secret",
+            )  # fmt: skip
+        return self._clients[service]
+
+    def close(self):
+        for each in self._clients.values():
+            each.close()
+
+    @property
+    def bucket(self):
+        return self.outputs["lake"].removeprefix("s3://")
+
+    @property
+    def lake(self):
+        return Lake.open(self.outputs["lake"], s3=self.server)
+
+    def containers(self, family):
+        """Return the containers of a task definition by name."""
+        task = self.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
+        return {each["name"]: each for each in task["containerDefinitions"]}
+
+    def settings(self, family, container):
+        """Return the environment that a container is given."""
+        return {each["name"]: each["value"] for each in self.containers(family)[container]["environment"]}
+
+    def run(self, *command, **more):
+        """Run a command with the environment of the daemon's container."""
+        given = {n: v for n, v in self.settings("flood-prod-dagster", "daemon").items() if not n.startswith("DAGSTER_")}
+        ours = {**given, **self.server.environ, "FLOOD_NOW": self.now.isoformat(), **more}
+        told = subprocess.run(
+            [PROGRAMS / command[0], *command[1:]], env={**plain_environment(), **ours},
+            capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
+        return told.stdout
+
+
+def plain_environment():
+    own = {
+        name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "FLOOD_", "TF_", "DAGSTER_"))
+    }
+    return own | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
+
+
+def deploy(terraform, *arguments, **environment):
+    """Run deploy.py of the copy, as `make` does."""
+    told = subprocess.run(
+        ["nice", "-n", "10", sys.executable, "-m", "deploy.terraform.deploy", *arguments],
+        cwd=terraform.folder.parents[1], env=terraform.environment | environment,
+        capture_output=True, text=True, timeout=2400, check=False,
+    )  # fmt: skip
+    return told.returncode, told.stdout + told.stderr
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory):
+    with s3_process(free=True) as server:
+        # What moto does not have it is not asked for 25 times.
+        ours = server.environ | {"AWS_REGION": REGION, "AWS_MAX_ATTEMPTS": "3", "AWS_EC2_METADATA_DISABLED": "true"}
+        nobody = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONPATH": ""}
+        terraform = Terraform(tmp_path_factory.mktemp("applied"), **ours, **nobody)
+        (terraform.folder / "here_override.tf").write_text(HERE)
+        settings = terraform.folder / "envs" / "prod.tfvars"
+        text = settings.read_text()
+        for wanted, instead in INSTEAD.items():
+            assert wanted in text
+            text = text.replace(wanted, instead)
+        settings.write_text(text + "athena = false\nforce_destroy = true\n")
+        code, told = deploy(terraform, "deploy", "prod", "--image", IMAGE, CONFIRM="prod")
+        assert code == 0, told[-6000:]
+        found = Applied(terraform, server)
+        yield found
+        try:
+            code, told = deploy(terraform, "destroy", "prod", CONFIRM="prod")
+            assert code == 0, told[-6000:]
+            assert json.loads(terraform("show", "-json")).get("values") is None
+            names = {each["Name"] for each in found.client("s3").list_buckets()["Buckets"]}
+            assert not {name for name in names if name.startswith("flood-prod")}
+        finally:
+            found.close()
+
+
+@pytest.fixture(scope="module")
+def refreshed(applied):
+    """One refresh of a simulated country into the applied lake, with the environment that the task definition gives."""
+    queues = {
+        name: applied.client("sqs").create_queue(QueueName=f"{name}-heard")["QueueUrl"] for name in ("sns", "bus")
+    }
+    arns = {
+        name: applied.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        for name, url in queues.items()
+    }
+    urls = applied.outputs["publish"].split()
+    topic = next(url for url in urls if url.startswith("sns://")).removeprefix("sns://")
+    applied.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arns["sns"])
+    pattern = json.dumps({"source": ["flood_assets"]})
+    applied.client("events").put_rule(Name="heard", EventBusName="flood-prod", EventPattern=pattern)
+    applied.client("events").put_targets(
+        Rule="heard", EventBusName="flood-prod", Targets=[{"Id": "heard", "Arn": arns["bus"]}]
+    )
+    with serve(Simulator(stations=3, now=lambda: applied.now)) as source:
+        applied.run("flood-assets", "refresh", FLOOD_API_URL=source.url, FLOOD_PUBLISH="")
+        # One after another: moto answers slowly, and the lake has to be written meanwhile.
+        for sink in applied.settings("flood-prod-dagster", "daemon")["FLOOD_PUBLISH"].split():
+            applied.run("flood-assets", "publish", "--to", sink, FLOOD_API_URL=source.url)
+    return queues
+
+
+def received(client, url):
+    found = []
+    while messages := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found += [json.loads(each["Body"]) for each in messages]
+        for each in messages:
+            client.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+    return found
+
+
+def test_a_second_plan_changes_only_what_moto_forgets(applied):
+    applied.terraform("plan", "-input=false", "-out=again.tfplan", "-var-file=envs/prod.tfvars", f"-var=image={IMAGE}")
+    changes = json.loads(applied.terraform("show", "-json", "again.tfplan"))["resource_changes"]
+    changed = {
+        each["address"]: {
+            name for name, after in (change["after"] or {}).items() if after != (change["before"] or {}).get(name)
+        }
+        | {name for name, unknown in change["after_unknown"].items() if unknown is True}
+        for each in changes
+        if (change := each["change"])["actions"] not in (["no-op"], ["read"])
+    }
+    print(f"{len(changes)} resources, {len(changed)} of them changed: {changed}")
+    assert changed == KNOWN_CHANGES
+    assert {tuple(each["change"]["actions"]) for each in changes} <= {("no-op",), ("read",), ("update",)}
+
+
+def test_the_state_is_in_the_bucket_and_its_lock_is_gone(applied):
+    (bucket,) = [
+        b["Name"] for b in applied.client("s3").list_buckets()["Buckets"] if b["Name"].startswith("flood-terraform")
+    ]
+    keys = [each["Key"] for each in applied.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+    assert keys == ["flood/prod.tfstate"]
+
+
+def test_each_role_may_do_what_its_part_needs_and_no_more(applied):
+    iam = applied.client("iam")
+    may = {}
+    for role in iam.list_roles()["Roles"]:
+        if (name := role["RoleName"]).startswith("flood-prod"):
+            assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
+            (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+            assert trust["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+            policies = iam.list_role_policies(RoleName=name)["PolicyNames"]
+            documents = [iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"] for each in policies]
+            statements = [statement for document in documents for statement in document["Statement"]]
+            assert {statement["Effect"] for statement in statements} == {"Allow"}
+            may[name] = {action for statement in statements for action in statement["Action"]}
+    assert may == RIGHTS
+
+
+def test_dagster_accepts_its_settings(applied):
+    import yaml  # noqa: PLC0415 - Dagster brings it
+
+    text = applied.settings("flood-prod-dagster", "prepare")["DAGSTER_YAML"]
+    found = validate_config(dagster_instance_config_schema(), yaml.safe_load(text))
+    assert found.success, found.errors
+    assert (
+        found.value["run_monitoring"]
+        == yaml.safe_load((ROOT / "dagster_home/dagster.yaml").read_text())["run_monitoring"]
+    )
+
+
+def test_the_first_container_prepares_the_volume_and_opens_the_lake(applied, refreshed, tmp_path):
+    prepare = applied.containers("flood-prod-dagster")["prepare"]
+    program, flag, script = prepare["entryPoint"]
+    settings = applied.settings("flood-prod-dagster", "prepare")
+    told = applied.run(program, flag, script.replace('"/tmp"', repr(str(tmp_path))), **settings | {
+        "DAGSTER_HOME": str(tmp_path), **applied.server.environ,
+    })  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"dagster.yaml", "workspace.yaml"}
+    assert told
+
+
+def test_everything_was_published_to_every_sink(applied, refreshed):
+    rows = applied.lake.read(READINGS, now=applied.now)
+    assert len(rows) > 200
+    records = applied.run("flood-assets", "subscribe", "kinesis://flood-prod-readings", "--once").splitlines()
+    states = {(m, t) for m, t in zip(rows["measure_id"].to_pylist(), rows["date_time"].to_pylist(), strict=True)}
+    sent = {(e["subject"], datetime.fromisoformat(e["data"]["date_time"])) for e in map(json.loads, records)}
+    assert sent == states
+    assert len(records) == len(rows)
+
+    sqs = applied.client("sqs")
+    queue = sqs.get_queue_url(QueueName="flood-prod-readings")["QueueUrl"]
+    count = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
+    assert int(count["Attributes"]["ApproximateNumberOfMessages"]) == len(rows)
+    assert len(received(sqs, refreshed["bus"])) == len(rows)
+    commits = [json.loads(each["Message"]) for each in received(sqs, refreshed["sns"])]
+    assert sum(each["data"]["new"] for each in commits) == len(rows)
+
+    table = applied.client("dynamodb")
+    items = table.scan(TableName="flood-prod-latest")["Items"]
+    assert {each["measure_id"]["S"] for each in items} == set(rows["measure_id"].to_pylist())
+    ttl = table.describe_time_to_live(TableName="flood-prod-latest")["TimeToLiveDescription"]
+    assert (ttl["AttributeName"], ttl["TimeToLiveStatus"]) == ("expires_at", "ENABLED")
+    assert all(int(each["expires_at"]["N"]) > 0 for each in items)
+
+
+def test_a_push_is_told_to_the_queue_and_ingested(applied, refreshed, tmp_path):
+    settings = applied.settings("flood-prod-dagster", "daemon")
+    sqs, queue = applied.client("sqs"), settings["FLOOD_LANDING_QUEUE"]
+    assert queue == applied.outputs["landing_queue"]
+    with pushed_to(applied.lake, applied.now, tmp_path) as api:
+        acme = Publisher(api, "acme")
+        assert (
+            acme.post([acme.reading("weir", applied.now - HOUR, 1.5)], key="weir 1".replace(" ", "-")).status_code
+            == 202
+        )
+    # Here the reader of the queue belongs: until there is one, what it would be told is looked at.
+    told = [record for body in received(sqs, queue) for record in body.get("Records", [])]
+    assert [unquote_plus(each["s3"]["object"]["key"]) for each in told] == ["landing/acme/weir-1"]
+    applied.run("flood-assets", "ingest")
+    found = applied.lake.read(READINGS, now=applied.now)
+    assert found.filter(pa.compute.equal(found["measure_id"], "acme:weir"))["value"].to_pylist() == [1.5]
+
+
+def glue_tables(applied):
+    database = applied.outputs["database"]
+    return {each["Name"]: each for each in applied.client("glue").get_tables(DatabaseName=database)["TableList"]}
+
+
+def projected(table, now):
+    """Return the folders that Athena looks into, by the parameters of partition projection."""
+    parameters = table["Parameters"]
+    assert parameters["projection.date.range"] == "NOW-1DAYS,NOW"
+    assert parameters["projection.date.format"] == "yyyy-MM-dd"
+    first, last = map(int, parameters["projection.hour.range"].split(","))
+    digits = int(parameters["projection.hour.digits"])
+    days = [f"{day:%Y-%m-%d}" for day in (now - DAY, now)]
+    hours = [f"{hour:0{digits}}" for hour in range(first, last + 1)]
+    template = parameters["storage.location.template"]
+    return [template.replace("${date}", day).replace("${hour}", hour) for day, hour in product(days, hours)]
+
+
+def arrow_schema(table):
+    of = {hive: arrow for arrow, hive in catalog.HIVE.items()}
+    return pa.schema([(column["Name"], of[column["Type"]]) for column in table["StorageDescriptor"]["Columns"]])
+
+
+def rows_of(applied, keys, schema):
+    there = pyarrow.fs.S3FileSystem(
+        endpoint_override=applied.server.endpoint_url, region=REGION, access_key="flood", secret_key="flood-secret",
+        force_virtual_addressing=False,
+    )  # fmt: skip
+    paths = [key.removeprefix("s3://") for key in keys]
+    return pyarrow.dataset.dataset(paths, schema=schema, filesystem=there, format="parquet").to_table()
+
+
+def objects_in(applied, folder):
+    bucket, _, prefix = folder.removeprefix("s3://").partition("/")
+    found = applied.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    return [f"s3://{bucket}/{each['Key']}" for each in found]
+
+
+def test_the_lake_is_read_by_the_paths_and_types_that_glue_names(applied, refreshed):
+    tables = glue_tables(applied)
+    assert set(tables) == {*TABLES, *(f"current_{n}" for n, t in TABLES.items() if t.current), *catalog._views()}
+    read = {}
+    for name, table in TABLES.items():
+        keys = [key for folder in projected(tables[name], applied.now) for key in objects_in(applied, folder)]
+        windows = applied.lake.windows(table)
+        assert len(keys) == len(windows)
+        schema = arrow_schema(tables[name])
+        assert schema.names == table.schema.names
+        if keys:
+            read[name] = rows_of(applied, keys, schema)
+    assert {"readings", "stations", "measures", "completeness", "conditions"} <= set(read)
+    everything = applied.lake.read(READINGS, now=applied.now)
+    recent = read["readings"].filter(pa.compute.greater(read["readings"]["date_time"], pa.scalar(applied.now - DAY)))
+    assert recent.sort_by([("measure_id", "ascending"), ("date_time", "ascending")]).equals(
+        everything.cast(recent.schema).sort_by([("measure_id", "ascending"), ("date_time", "ascending")])
+    )
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, rows in read.items():
+            connection.register(name, rows)
+        for name, table in TABLES.items():
+            if table.current:
+                (listed,) = objects_in(applied, tables[f"current_{name}"]["StorageDescriptor"]["Location"])
+                bucket, _, key = listed.removeprefix("s3://").partition("/")
+                named = applied.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode().split()
+                assert named == [f"s3://{applied.bucket}/{current_key(table)}"]
+                connection.register(f"current_{name}", rows_of(applied, named, arrow_schema(tables[f"current_{name}"])))
+        moment = f"TIMESTAMPTZ '{applied.now.isoformat()}'"
+        for name in catalog._views():
+            packed = re.fullmatch(r"/\* Presto View: (.*) \*/", tables[name]["ViewOriginalText"])[1]
+            view = json.loads(__import__("base64").b64decode(packed))
+            connection.execute(f"CREATE VIEW {name} AS {view['originalSql'].replace('current_timestamp', moment)}")
+        assert connection.execute("SELECT count(*) FROM last_24_hours").fetchone() == (len(everything),)
+        latest = connection.execute("SELECT measure_id, label, unit FROM latest").fetchall()
+        assert sorted(measure for measure, *_ in latest) == sorted(set(everything["measure_id"].to_pylist()))
+        assert sum(label is not None for _, label, _ in latest) >= len(latest) - 1
