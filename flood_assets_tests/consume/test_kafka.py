@@ -148,6 +148,6 @@ def test_brokers_that_go_away_are_told_after_a_while(monkeypatch):
         stream = open_stream(f"kafka://{gone}/t", lambda: NOW)
         stream.seek({})
         assert len(stream.read()) == 1
-    with pytest.raises(SinkError, match=r"no broker answers for 0 s: are the brokers running"):
+    with pytest.raises(SinkError, match="are the brokers running"):
         drained(stream)
     stream.close()
