@@ -229,8 +229,8 @@ def received(client, url):
     found = []
     while messages := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         found += [json.loads(each["Body"]) for each in messages]
-        for each in messages:
-            client.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+        taken = [{"Id": str(number), "ReceiptHandle": each["ReceiptHandle"]} for number, each in enumerate(messages)]
+        client.delete_message_batch(QueueUrl=url, Entries=taken)
     return found
 
 
@@ -298,21 +298,22 @@ def test_the_first_container_prepares_the_volume_and_opens_the_lake(applied, ref
 
 
 def test_everything_was_published_to_every_sink(applied, refreshed):
+    # At least once: a sink repeats what moto was too slow to confirm, under the same ids.
     rows = applied.lake.read(READINGS, now=applied.now)
     assert len(rows) > 200
     records = applied.run("flood-assets", "subscribe", "kinesis://flood-prod-readings", "--once").splitlines()
     states = {(m, t) for m, t in zip(rows["measure_id"].to_pylist(), rows["date_time"].to_pylist(), strict=True)}
     sent = {(e["subject"], datetime.fromisoformat(e["data"]["date_time"])) for e in map(json.loads, records)}
     assert sent == states
-    assert len(records) == len(rows)
 
     sqs = applied.client("sqs")
     queue = sqs.get_queue_url(QueueName="flood-prod-readings")["QueueUrl"]
-    count = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
-    assert int(count["Attributes"]["ApproximateNumberOfMessages"]) == len(rows)
-    assert len(received(sqs, refreshed["bus"])) == len(rows)
-    commits = [json.loads(each["Message"]) for each in received(sqs, refreshed["sns"])]
-    assert sum(each["data"]["new"] for each in commits) == len(rows)
+    assert len({each["id"] for each in received(sqs, queue)}) == len(rows)
+    assert len({each["detail"]["id"] for each in received(sqs, refreshed["bus"])}) == len(rows)
+    commits = {
+        each["id"]: each for each in map(json.loads, (each["Message"] for each in received(sqs, refreshed["sns"])))
+    }
+    assert sum(each["data"]["new"] for each in commits.values()) == len(rows)
 
     table = applied.client("dynamodb")
     items = table.scan(TableName="flood-prod-latest")["Items"]
