@@ -36,7 +36,7 @@ GROUND = ROOMS[-1]
 # Inside `lake`, from the top down. Files of one line may know each other, as long as that makes no circle.
 LAKE = (
     ("lake",),
-    ("frozen", "read", "write", "current", "quarantine", "retention", "identity", "failure", "judged"),
+    ("frozen", "read", "write", "current", "quarantine", "retention", "archive", "identity", "failure", "judged"),
     ("watermarks", "upsert", "follow", "listed", "parquet"),
     ("opening",),
     ("store", "bucket", "folder", "s3", "versions"),

@@ -19,6 +19,7 @@ from flood_assets.consume.stream import Portion, Stream
 from flood_assets.consume.taking import land
 from flood_assets.errors import LakeError, RefusedError
 from flood_assets.lake import watermarks
+from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import Ingestion, ingest
@@ -105,6 +106,7 @@ class Consumer:
         clock: the current time.
         tell: is called with the result so far, after each step.
         stop: ends it after the batch that is under way.
+        archive: where readings are kept when they expire; None to keep none.
     """
 
     def __init__(
@@ -115,8 +117,10 @@ class Consumer:
         *,
         tell: Callable[[Consumed], None] = lambda _: None,
         stop: threading.Event | None = None,
+        archive: Archive | None = None,
     ) -> None:
         self._lake, self._stream, self._clock, self._tell = lake, stream, clock, tell
+        self._archive = archive
         self._stop = stop or threading.Event()
         self._cleaned: datetime | None = None
         self._news = _News()
@@ -239,7 +243,7 @@ class Consumer:
         if self._cleaned is not None and now - self._cleaned < CLEANED:
             return False
         if lake.expired(now):
-            lake.expire(now)
+            lake.expire(now, archive=self._archive)
         batches.expire(lake.store, now)
         lake.inspect(READINGS, [stored.window for stored in lake.windows(READINGS)])
         self._cleaned = now
