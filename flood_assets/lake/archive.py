@@ -37,7 +37,7 @@ class ArchiveError(LakeError):
 
 
 class Archive:
-    """Where expired readings are kept.
+    """Archive of expired readings, a file a day.
 
     Args:
         url: for messages.

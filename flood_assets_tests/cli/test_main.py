@@ -134,7 +134,7 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     assert "measures " not in result.output.split("readings")[0]
     assert "13 of 13 checks passed" in result.output
     filled.at(NOW + HOUR)
-    assert "14 of 14 checks passed" in run("refresh").output
+    assert "15 of 15 checks passed" in run("refresh").output
     # The first one stands for the whole day, the second for its hour; what has expired meanwhile is gone.
     assert [found.window for found in filled.lake.windows(MEASURES)] == retained_windows(filled.now)
 
