@@ -15,6 +15,8 @@ from flood_assets.errors import SettingsError
 LIVE_API = "https://environment.data.gov.uk/flood-monitoring"
 # Years of FLOOD_NOW: any that a source may have readings of.
 YEARS = range(1971, 3000)
+# FLOOD_ARCHIVE's name for the folder of the lake.
+OWN_ARCHIVE = "archive"
 # Sinks that hold rows of readings, and take no alerts.
 READINGS_ONLY = frozenset({"dynamodb", "postgresql"})
 # Schemes of FLOOD_PUBLISH, each with an example.
@@ -63,6 +65,27 @@ def api_url(environ: Mapping[str, str] | None = None) -> str:
 def lake_url(environ: Mapping[str, str] | None = None) -> str:
     """Return the URL of `FLOOD_LAKE_URL`, a URL or a path; the folder `lake` in the working directory by default."""
     return places.lake_url((environ if environ is not None else os.environ).get("FLOOD_LAKE_URL") or "lake")
+
+
+def archive(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the place of `FLOOD_ARCHIVE`, where readings are kept when they expire; None to keep none.
+
+    It is `archive`, a folder of the lake's own, or the URL of any other place.
+    """
+    given = ((environ if environ is not None else os.environ).get("FLOOD_ARCHIVE") or "").strip()
+    if given in ("", OWN_ARCHIVE):
+        return given or None
+    try:
+        # A relative path would be another place for each working directory.
+        found = places.lake_url(given) if "://" in given or Path(given).is_absolute() else ""
+    except SettingsError:
+        found = ""
+    if not found:
+        raise SettingsError(
+            f"FLOOD_ARCHIVE is '{given}': expected {OWN_ARCHIVE}, for a folder below the lake, or the URL of another "
+            "place, such as s3://my-archive/flood or /srv/flood-archive"
+        )
+    return found
 
 
 def alerts_file(environ: Mapping[str, str] | None = None) -> Path | None:

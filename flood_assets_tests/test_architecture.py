@@ -24,7 +24,9 @@ ROOMS = (
     ("definitions",),
     ("defs",),
     ("cli",),
-    ("notebook", "serve", "publish", "alerts", "functions"),
+    ("functions",),
+    ("tick",),
+    ("notebook", "serve", "publish", "alerts"),
     ("query", "consume"),
     ("ingest", "warnings", "landing"),
     ("ledger", "quality", "sinks"),
@@ -36,7 +38,10 @@ GROUND = ROOMS[-1]
 # Inside `lake`, from the top down. Files of one line may know each other, as long as that makes no circle.
 LAKE = (
     ("lake",),
-    ("frozen", "read", "write", "current", "quarantine", "retention", "identity", "failure", "judged", "cursor"),
+    (
+        *("frozen", "read", "write", "current", "quarantine", "retention", "archive", "identity", "failure", "judged"),
+        "cursor",
+    ),
     ("watermarks", "upsert", "follow", "listed", "parquet"),
     ("opening",),
     ("store", "bucket", "folder", "s3", "versions"),

@@ -11,9 +11,11 @@ from types import FrameType
 
 from rich.console import Console
 
+from flood_assets import settings
 from flood_assets.cli.printing import say
 from flood_assets.consume.consumer import Consumed, Consumer
 from flood_assets.consume.opening import open_stream
+from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
 from flood_assets.words import counted
 
@@ -29,10 +31,12 @@ def consume(lake_url: str, url: str, clock: Callable[[], datetime], *, once: boo
         SinkError: the stream cannot be read.
         LakeError: the lake cannot be read or written.
     """
-    console = Console()
+    console, place = Console(), settings.archive()
     stop = threading.Event()
     with closing(open_stream(url, clock, once=once)) as stream, _signals(stop), _messages(console):
-        consumer = Consumer(Lake.open(lake_url), stream, clock, tell=_Progress(console), stop=stop)
+        lake = Lake.open(lake_url)
+        archive = Archive.beside(lake.store, place) if place else None
+        consumer = Consumer(lake, stream, clock, tell=_Progress(console), stop=stop, archive=archive)
         try:
             found = consumer.run(once=once)
         except Exception:

@@ -47,8 +47,9 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
         The exit code: 0 if all runs succeeded and no check found an error, else 1.
     """
     now, environment = settings.now(), settings.emf()
+    # Report a wrong setting at once, not as the failure of a run.
+    settings.archive()
     if command != "expire":
-        # Report a wrong setting at once, not as the failure of a run.
         settings.api_url()
         settings.publishing()
     lake = LakeResource().open()
@@ -295,7 +296,10 @@ def _retention(cleanup: dg.AssetMaterialization) -> str:
     deleted, trimmed = (int(_value(cleanup, f"windows_{action}")) for action in ("deleted", "trimmed"))
     rows, freed = (int(_value(cleanup, name)) for name in ("rows", "bytes_freed"))
     gone = f"{counted(rows, 'row')}, {counted(freed, 'byte')}"
-    return f"{counted(deleted, 'window')} {would}deleted, {trimmed:,} {would}trimmed: {gone}"
+    told = f"{counted(deleted, 'window')} {would}deleted, {trimmed:,} {would}trimmed: {gone}"
+    if "rows_archived" in cleanup.metadata:
+        told += f"; {counted(int(_value(cleanup, 'rows_archived')), 'row')} archived"
+    return told
 
 
 def _shown(value: dg.MetadataValue[Any]) -> str:

@@ -2,16 +2,12 @@
 
 import ctypes
 import socket
-import time
 from collections.abc import Callable
 from datetime import datetime
 
 import click
 
 from flood_assets.errors import SettingsError
-from flood_assets.lake.lake import Lake
-from flood_assets.query.place import Place
-from flood_assets.serve.watch import NoLakeError, Watcher
 from flood_assets.settings import Serving
 
 # Of glibc's malloc.h.
@@ -26,25 +22,14 @@ def serve(lake_url: str, host: str, port: int, clock: Callable[[], datetime], gi
     Raises:
         SettingsError: the address is taken or is none of this machine's, or the file of keys cannot be read.
     """
-    from flood_assets.serve.app import create  # noqa: PLC0415 - only this command needs FastAPI and uvicorn
-    from flood_assets.serve.keys import Keys  # noqa: PLC0415
-    from flood_assets.serve.limits import Limits  # noqa: PLC0415
+    from flood_assets.serve.opening import application, watcher_of  # noqa: PLC0415 - only this command needs FastAPI
     from flood_assets.serve.server import Server  # noqa: PLC0415
 
     _return_freed_memory()
-
-    def opened() -> Lake:
-        found = Place.of(lake_url, clock()).lake
-        if found is None:
-            raise NoLakeError("there is no lake yet: `flood-assets refresh` makes and fills it")
-        return found
-
-    keys = Keys(given.keys, time.monotonic) if given.keys else None
-    limits = Limits(given.rate, keys, given.keys_required, given.trusted_proxies)
+    app = application(watcher_of(lake_url, clock), clock, given)
     listening = _listening(host, port)
     here = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     click.echo(f"Serving {lake_url} on {here}/ (API: {here}/docs); stop with Ctrl-C.")
-    app = create(Watcher(opened, clock), clock, clients=given.clients, limits=limits)
     Server(app).run([listening])
 
 

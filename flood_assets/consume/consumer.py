@@ -19,6 +19,7 @@ from flood_assets.consume.stream import Portion, Stream
 from flood_assets.consume.taking import land
 from flood_assets.errors import LakeError, RefusedError
 from flood_assets.lake import watermarks
+from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import Ingestion, ingest
@@ -82,19 +83,36 @@ class Consumed:
 
 
 @dataclass
-class _News:
+class News:
     """Readings that came since the watermarks advanced: the newest of each measure, and the latest change; ms."""
 
     newest: dict[str, int] = field(default_factory=dict)
     changed: int | None = None
 
     def add(self, batch: Batch) -> None:
+        """Count a batch in."""
         rows, states = batch.readings, batch.states
         assert states is not None  # noqa: S101 - for the type checker: those of streams have them
         for measure, at in zip(rows.measure_id, rows.date_time, strict=True):
             self.newest[measure] = max(at, self.newest.get(measure, at))
         if states.changed_at:
             self.changed = max(*states.changed_at, self.changed or states.changed_at[0])
+
+    def advance(self, lake: Lake, now: datetime, loss: str) -> None:
+        """Advance the watermarks of a lake to them: the API was asked when the newest reading changed.
+
+        An hour without any reading is stored as such, from the first one on that has some. Nothing is done if readings
+        of the lake were lost since the `loss` that was known when these were read.
+        """
+        if self.changed is None:
+            return
+        if stored := lake.windows(READINGS):
+            lake.ensure_windows(READINGS, windows_between(min(stored[0].window, now), now))
+        asked = from_ms(min(self.changed, to_ms(now)))
+        columns = [list(self.newest), pa.array(list(self.newest.values()), pa.int64()).cast(TIME)]
+        newer = pa.table([*columns, pa.nulls(len(self.newest), pa.int32())], schema=WATERMARKS)
+        polled = watermarks.Asked.once(asked, polled=True)
+        watermarks.advance(lake.store, newer, asked, polled, loss=loss)
 
 
 class Consumer:
@@ -106,6 +124,7 @@ class Consumer:
         clock: the current time.
         tell: is called with the result so far, after each step.
         stop: ends it after the batch that is under way.
+        archive: where readings are kept when they expire; None to keep none.
     """
 
     def __init__(
@@ -116,11 +135,13 @@ class Consumer:
         *,
         tell: Callable[[Consumed], None] = lambda _: None,
         stop: threading.Event | None = None,
+        archive: Archive | None = None,
     ) -> None:
         self._lake, self._stream, self._clock, self._tell = lake, stream, clock, tell
+        self._archive = archive
         self._stop = stop or threading.Event()
         self._cleaned: datetime | None = None
-        self._news = _News()
+        self._news = News()
         self.result = Consumed()
 
     def run(self, *, once: bool) -> Consumed:
@@ -219,21 +240,9 @@ class Consumer:
         self._tell(self.result)
 
     def _advance(self, begun: Checkpoint) -> None:
-        """Advance the watermarks of a drained stream: the API was asked when the newest reading changed.
-
-        An hour without any reading is stored as such, from the first one on that has some.
-        """
-        news, now = self._news, self._clock()
-        if news.changed is None:
-            return
-        if stored := self._lake.windows(READINGS):
-            self._lake.ensure_windows(READINGS, windows_between(min(stored[0].window, now), now))
-        asked = from_ms(min(news.changed, to_ms(now)))
-        columns = [list(news.newest), pa.array(list(news.newest.values()), pa.int64()).cast(TIME)]
-        newer = pa.table([*columns, pa.nulls(len(news.newest), pa.int32())], schema=WATERMARKS)
-        polled = watermarks.Asked.once(asked, polled=True)
-        watermarks.advance(self._lake.store, newer, asked, polled, loss=begun.loss)
-        self._news = _News()
+        """Advance the watermarks of a drained stream."""
+        self._news.advance(self._lake, self._clock(), begun.loss)
+        self._news = News()
 
     def _clean(self) -> bool:
         """Delete what is older than a day, and put damaged windows aside; return True if it was due."""
@@ -241,7 +250,7 @@ class Consumer:
         if self._cleaned is not None and now - self._cleaned < CLEANED:
             return False
         if lake.expired(now):
-            lake.expire(now)
+            lake.expire(now, archive=self._archive)
         batches.expire(lake.store, now)
         lake.inspect(READINGS, [stored.window for stored in lake.windows(READINGS)])
         self._cleaned = now

@@ -84,6 +84,15 @@ def land(lake: Lake, stream: str, portions: Sequence[Portion], now: datetime, *,
     return found
 
 
+def refusal(data: bytes, now: datetime) -> str:
+    """Return why a record is refused; empty if it is an event of a reading. Pure."""
+    try:
+        _reading(data, now)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def batch_of(stream: str, portion: Portion, now: datetime, *, after: str = "") -> Batch:
     """Return the landing batch of records; its id follows from their position, their content and `after`. Pure."""
     columns: dict[str, list[object]] = {name: [] for name in READINGS.schema.names}

@@ -1,7 +1,7 @@
 """Store what assets return in the lake, and load windows of it for assets downstream.
 
 Rows, atomicity and retention are decided in `flood_assets.lake`, values that store themselves in
-`flood_assets.defs.outputs`. A `UPathIOManager` cannot store a run over many partitions, and a tick is one.
+`flood_assets.tick.outputs`. A `UPathIOManager` cannot store a run over many partitions, and a tick is one.
 """
 
 import time
@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from flood_assets import schemas
 from flood_assets.defs.failures import explained
-from flood_assets.defs.outputs import Snapshot, State
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.ingest import Batch, Ingested
 from flood_assets.lake.lake import Lake
@@ -21,6 +20,7 @@ from flood_assets.lake.write import WindowChange
 from flood_assets.ledger.account import Account
 from flood_assets.partitions import WINDOW, partition_key, retained_windows, window_of_key
 from flood_assets.schemas import TABLES, Table
+from flood_assets.tick.outputs import Snapshot, State
 from flood_assets.words import counted
 
 if TYPE_CHECKING:

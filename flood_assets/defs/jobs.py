@@ -1,7 +1,7 @@
 """The jobs, and the runs that a tick requests. Their times are in `schedules.py` and `sensors.py`."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import dagster as dg
 
@@ -11,11 +11,8 @@ from flood_assets.defs.assets.retention import retention
 from flood_assets.defs.failures import remember_failure
 from flood_assets.defs.windows import FIRST, LAST
 from flood_assets.lake.lake import Lake
-from flood_assets.partitions import partition_key, retained_windows, window_of
-from flood_assets.schemas import MEASURES, STATIONS, WARNING_AREAS
-
-# The list of flood areas is fetched again after so long: three hours of ticks can fail before the old one has expired.
-AREAS_LAST = timedelta(hours=22)
+from flood_assets.partitions import partition_key, retained_windows
+from flood_assets.tick import lists
 
 # Selected by key and not by text, for which Dagster would load a parser.
 refresh_job = dg.define_asset_job(
@@ -60,10 +57,8 @@ def whole_day(now: datetime) -> dict[str, str]:
 
 def tick(lake: Lake, now: datetime) -> list[dg.RunRequest]:
     """Return the runs of a tick, after listing the snapshots of stations, measures and flood areas in the lake."""
-    stations, measures, areas = (
-        {stored.window for stored in lake.windows(table)} for table in (STATIONS, MEASURES, WARNING_AREAS)
-    )
-    return refresh_requests(now, stations & measures, areas, **last_steps())
+    snapshots, areas = lists.stored(lake)
+    return refresh_requests(now, snapshots, areas, **last_steps())
 
 
 def last_steps() -> dict[str, bool]:
@@ -81,24 +76,20 @@ def refresh_requests(
 ) -> list[dg.RunRequest]:
     """Return the runs of a tick: readings and warnings, preceded by the lists of gauges and flood areas that are due.
 
-    The gauges as they are now are stored in each retained window after the newest of the `snapshots` of stations and
-    measures: no window stays without its gauges, neither those before the first tick nor those of missed ones. The
-    flood areas are due when the newest of `areas` is as old as `AREAS_LAST`. With `alerts` rules are judged, and if it
-    `publishes`, changes go to the sinks, last of all.
+    Which are due is decided by `tick.lists.due`. With `alerts` rules are judged, and if it `publishes`, changes go to
+    the sinks, last of all.
     """
     retained = retained_windows(now)
-    newest = max(set(retained) & set(snapshots), default=None)
-    due = [window for window in retained if newest is None or window > newest]
-    lists = ["stations", "measures"] if due else []
-    if not any(window_of(now) - AREAS_LAST < window <= now for window in areas):
-        lists.append("warning_areas")
+    due = lists.due(now, snapshots, areas)
+    names = ["stations", "measures"] if due.gauges else []
+    names += ["warning_areas"] * due.areas
     requests = []
-    if lists:
+    if names:
         requests.append(
             dg.RunRequest(
                 run_key=f"gauges {now.isoformat()}",
-                asset_selection=[dg.AssetKey(name) for name in lists],
-                tags=_over(due or retained[-1:]),
+                asset_selection=[dg.AssetKey(name) for name in names],
+                tags=_over(due.gauges or retained[-1:]),
             )
         )
     names = ["readings", "completeness", "conditions", "warnings"]

@@ -11,10 +11,13 @@ import dagster as dg
 from pydantic import Field
 
 from flood_assets import places, settings
+from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.store import Patience
 
 if TYPE_CHECKING:
+    from dagster_aws.s3 import S3Resource
+
     from flood_assets.ea.client import FloodMonitoringApi
 
 
@@ -86,16 +89,26 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def open(self) -> Lake:
         """Open the lake; the folder of a local one is created."""
-        patience = Patience(self.connect_timeout_s, self.answer_timeout_s, self.retry_timeout_s, self.tries)
-        if not self.lake_url.startswith("s3://"):
-            return Lake.open(self.lake_url, patience=patience)
+        return Lake.open(self.lake_url, s3=self._s3(self.lake_url), patience=self._patience)
+
+    def archive(self, lake: Lake) -> Archive | None:
+        """Return the archive of `FLOOD_ARCHIVE`, with the lake's credentials; None without one."""
+        place = settings.archive()
+        return None if place is None else Archive.beside(lake.store, place, s3=self._s3(place), patience=self._patience)
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self.connect_timeout_s, self.answer_timeout_s, self.retry_timeout_s, self.tries)
+
+    def _s3(self, url: str) -> "S3Resource | None":
+        if not url.startswith("s3://"):
+            return None
         # dagster-aws takes half a second to import and brings boto3: only S3 needs it.
         from dagster_aws.s3 import S3Resource  # noqa: PLC0415
 
-        s3 = S3Resource(
+        return S3Resource(
             region_name=self.region_name,
             endpoint_url=self.endpoint_url,
             profile_name=self.profile_name,
             max_attempts=self.tries,
         )
-        return Lake.open(self.lake_url, s3=s3, patience=patience)

@@ -81,6 +81,11 @@ class Folder(Store):
             with self._explained(key, "deleted"), suppress(FileNotFoundError):
                 self._objects.delete(key)
 
+    def delete_unchanged(self, meta: Meta) -> bool:
+        """Delete a file under its lock, so that no write comes in between."""
+        with self.locked(meta.key):
+            return super().delete_unchanged(meta)
+
     def sweep(self) -> int:
         """Delete unfinished files of killed writers; return their number. A file that is being written stays."""
         swept = 0

@@ -11,6 +11,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from flood_assets.lake import failure, identity, quarantine, read, retention, write
+from flood_assets.lake.archive import Archive
 from flood_assets.lake.current import Present
 from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.opening import open_store
@@ -21,6 +22,8 @@ from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Patience, Store
 from flood_assets.lake.write import WRITERS, Upserted, WindowChange
 from flood_assets.schemas import TABLES, Table
+
+_ALL = tuple(TABLES.values())
 
 
 class Lake:
@@ -48,9 +51,7 @@ class Lake:
             s3: an object shaped like `dagster_aws.s3.S3Resource`; without it the usual AWS configuration applies.
             patience: limits how long a bucket is waited for.
 
-        Raises:
-            SettingsError: another kind of URL.
-            LakeError: no credentials, or a folder that cannot be made.
+        SettingsError for another kind of URL; LakeError without credentials, or if a folder cannot be made.
         """
         return cls(open_store(place, s3, patience))
 
@@ -166,10 +167,12 @@ class Lake:
         """Return each window's content by its footer; a window that does not exist is empty."""
         return read.contents(self.store, table, windows)
 
-    def expired(self, now: datetime, *, tables: Iterable[Table] | None = None) -> list[Expiry]:
+    def expired(self, now: datetime, *, tables: Iterable[Table] = _ALL) -> list[Expiry]:
         """Return what `expire` would do, cheaply: `rows` are not looked up."""
-        return retention.expired(self.store, now, TABLES.values() if tables is None else tables)
+        return retention.expired(self.store, now, tables)
 
-    def expire(self, now: datetime, *, dry_run: bool = False, tables: Iterable[Table] | None = None) -> list[Expiry]:
-        """Delete rows older than a day and make sure that they are gone; LakeError if they are not."""
-        return retention.expire(self.store, now, TABLES.values() if tables is None else tables, dry_run=dry_run)
+    def expire(
+        self, now: datetime, *, dry_run: bool = False, tables: Iterable[Table] = _ALL, archive: Archive | None = None
+    ) -> list[Expiry]:
+        """Delete rows older than a day, once they are archived, and make sure that they are gone; LakeError if not."""
+        return retention.expire(self.store, now, tables, dry_run=dry_run, archive=archive)

@@ -27,6 +27,8 @@ LANDING, RECEIPTS = "landing", "receipts"
 AGAIN = f"{LANDING}/.again"
 LOCKS = ".locks"
 CURRENT = "current"
+# Below an archive: windows that could not be read when they expired.
+DAMAGED = "_damaged"
 
 _DEAD_LETTER = re.compile(r"/dead/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/[^/]+\.json$")
 _WINDOW_KEY = re.compile(r"(?P<table>\w+)/date=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/(?P=table)\.parquet")
@@ -40,6 +42,11 @@ def key_of(table: Table, window: datetime) -> str:
 def current_key(table: Table) -> str:
     """Return the name of the object that holds the present of a table."""
     return f"{CURRENT}/{table.name}.parquet"
+
+
+def archive_key(day: datetime) -> str:
+    """Return the name of the readings of a UTC day, below an archive."""
+    return f"{day:date=%Y-%m-%d}/{READINGS.name}.parquet"
 
 
 def window_of_key(table: Table, key: str) -> datetime | None:

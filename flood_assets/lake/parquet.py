@@ -44,14 +44,20 @@ class DamagedWindowError(LakeError):
     """An object in a window's place is damaged, or is no window of its table."""
 
     def __init__(self, place: str, reason: str) -> None:
+        self.place, self.reason = place, reason.rstrip(". ")
         super().__init__(
-            f"{place} cannot be read: {reason.rstrip('. ')}. The next refreshes move it below _quarantine/ and fill "
+            f"{place} cannot be read: {self.reason}. The next refreshes move it below _quarantine/ and fill "
             "the window again, as long as the API has it; `flood-assets reconcile` does so now for readings"
         )
 
 
 def encode(
-    table: Table, rows: pa.Table, *, asked_at: datetime | None = None, removed: Mapping[str, int] | None = None
+    table: Table,
+    rows: pa.Table,
+    *,
+    asked_at: datetime | None = None,
+    removed: Mapping[str, int] | None = None,
+    row_group_rows: int = ROW_GROUP_ROWS,
 ) -> bytes:
     """Encode rows as Parquet; the same rows give the same bytes. They must have the table's schema and order.
 
@@ -74,7 +80,7 @@ def encode(
         write_page_checksum=True,
         sorting_columns=pq.SortingColumn.from_ordering(table.schema, [(name, "ascending") for name in table.key]),
     ) as writer:
-        writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        writer.write_table(rows, row_group_size=row_group_rows)
         if asked_at is not None:
             writer.add_key_value_metadata({_ASKED_AT: asked_at.isoformat()})
         if removed:

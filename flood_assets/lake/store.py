@@ -196,6 +196,17 @@ class Store(ABC):
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are gone already are no error."""
 
+    def delete_unchanged(self, meta: Meta) -> bool:
+        """Delete an object if it is still the version that was listed or read; return True if it was.
+
+        In a bucket nobody can say that in one request: a write between the two that this makes goes with the object.
+        """
+        found = self.head(meta.key)
+        if found is None or found.e_tag != meta.e_tag:
+            return False
+        self.delete([meta.key])
+        return True
+
     def sweep(self) -> int:
         """Delete files that killed writers left behind; return their number."""
         return 0

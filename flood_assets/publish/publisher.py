@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import numpy as np
@@ -36,6 +36,8 @@ from flood_assets.sinks.opening import Unopened
 BATCH = 20_000
 # The same for a sink that keeps tables: a day of a country has some 450,000, and is in one batch.
 WHOLE_BATCH = 1_000_000
+# Two ticks: a change that failed to be published in its own and in the next one. A tick may begin some seconds early.
+LATE = timedelta(minutes=29)
 # Seconds after which no further batch is begun: the next tick goes on.
 BUDGET_S = 240.0
 
@@ -68,6 +70,10 @@ class Published:
         """Return for how many seconds the oldest change has waited."""
         return 0.0 if self.oldest is None else max(0.0, (now - self.oldest).total_seconds())
 
+    def is_late(self, now: datetime) -> bool:
+        """Return True if a change has waited for two ticks."""
+        return self.oldest is not None and now - self.oldest >= LATE
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -80,9 +86,14 @@ class _Found:
 
 
 def publish_all(
-    lake: Lake, given: Publishing, clock: Callable[[], datetime], *, since: datetime | None = None
+    lake: Lake,
+    given: Publishing,
+    clock: Callable[[], datetime],
+    *,
+    since: datetime | None = None,
+    budget_s: float = BUDGET_S,
 ) -> list[Published]:
-    """Publish to all sinks at once, so that one that is slow or away holds up no other; `since` is that of `publish`.
+    """Publish to all sinks at once, so that one that is slow or away holds up no other; see `publish`.
 
     Raises:
         LakeError: the lake could not be read or written; all sinks were tried.
@@ -96,7 +107,7 @@ def publish_all(
 
     def published(sink: Sink) -> Published:
         with closing(sink):
-            return publish(lake, sink, now, stored=stored, present=present, since=since)
+            return publish(lake, sink, now, stored=stored, present=present, since=since, budget_s=budget_s)
 
     return list(in_order(published, sinks, len(sinks)))
 

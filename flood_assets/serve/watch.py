@@ -37,6 +37,7 @@ class Watcher:
         snapshot: None until the lake has been read once.
         listed: all objects of the lake at the last look, also those that no snapshot holds.
         confirmed_at: when the lake was last found to be as in the snapshot; None until then.
+        every: pause between two looks.
         trouble: that the last look failed, for everybody to read; empty if it did not. Why is in the log, which may
             name the lake's place.
 
@@ -53,7 +54,7 @@ class Watcher:
         self.listed: Sequence[Meta] = ()
         self.confirmed_at: datetime | None = None
         self.trouble = self._reason = ""
-        self._open, self._clock, self._every = open_lake, clock, every
+        self._open, self._clock, self.every = open_lake, clock, every
         self._lake: Lake | None = None
         self._followers: list[Callable[[Snapshot | None, Snapshot], object]] = []
         self._stopping = threading.Event()
@@ -111,7 +112,7 @@ class Watcher:
         return None if self.confirmed_at is None else max(self._clock() - self.confirmed_at, timedelta(0))
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._every.total_seconds()):
+        while not self._stopping.wait(self.every.total_seconds()):
             try:
                 self.look()
             except Exception:

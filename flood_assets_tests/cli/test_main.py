@@ -132,9 +132,9 @@ def test_a_second_refresh_in_the_hour_takes_no_snapshot_and_one_in_the_next_does
     filled.at(NOW + QUARTER)
     result = run("refresh")
     assert "measures " not in result.output.split("readings")[0]
-    assert "12 of 12 checks passed" in result.output
+    assert "13 of 13 checks passed" in result.output
     filled.at(NOW + HOUR)
-    assert "14 of 14 checks passed" in run("refresh").output
+    assert "15 of 15 checks passed" in run("refresh").output
     # The first one stands for the whole day, the second for its hour; what has expired meanwhile is gone.
     assert [found.window for found in filled.lake.windows(MEASURES)] == retained_windows(filled.now)
 
@@ -171,10 +171,31 @@ def test_expire_deletes_and_a_dry_run_only_reports(filled, run):
     filled.at(NOW + 3 * HOUR)
     dry, wet, again = run("expire", "--dry-run"), run("expire"), run("expire")
     assert [result.exit_code for result in (dry, wet, again)] == [0, 0, 0]
-    assert re.fullmatch(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n1 of 1 check passed\n", wet.output)
+    assert re.fullmatch(r"12 windows deleted, 1 trimmed: [\d,]+ rows, [\d,]+ bytes\n2 of 2 checks passed\n", wet.output)
     assert dry.output == wet.output.replace("deleted", "would be deleted").replace("trimmed", "would be trimmed")
-    assert again.output == "0 windows deleted, 0 trimmed: 0 rows, 0 bytes\n1 of 1 check passed\n"
+    assert again.output == "0 windows deleted, 0 trimmed: 0 rows, 0 bytes\n2 of 2 checks passed\n"
     assert [found.window for found in filled.lake.windows(READINGS)] == retained_windows(filled.now)[:-3]
+
+
+def test_expire_says_how_many_rows_it_archived(filled, run, monkeypatch):
+    monkeypatch.setenv("FLOOD_ARCHIVE", "archive")
+    filled.at(NOW + 3 * HOUR)
+    assert re.search(r"bytes; [1-9][\d,]* rows archived\n", run("expire").output)
+
+
+def test_an_archive_that_is_away_is_an_error_and_the_refresh_goes_on(filled, run, monkeypatch, tmp_path):
+    (tmp_path / "away").write_bytes(b"")
+    monkeypatch.setenv("FLOOD_ARCHIVE", str(tmp_path / "away"))
+    filled.at(NOW + 3 * HOUR)
+    result = run("refresh")
+    assert result.exit_code == 1
+    assert "check expired_readings_archived of retention failed: archive" in result.output
+    assert window_of(filled.now) in {found.window for found in filled.lake.windows(READINGS)}
+
+
+def test_an_archive_that_is_no_place_is_told_at_once(filled, run, monkeypatch):
+    monkeypatch.setenv("FLOOD_ARCHIVE", "1")
+    assert "FLOOD_ARCHIVE is '1'" in run("expire").stderr
 
 
 @pytest.mark.parametrize("command", ["refresh", "reconcile"])
@@ -334,7 +355,7 @@ def test_a_fault_that_a_check_finds_is_exit_code_1(filled, run):
     result = run("refresh")
     assert result.exit_code == 1
     assert "check unique_keys of readings failed: rows " in result.output
-    assert "11 of 12 checks passed" in result.output
+    assert "12 of 13 checks passed" in result.output
     last = result.stderr.replace("\n  ", " ")
     assert last.startswith(
         "flood-assets: refresh failed: the check unique_keys of readings found an error, see above. "

@@ -16,9 +16,9 @@ from flood_assets.defs.checks.conditions import CONDITIONS_CHECKS, plausible, su
 from flood_assets.defs.checks.gauges import snapshot
 from flood_assets.defs.failures import explained
 from flood_assets.defs.maps import map_of_conditions
-from flood_assets.defs.outputs import State
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.schemas import CONDITIONS, MEASURES, STATIONS
+from flood_assets.tick.outputs import State
 from flood_assets.words import counted
 
 # Gauges above their range that are named.

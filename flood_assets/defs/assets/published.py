@@ -5,7 +5,7 @@ nothing: its changes wait in the lake, and the check says so when they have wait
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from flood_assets.publish.publisher import Published
 
 KEEPS_UP = "sinks_keep_up"
-# Two ticks: a change that failed to be published in its own and in the next one. A tick may begin some seconds early.
-LATE = timedelta(minutes=29)
 
 
 @dg.asset(
@@ -84,7 +82,7 @@ def described(found: Sequence["Published"], now: datetime) -> dict[str, Any]:
 
 def judged(found: Sequence["Published"], now: datetime) -> dg.AssetCheckResult:
     """Return the result of the check: red if a change has waited for two ticks."""
-    late = [each for each in found if each.oldest is not None and now - each.oldest >= LATE]
+    late = [each for each in found if each.is_late(now)]
     told = {each.sink: f"{each.waiting:,} waiting since {_time(each.oldest)} UTC: {each.trouble}" for each in late}
     return dg.AssetCheckResult(check_name=KEEPS_UP, passed=not late, metadata={"sinks": len(found), **told})
 

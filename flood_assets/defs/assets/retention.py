@@ -18,6 +18,7 @@ from flood_assets.defs.charts import table
 from flood_assets.defs.failures import explained
 from flood_assets.defs.resources import Clock, LakeResource
 from flood_assets.defs.windows import sync_windows
+from flood_assets.lake.archive import Archive
 from flood_assets.lake.objects import Versions
 from flood_assets.lake.retention import Expiry
 from flood_assets.landing import batches
@@ -25,6 +26,7 @@ from flood_assets.partitions import cutoff, partition_key
 from flood_assets.words import counted
 
 NOTHING_KEPT = "no_old_versions"
+ARCHIVED = "expired_readings_archived"
 
 
 class RetentionConfig(dg.Config):
@@ -42,7 +44,12 @@ class RetentionConfig(dg.Config):
     check_specs=[
         dg.AssetCheckSpec(
             NOTHING_KEPT, asset="retention", description="The bucket keeps no old versions of what has expired."
-        )
+        ),
+        dg.AssetCheckSpec(
+            ARCHIVED,
+            asset="retention",
+            description="No expired reading waits in the lake for the archive of FLOOD_ARCHIVE.",
+        ),
     ],
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS),
 )
@@ -52,20 +59,24 @@ def retention(
     """Delete expired windows of every table and trim the one that contains the cutoff.
 
     Receipts of pushed batches go a day after they were written. Nothing inside the last 24 hours is ever touched.
-    Expired windows leave Dagster's partitions too.
+    Expired windows leave Dagster's partitions too. With FLOOD_ARCHIVE, readings are stored in the archive first; while
+    that fails they stay, and the check `expired_readings_archived` says why.
     """
     now = clock.now()
     with explained():
         opened = lake.open()
-        expiries = opened.expire(now, dry_run=config.dry_run)
+        archive = lake.archive(opened)
+        expiries = opened.expire(now, dry_run=config.dry_run, archive=archive)
         receipts = batches.expire(opened.store, now, dry_run=config.dry_run)
     if not config.dry_run:
         sync_windows(context.instance, now)
     mode = " to clean up; nothing was changed" if config.dry_run else " cleaned up"
-    context.log.info("%s%s", counted(len(expiries), "window"), mode)
+    waiting = [each for each in expiries if each.action == "waits"]
+    context.log.info("%s%s", counted(len(expiries) - len(waiting), "window"), mode)
+    kept = {} if archive is None else {"archive": archive.url, "rows_archived": sum(e.archived for e in expiries)}
     yield dg.MaterializeResult(
-        metadata=summary(expiries, now, dry_run=config.dry_run) | {"receipts_deleted": receipts},
-        check_results=[judge(opened.store.versions())],
+        metadata=summary(expiries, now, dry_run=config.dry_run) | kept | {"receipts_deleted": receipts},
+        check_results=[judge(opened.store.versions()), judge_archived(waiting, archive)],
     )
 
 
@@ -77,6 +88,14 @@ def judge(versions: Versions) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"found": versions.found} | ({"remedy": versions.remedy} if versions.remedy else {}),
     )
+
+
+def judge_archived(waiting: Sequence[Expiry], archive: Archive | None) -> dg.AssetCheckResult:
+    """Return an error if readings wait for the archive."""
+    told: dict[str, Any] = {"archive": archive.url if archive else "FLOOD_ARCHIVE is not set: nothing is kept"}
+    if waiting:
+        told |= {"waiting": _span(each.window for each in waiting), "reason": waiting[0].why}
+    return dg.AssetCheckResult(check_name=ARCHIVED, passed=not waiting, metadata=told)
 
 
 def summary(expiries: Sequence[Expiry], now: datetime, *, dry_run: bool) -> dict[str, Any]:

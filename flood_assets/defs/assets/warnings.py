@@ -13,19 +13,17 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flood_assets.defs.assets.stations import require_no_shorter, warn_of
+from flood_assets.defs.assets.stations import warn_of
 from flood_assets.defs.assets.tables import API_POOL, RETRIES, computed
 from flood_assets.defs.charts import table
 from flood_assets.defs.failures import explained
-from flood_assets.defs.outputs import Snapshot
 from flood_assets.defs.resources import Clock, LakeResource, Source
-from flood_assets.ea.lists import all_named, times_ahead
+from flood_assets.ea.lists import times_ahead
 from flood_assets.errors import SourceError
-from flood_assets.ingest import require_clock
-from flood_assets.lake.current import Present, asked_at
-from flood_assets.partitions import window_of
 from flood_assets.schemas import TIME, WARNING_AREAS, WARNINGS
-from flood_assets.warnings import NO_LONGER_IN_FORCE, follow, in_force, named
+from flood_assets.tick.lists import list_areas, list_warnings
+from flood_assets.tick.outputs import Snapshot
+from flood_assets.warnings import NO_LONGER_IN_FORCE, in_force
 
 LISTED = "warnings_listed"
 # Warnings in the preview.
@@ -44,16 +42,14 @@ def warning_areas(
     with explained(), closing(source.open(clock)) as api:
         now, store = clock.now(), lake.open()
         store.claim(source.base_url)
-        found = api.warning_areas()
-        require_no_shorter(WARNING_AREAS, found.rows, store, now)
+        found = list_areas(api, store, now)
     warn_of(context, found.rejects)
     told = {
         "rejected": len(found.rejects),
         "with_coordinates": len(found.rows) - found.rows["lat"].null_count,
         "incomplete": _incomplete(found.rows),
     }
-    value = Snapshot(WARNING_AREAS, found.rows, [window_of(now)], now, found.rejects)
-    return dg.MaterializeResult(value=value, metadata=told)
+    return dg.MaterializeResult(value=found, metadata=told)
 
 
 @computed(
@@ -82,30 +78,19 @@ def warnings(
     with explained(), closing(source.open(clock)) as api:
         now, store = clock.now(), lake.open()
         store.claim(source.base_url)
-        require_clock(asked_at(store.store, WARNINGS), now)
         try:
-            found = api.warnings()
+            found = list_warnings(api, store, now)
         except SourceError as error:
             context.log.warning("the flood warnings were not listed: %s. The last list stands", error)
             yield _judged(passed=False, reason=str(error))
             return
-        before = store.newest_snapshot(WARNINGS, now)
-        areas = store.newest_snapshot(WARNING_AREAS, now, columns=("flood_area_id", "label"))
-        # To decode all of a day's windows at each tick would cost as much as the readings do.
-        mend = window_of(now) not in {stored.window for stored in store.windows(WARNINGS)}
-    warn_of(context, found.rejects)
-    whole = all_named(found.rejects)
-    rows = named(follow(before, found.rows, found.asked_at, whole=whole), areas)
-    present = in_force(rows)
-    context.log.info("%d flood warnings and alerts in force", len(present))
+    rows, rejects = found.snapshot.rows, found.snapshot.rejects
+    warn_of(context, rejects)
+    context.log.info("%d flood warnings and alerts in force", len(in_force(rows)))
     yield dg.MaterializeResult(
-        value=Snapshot(
-            WARNINGS, rows, [window_of(now)], now, found.rejects, Present(present, found.asked_at), mend=mend
-        ),
-        metadata=described(rows, found.rows, found.asked_at) | {"rejected": len(found.rejects)},
+        value=found.snapshot, metadata=described(rows, found.rows, found.asked_at) | {"rejected": len(rejects)}
     )
-    reason = "" if whole else "some items name no area, so the list ends no warning: see the table `rejects`"
-    yield _judged(passed=whole, reason=reason)
+    yield _judged(passed=not found.odd, reason=found.odd)
 
 
 def _judged(*, passed: bool, reason: str) -> Any:

@@ -101,3 +101,41 @@ def test_an_empty_lake_is_no_fault(place):
     result = place.expire()
     assert result.success
     assert (told(result)["windows_deleted"], told(result)["rows"]) == (0, 0)
+
+
+def archived(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    (found,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "expired_readings_archived"]
+    return found
+
+
+def test_expired_readings_are_archived_and_the_cleanup_says_how_many(old, monkeypatch):
+    monkeypatch.setenv("FLOOD_ARCHIVE", "archive")
+    result = old.expire()
+    summary = told(result)
+    assert summary["archive"] == f"{old.lake_url}/archive"
+    readings = [line for line in summary["details"].splitlines() if line.startswith("| readings |")]
+    assert summary["rows_archived"] == sum(int(line.split("|")[4].replace(",", "")) for line in readings) > 0
+    assert old.lake.store.read("archive/date=2026-10-14/readings.parquet") is not None
+    assert archived(result).passed
+
+
+def test_without_an_archive_the_check_says_that_nothing_is_kept(old):
+    result = old.expire()
+    assert archived(result).passed
+    assert archived(result).metadata["archive"].value == "FLOOD_ARCHIVE is not set: nothing is kept"
+    assert "rows_archived" not in told(result)
+
+
+def test_an_archive_that_is_away_turns_the_check_red_and_nothing_else_waits(old, monkeypatch, tmp_path):
+    (tmp_path / "away").write_bytes(b"")
+    monkeypatch.setenv("FLOOD_ARCHIVE", str(tmp_path / "away"))
+    before = [found.window for found in old.lake.windows(READINGS)]
+    result = old.expire()
+    assert result.success
+    assert not archived(result).passed
+    assert archived(result).severity == dg.AssetCheckSeverity.ERROR
+    assert archived(result).metadata["waiting"].value.startswith("4: 2026-10-14-09:00 to 2026-10-14-12:00")
+    assert "stay in the lake until they are archived" in archived(result).metadata["reason"].value
+    assert [found.window for found in old.lake.windows(READINGS)] == before
+    assert [found.window for found in old.lake.windows(STATIONS)] == retained_windows(LATER)[:-3]
+    assert (told(result)["windows_deleted"], told(result)["rows_archived"]) == (9, 0)

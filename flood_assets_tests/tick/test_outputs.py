@@ -2,12 +2,12 @@
 
 import pytest
 
-from flood_assets.defs.outputs import Snapshot
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
 from flood_assets.ledger.account import take
 from flood_assets.partitions import retained_windows, window_of
 from flood_assets.schemas import COMPLETENESS, STATIONS, TIMELINESS
+from flood_assets.tick.outputs import Snapshot
 from flood_assets_tests.conftest import HOUR, NOW
 from flood_assets_tests.support.lake_rows import put_raw, read_window, snapshot
 

@@ -1,6 +1,6 @@
-"""Values that assets return: each stores itself and carries the time at which it was made. No Dagster.
+"""Results of the steps of a tick: each stores itself and carries the time at which it was made.
 
-The others are `flood_assets.ingest.Batch` and `flood_assets.ledger.account.Account`; the IO manager stores them.
+The others are `flood_assets.ingest.Batch` and `flood_assets.ledger.account.Account`.
 """
 
 from collections.abc import Sequence
