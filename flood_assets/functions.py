@@ -260,7 +260,7 @@ def _follow(url: str, places: Mapping[str, Sequence[tuple[str, bytes]]]) -> Resu
 
 
 @cache
-def _application(lake_url: str) -> tuple[Any, Callable[[Event, Any], Result]]:
+def _application(lake_url: str) -> tuple[Any, Any]:
     """Return the watcher of a lake, and the handler of the application over it, kept from call to call."""
     from mangum import Mangum
 

@@ -17,7 +17,7 @@ locals {
     { FLOOD_LAKE_URL = module.lake.url, FLOOD_EMF = local.name },
     local.publishes ? { FLOOD_PUBLISH = join(" ", concat(module.streams.urls, var.webhooks)) } : {},
     var.push.queue ? { FLOOD_LANDING_QUEUE = module.streams.landing_queue.url } : {},
-    var.archive == null ? {} : { FLOOD_ARCHIVE = "1" },
+    var.archive == null ? {} : { FLOOD_ARCHIVE = "archive" },
     # The gateway tells who asks, and CloudFront's firewall counts addresses before it.
     local.mapped ? { FLOOD_TRUSTED_PROXIES = var.cidr } : {},
     var.edge == "cdn" ? { FLOOD_RATE = "0" } : {},
