@@ -94,7 +94,11 @@ class Archive:
             place = f"{self._store.url}/{key}"
 
             def united(blob: Blob | None) -> Revision[int]:
-                stored = None if blob is None else WindowFile(READINGS, place, blob.data).read(strict=True)
+                stored = None
+                if blob is not None:
+                    file = WindowFile(READINGS, place, blob.data)
+                    file.require_format()
+                    stored = file.read(strict=True)
                 rows, counts = follow.united(stored, new)
                 changed = counts.added + counts.revised
                 data = encode(READINGS, rows, row_group_rows=ROW_GROUP_ROWS) if changed else None

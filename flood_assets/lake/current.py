@@ -62,6 +62,7 @@ def put(
     asked = utc(pc.max(rows[_ASKED]).as_py() if asked_at is None else asked_at)
 
     def revised(blob: Blob | None) -> Revision[bool]:
+        _require_format(store, table, blob)
         pushed = None
         if listed.may_be_pushed(table):
             there = _list_in(store, table, blob)
@@ -87,6 +88,7 @@ def upsert(store: Store, table: Table, rows: pa.Table, removed: Mapping[str, dat
     """
 
     def revised(blob: Blob | None) -> Revision[pa.Table]:
+        _require_format(store, table, blob)
         there = _list_in(store, table, blob) if blob is not None else _List(_newest(store, table), {})
         stored = _retained(there.rows, now)
         found, forgotten = listed.upserted(table, stored, there.removed, rows, removed, now)
@@ -150,6 +152,13 @@ def expire(store: Store, table: Table, now: datetime) -> None:
         upsert(store, table, table.schema.empty_table(), {}, now)
     else:
         store.delete([current_key(table)])
+
+
+def _require_format(store: Store, table: Table, blob: Blob | None) -> None:
+    """Refuse to replace a present of a newer format; a damaged one is replaced."""
+    if blob is not None:
+        with suppress(DamagedWindowError):
+            WindowFile(table, f"{store.url}/{blob.meta.key}", blob.data).require_format()
 
 
 class _List(NamedTuple):

@@ -14,6 +14,10 @@ from pyarrow import Buffer
 
 from flood_assets.schemas import READINGS, TABLES, Table
 
+# Layout 1 named objects otherwise; no version reads or writes two layouts. The format is raised when a table gets a
+# column: an older version reads a lake of a newer format, without that column, and does not write it.
+LAYOUT, FORMAT = 2, 1
+
 IDENTITY = "_lake.json"
 FAILURE = "_failure.json"
 WATERMARKS_KEY = "_watermarks.parquet"

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flood_assets.errors import LakeError
+from flood_assets.errors import LakeError, RefusedError
 from flood_assets.grouping import ranks
+from flood_assets.lake.layout import FORMAT
 from flood_assets.schemas import READINGS, Table, pushed
 
 # One gauge costs the decoding of one row group. Measured on the national day after a day of ticks, one gauge's and one
@@ -28,8 +29,9 @@ ROW_GROUP_ROWS = 4096
 # By these a reader leaves out row groups; of the other columns the least and the greatest say nothing.
 _STATISTICS = ("measure_id", "date_time", "station_id")
 
-# Metadata in the footer: when the rows were asked for, how many readings are pushed and not the API's, and which rows
-# of a list publishers have removed.
+# Metadata in the footer: the format if it is not the first one, when the rows were asked for, how many readings are
+# pushed and not the API's, and which rows of a list publishers have removed.
+_FORMAT = "flood_assets.format"
 _ASKED_AT, _PUSHED, _REMOVED = "flood_assets.asked_at", "flood_assets.pushed", "flood_assets.removed"
 
 # Text that repeats; it may be read as codes into a dictionary.
@@ -48,6 +50,17 @@ class DamagedWindowError(LakeError):
         super().__init__(
             f"{place} cannot be read: {self.reason}. The next refreshes move it below _quarantine/ and fill "
             "the window again, as long as the API has it; `flood-assets reconcile` does so now for readings"
+        )
+
+
+class NewerFormatError(RefusedError):
+    """Object of a newer version of this package: this one may read it, and would drop columns if it wrote it."""
+
+    def __init__(self, place: str, found: object) -> None:
+        super().__init__(
+            f"{place} is of format {found}, and this version of flood_assets writes format {FORMAT}: a newer version "
+            "is at work on this lake. Upgrade flood_assets here, or stop it and leave the lake to the newer one; "
+            "nothing was changed. Reading goes on"
         )
 
 
@@ -81,6 +94,8 @@ def encode(
         sorting_columns=pq.SortingColumn.from_ordering(table.schema, [(name, "ascending") for name in table.key]),
     ) as writer:
         writer.write_table(rows, row_group_size=row_group_rows)
+        if FORMAT > 1:
+            writer.add_key_value_metadata({_FORMAT: str(FORMAT)})
         if asked_at is not None:
             writer.add_key_value_metadata({_ASKED_AT: asked_at.isoformat()})
         if removed:
@@ -115,8 +130,9 @@ def unpack(data: pa.Buffer) -> tuple[pa.Table, Mapping[bytes, bytes]]:
 class WindowFile:
     """A stored window, open for reading.
 
-    An object of an older layout, which lacks columns that may be null, is read with nulls for them. Anything else
-    that differs from the table's schema is damage.
+    An object of an older format, which lacks columns that may be null, is read with nulls for them, and one of a newer
+    format, by its footer, without the columns that it has more. Anything else that differs from the table's schema is
+    damage.
 
     Args:
         table: whose window it is.
@@ -140,13 +156,25 @@ class WindowFile:
         except _UNREADABLE as error:
             raise DamagedWindowError(place, _one_line(error)) from error
         self._stored = set(schema.names)
-        if not schema.equals(table.schema) and (wrong := _differences(table.schema, schema)):
+        newer = self.format > FORMAT
+        if not schema.equals(table.schema) and (wrong := _differences(table.schema, schema, newer=newer)):
             raise DamagedWindowError(place, f"it is not a window of {table.name}: {wrong}")
 
     @property
     def rows(self) -> int:
         """The number of its rows."""
         return int(self._metadata.num_rows)
+
+    @property
+    def format(self) -> int:
+        """The format that it was written in, by the footer."""
+        text = (self._metadata.metadata or {}).get(_FORMAT.encode(), b"")
+        return int(text) if text.isdigit() else 1
+
+    def require_format(self) -> None:
+        """Refuse to be replaced by rows that lack what a newer version has stored: NewerFormatError."""
+        if self.format > FORMAT:
+            raise NewerFormatError(self.place, self.format)
 
     @property
     def pushed(self) -> int:
@@ -359,12 +387,12 @@ def _of_measures(rows: pa.Table, measure_ids: Sequence[str]) -> pa.Table:
     return rows.take(pa.array(offsets + np.arange(len(offsets))))
 
 
-def _differences(expected: pa.Schema, found: pa.Schema) -> str:
-    """Explain why a stored schema is unusable; empty when it can be read."""
+def _differences(expected: pa.Schema, found: pa.Schema, *, newer: bool) -> str:
+    """Explain why a stored schema is unusable; empty when it can be read. A newer format has only more columns."""
     wanted = {field.name: field for field in expected}
     stored = {field.name: field.type for field in found}
-    missing = [name for name, field in wanted.items() if name not in stored and not field.nullable]
-    extra = [name for name in stored if name not in wanted]
+    missing = [name for name, field in wanted.items() if name not in stored and (newer or not field.nullable)]
+    extra = [name for name in stored if name not in wanted and not newer]
     types = [
         f"{name} is {type_} and not {wanted[name].type}"
         for name, type_ in stored.items()

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
-from flood_assets.lake import current, judged
+from flood_assets.lake import current, identity, judged
 from flood_assets.lake.archive import Archive, ArchiveError
 from flood_assets.lake.layout import (
     PUBLISHED,
@@ -93,8 +93,10 @@ def expire(
 
     Raises:
         LakeError: something expired is still there, or came back each time.
+        NewerFormatError: a newer version is at work on the lake, and cleans it up.
     """
     tables = list(tables)
+    identity.require_format(store)
     done: list[Expiry] = []
     waits = dict[tuple[str, datetime], Expiry]()
     for _ in range(ROUNDS):
@@ -174,8 +176,9 @@ def _archive_day(store: Store, day: Sequence[StoredWindow], archive: Archive) ->
     for blob in blobs:
         try:
             # As strictly as an upsert reads it.
-            rows = WindowFile(READINGS, f"{store.url}/{blob.meta.key}", blob.data).read(strict=True)
-            sound.append((blob, rows))
+            file = WindowFile(READINGS, f"{store.url}/{blob.meta.key}", blob.data)
+            file.require_format()
+            sound.append((blob, file.read(strict=True)))
         except DamagedWindowError:
             unreadable.append(blob)
     starts = {each.key: each.window for each in day}
@@ -256,7 +259,9 @@ def _trim(
     def trimmed(blob: Blob | None) -> Revision[Expiry | None]:
         if blob is None:
             return Revision(None, None)
-        rows = WindowFile(table, f"{store.url}/{window.key}", blob.data).read()
+        file = WindowFile(table, f"{store.url}/{window.key}", blob.data)
+        file.require_format()
+        rows = file.read()
         stays = pc.greater(rows.column(table.time), cutoff(now))
         kept, gone = rows.filter(stays), rows.filter(pc.invert(stays))
         if not len(gone):

@@ -304,6 +304,7 @@ class _Update:
             stored = None
             if blob is not None:
                 file = WindowFile(self.table, f"{self.store.url}/{self.key}", blob.data)
+                file.require_format()
                 stored = file.read(strict=self.table is READINGS)
             upserting = time.perf_counter()
             rows, change = self.revise(self.window, stored)

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from flood_assets.errors import ClockError, LakeError
 from flood_assets.grouping import HOUR_MS
+from flood_assets.lake import identity
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.objects import ConflictError, Meta
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
@@ -86,6 +87,7 @@ def ingest(lake: Lake, now: datetime) -> Ingestion:
         LakeError: the lake could not be read or written; what is left is ingested by the next run.
         ClockError: the clock is behind that of whoever landed a batch.
     """
+    identity.require_format(lake.store)
     found = Ingestion()
     landed = batches.landed(lake.store)
     # First, so that what was pushed since is a revision of it.

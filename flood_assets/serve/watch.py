@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from flood_assets.errors import FloodAssetsError
+from flood_assets.lake import identity
 from flood_assets.lake.frozen import Frozen
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.objects import Meta
@@ -92,6 +93,7 @@ class Watcher:
             try:
                 listed = self.lake().store.list("")
                 frozen = Frozen.of(self.lake().store, before.frozen if before else None, listed)
+                identity.require_layout(frozen)
                 if before is None or frozen is not before.frozen:
                     self.snapshot = Snapshot.of(frozen, now, before)
                     # Sorting a day takes several times its memory, which the allocator would keep.

@@ -42,7 +42,7 @@ Told = dict[str, Any]
 
 @dataclass(frozen=True)
 class Given:
-    """What a tick works with.
+    """Lake, source and settings of a tick.
 
     Attributes:
         lake: to be brought up to date.
