@@ -45,7 +45,7 @@ def _serve() -> None:
 
     _take_requests_without_tls()
     application = DomainDispatcherApplication(create_backend_app)
-    application = _one_write_to_s3(application) if sys.argv[1:] == ["free"] else OneWriteAtATime(application)
+    application = _one_write_at_a_time(application) if sys.argv[1:] == ["free"] else OneWriteAtATime(application)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=KeptConnection)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Whatever happens to the tests' process, the server ends with it.
@@ -53,10 +53,10 @@ def _serve() -> None:
     server.serve_forever()
 
 
-def _one_write_to_s3(application: Any) -> Any:
-    """Let what other services are told, all of it at the path `/`, wait for no write to a bucket."""
+def _one_write_at_a_time(application: Any) -> Any:
+    """Let what streams and queues are told wait for no write to a bucket; of all else one thing at a time is written."""
     guarded = OneWriteAtATime(application)
-    return lambda environ, start: (application if environ["PATH_INFO"] == "/" else guarded)(environ, start)
+    return lambda environ, start: (application if "HTTP_X_AMZ_TARGET" in environ else guarded)(environ, start)
 
 
 def _take_requests_without_tls() -> None:
