@@ -108,6 +108,9 @@ ui-demo: setup ## Open Dagster on localhost:3000 (UI_PORT=...) and the map on 80
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \
 		--extra dev --output-file requirements.lock setup.cfg
+	@# The image has the same versions, and of the packages those that it runs.
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-annotate \
+		--extra deploy --constraint requirements.lock --output-file deploy/docker/requirements.lock setup.cfg deploy/docker/requirements.in
 	@# The tools that benchmarks compare with conflict with ours: one lock per environment.
 	for wanted in benchmarks/requirements/*.in; do uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-strip-extras --no-header --no-annotate --output-file $${wanted%.in}.lock $$wanted || exit 1; done
