@@ -10,6 +10,8 @@ NOTEBOOK := notebooks/my_quickstart.ipynb
 UI_PORT ?=
 # The port of the map; empty for 8000, or another one where that is taken.
 MAP_PORT ?=
+# Passwords of `make up`: made once, for this folder only, and in no commit.
+SECRETS := deploy/docker/.env
 # Debian's packages for a real S3, each named like the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
@@ -26,7 +28,7 @@ LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long ceph soak bench bench-large lint ui ui-demo lock clean
+.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long test-image ceph soak bench bench-large lint ui ui-demo up down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +73,9 @@ test-readers: setup ## Read every table with DuckDB, Polars, pandas, DataFusion,
 	@$(BIN)/python -m benchmarks.envs readers
 	$(BIN)/python -m pytest --numprocesses 0 flood_assets_tests/lake/test_other_readers.py
 
+test-image: setup ## Build the image for containers and run it (needs buildah, podman, runc, debootstrap and root)
+	$(BIN)/python -m pytest --numprocesses 0 -m image
+
 soak: setup ## Simulate seven days and compare the lake with the truth (about half an hour; SOAK="--days 30 --faults")
 	@$(BIN)/python -m flood_assets_tests.support.soak $(SOAK)
 
@@ -104,6 +109,16 @@ serve: setup ## Serve the lake over HTTP on localhost:8000 (MAP_PORT=...): API, 
 
 ui-demo: setup ## Open Dagster on localhost:3000 (UI_PORT=...) and the map on 8000 (MAP_PORT=...) against the simulator
 	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) UI_PORT=$(UI_PORT) MAP_PORT=$(MAP_PORT) BIN=$(BIN) sh demo.sh ui
+
+up: $(SECRETS) ## Run Dagster, Postgres, the server and a local S3 in containers (needs docker compose)
+	@docker compose --file deploy/docker/compose.yaml up --detach --build --wait
+	@echo "Map: http://127.0.0.1:$(or $(MAP_PORT),8000)   Dagster: http://127.0.0.1:$(or $(UI_PORT),3000)   (make down ends all and keeps the data)"
+
+$(SECRETS):
+	@umask 077 && $(PYTHON) -c 'import secrets; [print(f"{name}={secrets.token_hex(20)}") for name in ("DAGSTER_PG_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]' > $@
+
+down: ## End what `make up` started; the data is kept
+	@docker compose --file deploy/docker/compose.yaml down
 
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \

@@ -55,7 +55,11 @@ _OURS = (
     "COLUMNS",
 )
 # What is left out but where `-m` speaks of it, and which command runs it.
-_LEAVE_OUT = {"s3": "need a real S3: `make test-s3`", "long": "need more time: `make test-long`"}
+_LEAVE_OUT = {
+    "s3": "need a real S3: `make test-s3`",
+    "long": "need more time: `make test-long`",
+    "image": "build an image for containers: `make test-image`",
+}
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _numbers = itertools.count()
 
