@@ -10,6 +10,8 @@ NOTEBOOK := notebooks/my_quickstart.ipynb
 UI_PORT ?=
 # The port of the map; empty for 8000, or another one where that is taken.
 MAP_PORT ?=
+# Where pip-audit and CycloneDX are, once `make audit` or `make sbom` has put them there.
+AUDIT := .bench/envs/audit/bin
 # Passwords of `make up`: made once, for this folder only, and in no commit.
 SECRETS := deploy/docker/.env
 # Debian's packages for a real S3, each named like the program in it.
@@ -28,7 +30,7 @@ LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long test-image ceph soak bench bench-large lint ui ui-demo up down lock clean
+.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long test-image ceph soak bench bench-large lint ui ui-demo audit sbom packages up down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -109,6 +111,19 @@ serve: setup ## Serve the lake over HTTP on localhost:8000 (MAP_PORT=...): API, 
 
 ui-demo: setup ## Open Dagster on localhost:3000 (UI_PORT=...) and the map on 8000 (MAP_PORT=...) against the simulator
 	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) UI_PORT=$(UI_PORT) MAP_PORT=$(MAP_PORT) BIN=$(BIN) sh demo.sh ui
+
+audit: setup ## Look for known vulnerabilities of what the locks pin (ADVISORIES=all.zip asks no service)
+	@$(BIN)/python -m benchmarks.envs audit
+	@$(if $(ADVISORIES),$(BIN)/python -m deploy.ci.advisories $(ADVISORIES) --) $(AUDIT)/pip-audit --progress-spinner off --disable-pip \
+		--require-hashes --requirement requirements.lock --requirement deploy/docker/requirements.lock
+
+sbom: setup ## Write the image's bill of materials, dist/sbom.cdx.json, in CycloneDX
+	@$(BIN)/python -m benchmarks.envs audit
+	@mkdir -p dist
+	@$(AUDIT)/cyclonedx-py requirements --output-reproducible --output-file dist/sbom.cdx.json deploy/docker/requirements.lock
+
+packages: setup ## Write the source archive and the wheel of a release to dist
+	@$(BIN)/python -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' > /dev/null
 
 up: $(SECRETS) ## Run Dagster, Postgres, the server and a local S3 in containers (needs docker compose)
 	@docker compose --file deploy/docker/compose.yaml up --detach --build --wait

@@ -64,7 +64,7 @@ def place(engine, image) -> Iterator[dict]:
 def test_the_image_holds_what_it_should(engine, image, capsys):
     assert image["Config"]["User"] == "10001:10001"
     assert image["Config"]["Entrypoint"] == ["flood"]
-    assert image["HealthcheckConfig"]["Test"] == ["CMD", "flood", "healthy"]
+    assert image["Healthcheck"]["Test"] == ["CMD", "flood", "healthy"]
     assert image["Size"] < 1_100_000_000
     look = "import os; print(os.getuid(), *(os.access(path, os.W_OK) for path in ('/', '/opt/flood', '/tmp')))"
     assert engine.run("-c", look, entrypoint="python").stdout.split() == ["10001", "False", "False", "True"]
@@ -88,8 +88,8 @@ def test_the_demo_runs_in_two_containers(engine, place, capsys):
     with engine.started("serve", "--port", port, **place) as server:
         alive = until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), engine.logs(server))
         until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), engine.logs(server))
-        with urlopen(f"http://127.0.0.1:{port}/api/v1/latest.json") as answer:
-            assert len(json.load(answer)["data"]) > 1000
+        with urlopen(f"http://127.0.0.1:{port}/api/v1/latest.csv") as answer:
+            assert len(answer.read().splitlines()) > 1000
         assert engine.stop(server) == 0
     with capsys.disabled():
         print(f"\nrefresh: {refreshed:.1f} s; serve answers after {alive:.1f} s")
@@ -154,7 +154,8 @@ def test_sigterm_in_the_middle_of_a_run_of_dagster_lets_the_run_end(engine, plac
             "import dagster; from datetime import datetime, UTC; from flood_assets.defs.windows import sync_windows; "
             "sync_windows(dagster.DagsterInstance.get(), datetime.now(UTC))"
         )
-        engine.run("-c", windows, entrypoint="python", **settings)
+        recorded = settings | {"env": settings["env"] | {"DAGSTER_HOME": "/etc/flood/local"}}
+        engine.run("-c", windows, entrypoint="python", **recorded)
         launch = ("job", "launch", "--workspace", "/etc/flood/local/workspace.yaml", "--location", "flood_assets")
         tags = json.dumps(dict(whole_day(datetime.now(UTC))))
         engine.run("dagster", *launch, "--job", "reconcile_job", "--tags", tags, **settings)

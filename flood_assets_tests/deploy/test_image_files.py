@@ -100,7 +100,7 @@ def entry(words: list[str], tmp_path: Path) -> str:
         script = tmp_path / program
         script.write_text('#!/bin/sh\necho "$(basename "$0") $*"\n')
         script.chmod(0o755)
-    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "DAGSTER_HOME": "/etc/flood/local"}
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     done = subprocess.run(
         [DOCKER / "flood", *words], env=environ, capture_output=True, text=True, timeout=30, check=True
     )

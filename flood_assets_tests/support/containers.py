@@ -37,8 +37,18 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
 _PIP = "[global]\nno-index = true\nfind-links = /wheels\n"
-# Nothing may be written but what is meant to be, and no right is left to the user of the container.
-CONFINED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+# Nothing may be written but what is meant to be, and no right is left to the user of the container. Podman has systemd
+# look after health, which not every machine has: tests ask themselves.
+CONFINED = (
+    "--no-healthcheck",
+    "--read-only",
+    "--tmpfs",
+    "/tmp",
+    "--cap-drop",
+    "all",
+    "--security-opt",
+    "no-new-privileges",
+)
 
 
 def missing() -> str | None:

@@ -1,0 +1,1 @@
+"""Everything that puts `flood_assets` on machines; nothing here ships in the package."""
