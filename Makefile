@@ -13,6 +13,10 @@ MAP_PORT ?=
 # The environment on AWS: dev, qa, staging, prod, or account for what all of them share.
 ENV ?=
 CHECKOV := .bench/envs/checkov
+# Where pip-audit and CycloneDX are, once `make audit` or `make sbom` has put them there.
+AUDIT := .bench/envs/audit/bin
+# Passwords of `make up`: made once, for this folder only, and in no commit.
+SECRETS := deploy/docker/.env
 # Debian's packages for a real S3, each named like the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
@@ -29,7 +33,7 @@ LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long test-deploy plan deploy destroy checkov ceph soak bench bench-large lint ui ui-demo lock clean
+.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long test-deploy test-image plan deploy destroy checkov ceph soak bench bench-large lint ui ui-demo audit sbom packages up down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -73,6 +77,9 @@ ceph:
 test-readers: setup ## Read every table with DuckDB, Polars, pandas, DataFusion, Spark and ClickHouse, in an environment of their own
 	@$(BIN)/python -m benchmarks.envs readers
 	$(BIN)/python -m pytest --numprocesses 0 flood_assets_tests/lake/test_other_readers.py flood_assets_tests/deploy/test_hive_types.py
+
+test-image: setup ## Build the image for containers and run it (needs buildah, podman, runc, debootstrap and root)
+	$(BIN)/python -m pytest --numprocesses 0 -m image
 
 soak: setup ## Simulate seven days and compare the lake with the truth (about half an hour; SOAK="--days 30 --faults")
 	@$(BIN)/python -m flood_assets_tests.support.soak $(SOAK)
@@ -125,9 +132,35 @@ serve: setup ## Serve the lake over HTTP on localhost:8000 (MAP_PORT=...): API, 
 ui-demo: setup ## Open Dagster on localhost:3000 (UI_PORT=...) and the map on 8000 (MAP_PORT=...) against the simulator
 	@$(QUIET) $(LEAN) DEMO=$(DEMO) PORT=$(DEMO_PORT) UI_PORT=$(UI_PORT) MAP_PORT=$(MAP_PORT) BIN=$(BIN) sh demo.sh ui
 
+audit: setup ## Look for known vulnerabilities of what the locks pin (ADVISORIES=all.zip asks no service)
+	@$(BIN)/python -m benchmarks.envs audit
+	@$(if $(ADVISORIES),$(BIN)/python -m deploy.ci.advisories $(ADVISORIES) --) $(AUDIT)/pip-audit --progress-spinner off --disable-pip \
+		--require-hashes --requirement requirements.lock --requirement deploy/docker/requirements.lock
+
+sbom: setup ## Write the image's bill of materials, dist/sbom.cdx.json, in CycloneDX
+	@$(BIN)/python -m benchmarks.envs audit
+	@mkdir -p dist
+	@$(AUDIT)/cyclonedx-py requirements --output-reproducible --output-file dist/sbom.cdx.json deploy/docker/requirements.lock
+
+packages: setup ## Write the source archive and the wheel of a release to dist
+	@$(BIN)/python -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' > /dev/null
+
+up: $(SECRETS) ## Run Dagster, Postgres, the server and a local S3 in containers (needs docker compose)
+	@docker compose --file deploy/docker/compose.yaml up --detach --build --wait
+	@echo "Map: http://127.0.0.1:$(or $(MAP_PORT),8000)   Dagster: http://127.0.0.1:$(or $(UI_PORT),3000)   (make down ends all and keeps the data)"
+
+$(SECRETS):
+	@umask 077 && $(PYTHON) -c 'import secrets; [print(f"{name}={secrets.token_hex(20)}") for name in ("DAGSTER_PG_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]' > $@
+
+down: ## End what `make up` started; the data is kept
+	@docker compose --file deploy/docker/compose.yaml down
+
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-header \
 		--extra dev --output-file requirements.lock setup.cfg
+	@# The image has the same versions, and of the packages those that it runs.
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-annotate \
+		--extra deploy --constraint requirements.lock --output-file deploy/docker/requirements.lock setup.cfg deploy/docker/requirements.in
 	@# The tools that benchmarks compare with conflict with ours: one lock per environment.
 	for wanted in benchmarks/requirements/*.in; do uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-strip-extras --no-header --no-annotate --output-file $${wanted%.in}.lock $$wanted || exit 1; done

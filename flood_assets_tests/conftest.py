@@ -61,6 +61,7 @@ _LEAVE_OUT = {
     "s3": "need a real S3: `make test-s3`",
     "long": "need more time: `make test-long`",
     "deploy": "need Terraform: `make test-deploy`",
+    "image": "build an image for containers: `make test-image`",
 }
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 _numbers = itertools.count()

@@ -90,7 +90,7 @@ def test_metadata_lives_in_setup_cfg_and_tools_in_pyproject(pyproject, setup):
     assert flood_assets.__version__
 
 
-def test_extras_are_for_notebooks_sinks_and_development(setup):
+def test_extras_are_for_notebooks_sinks_containers_and_development(setup):
     extras = setup["options.extras_require"]
     assert set(extras) == {"notebook", "kafka", "postgresql", "apprise", "deploy", "dev"}
     assert {"ipykernel", "jupyterlab", "matplotlib"} <= set(re.findall(r"^[\w-]+", extras["notebook"], re.MULTILINE))
@@ -107,6 +107,7 @@ def test_dagster_and_dagster_aws_move_together(setup):
     aws = re.search(r"^dagster-aws>=0\.(\d+)\.(\d+),<0\.(\d+)$", needed, re.MULTILINE)
     assert int(aws[1]) - int(core[1]) == 16
     assert core[2] == aws[2]
+    assert f"dagster-postgres>=0.{aws[1]}.{aws[2]},<0.{aws[3]}" in setup["options.extras_require"]["deploy"]
 
 
 def test_everything_that_is_needed_is_pinned_with_a_hash(setup):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import yaml
@@ -120,6 +121,7 @@ def open_daemon(
     set_clock: Callable[[datetime], object],
     *,
     module: str = "flood_assets.definitions",
+    settings: dict[str, Any] = SETTINGS,
 ) -> Iterator[Daemon]:
     """Open a daemon with the settings of `dagster_home` and its records in a folder, over an API and a lake.
 
@@ -129,12 +131,13 @@ def open_daemon(
         lake_url: where it keeps the lake.
         set_clock: sets the API's clock.
         module: where the definitions are.
+        settings: what Dagster reads in place of `dagster_home/dagster.yaml`.
     """
     home.mkdir(parents=True, exist_ok=True)
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name=module)
     with (
         set_environment(FLOOD_API_URL=api_url, FLOOD_LAKE_URL=lake_url),
-        dg.instance_for_test(overrides=SETTINGS | {"run_launcher": LAUNCHER}, temp_dir=str(home)) as instance,
+        dg.instance_for_test(overrides=settings | {"run_launcher": LAUNCHER}, temp_dir=str(home)) as instance,
         create_test_daemon_workspace_context(
             InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(target)), instance
         ) as workspace,

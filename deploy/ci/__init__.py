@@ -1,0 +1,1 @@
+"""What releases and checks of dependencies need beside `make`."""

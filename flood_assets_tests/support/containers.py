@@ -1,0 +1,176 @@
+"""Build the image with buildah on a base that debootstrap makes, and run it with podman and runc.
+
+No image registry is needed: the base is Debian's, from the mirror that this machine's apt uses, and the packages are
+downloaded by this machine's pip. What was made is kept below `.bench/image`; podman's own images are left alone.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from flood_assets_tests.support.image import DOCKER, ROOT
+
+FOLDER = ROOT / ".bench" / "image"
+BASE, IMAGE = "localhost/flood-base", "localhost/flood-assets"
+PROGRAMS = ("buildah", "debootstrap", "podman", "runc")
+
+_STORAGE = """[storage]
+driver = "overlay"
+graphroot = "{folder}/store/graph"
+runroot = "{folder}/store/run"
+"""
+# As it works without systemd and without rights over limits: crun fails in such a place.
+_CONTAINERS = """[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+netns = "host"
+log_driver = "k8s-file"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+_PIP = "[global]\nno-index = true\nfind-links = /wheels\n"
+# Nothing may be written but what is meant to be, and no right is left to the user of the container. Podman has systemd
+# look after health, which not every machine has: tests ask themselves.
+CONFINED = (
+    "--no-healthcheck",
+    "--read-only",
+    "--tmpfs",
+    "/tmp",
+    "--cap-drop",
+    "all",
+    "--security-opt",
+    "no-new-privileges",
+)
+
+
+def missing() -> str | None:
+    """Return why no image can be built here; None if it can."""
+    if lacking := [program for program in PROGRAMS if shutil.which(program) is None]:
+        return f"not installed: `apt-get install {' '.join(lacking)}`"
+    return None if os.getuid() == 0 else "debootstrap needs root"
+
+
+class Engine:
+    """Runs containers of the image."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "storage.conf").write_text(_STORAGE.format(folder=folder))
+        (folder / "containers.conf").write_text(_CONTAINERS)
+        (folder / "pip.conf").write_text(_PIP)
+        self.environ = {
+            **os.environ,
+            "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+        }
+
+    def do(self, *words: object, check: bool = True, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+        """Run a command; what it said is in the error if it fails."""
+        done = subprocess.run(
+            [*map(str, words)], env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert not check or done.returncode == 0, (
+            f"{words}: {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+        )
+        return done
+
+    def build(self) -> dict[str, Any]:
+        """Build the image; return what podman knows of it."""
+        if self.do("podman", "image", "exists", BASE, check=False).returncode:
+            self._make_base()
+        wheels = self._download()
+        self.do(
+            *("buildah", "bud", "--layers", "--isolation", "chroot", "--format", "docker", "--pull=never"),
+            *("--build-arg", f"BASE={BASE}", "--volume", f"{wheels}:/wheels:ro"),
+            *("--secret", f"id=pip,src={self.folder / 'pip.conf'}"),
+            *("--file", DOCKER / "Dockerfile", "--tag", IMAGE, ROOT),
+            timeout=3600,
+        )
+        (found,) = json.loads(self.do("podman", "image", "inspect", IMAGE).stdout)
+        return found
+
+    def _make_base(self) -> None:
+        """Make an image of Debian with Python, of the release that this machine is."""
+        root, tar = self.folder / "base", self.folder / "base.tar"
+        sites = self.do("apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages").stdout.split()
+        mirror = next(site for site in sites if not site.endswith("-security"))
+        release = self.do("sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
+        shutil.rmtree(root, ignore_errors=True)
+        include = "--include=ca-certificates,python3,python3-venv"
+        self.do("debootstrap", "--variant=minbase", include, release, root, mirror, timeout=3600)
+        skipped = [f"--exclude=./{name}/*" for name in ("proc", "sys", "var/cache/apt", "var/lib/apt/lists")]
+        self.do("tar", "-C", root, "-cf", tar, *skipped, ".", timeout=600)
+        self.do("podman", "import", "--quiet", tar, BASE, timeout=600)
+        shutil.rmtree(root)
+        tar.unlink()
+
+    def _download(self) -> Path:
+        """Download the wheels of the image's lock for this machine."""
+        lock, wheels = DOCKER / "requirements.lock", self.folder / "wheels"
+        kept = wheels / "requirements.lock"
+        if not kept.exists() or kept.read_bytes() != lock.read_bytes():
+            shutil.rmtree(wheels, ignore_errors=True)
+            pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
+            self.do(*pip, "--require-hashes", "--requirement", lock, "--dest", wheels, timeout=3600)
+            shutil.copy(lock, kept)
+        return wheels
+
+    def run(self, *words: object, check: bool = True, **settings: Any) -> "subprocess.CompletedProcess[str]":
+        """Run a container to its end."""
+        return self.do("podman", "run", "--rm", *_options(**settings), IMAGE, *words, check=check, timeout=300)
+
+    @contextmanager
+    def started(self, *words: object, **settings: Any) -> Iterator[str]:
+        """Start a container and return its id; remove it with the context."""
+        made = self.do("podman", "run", "--detach", *_options(**settings), IMAGE, *words).stdout.strip()
+        try:
+            yield made
+        finally:
+            self.do("podman", "rm", "--force", "--time", "5", made, check=False)
+
+    def stop(self, container: str, seconds: int = 120) -> int:
+        """Send SIGTERM, wait and return the exit code; SIGKILL, which is 137, comes after these seconds."""
+        self.do("podman", "stop", "--time", seconds, container, timeout=seconds + 60)
+        return int(self.do("podman", "inspect", "--format", "{{.State.ExitCode}}", container).stdout)
+
+    def logs(self, container: str) -> str:
+        said = self.do("podman", "logs", container, check=False)
+        return said.stdout + said.stderr
+
+    @contextmanager
+    def volume(self, name: str) -> Iterator[str]:
+        """Make a volume, which gets the owner of the folder that it is mounted on; remove it with the context."""
+        with suppress(AssertionError):
+            self.do("podman", "volume", "rm", "--force", name)
+        self.do("podman", "volume", "create", name)
+        try:
+            yield name
+        finally:
+            self.do("podman", "volume", "rm", "--force", name, check=False)
+
+
+def _options(
+    env: dict[str, str] | None = None, volumes: Sequence[str] = (), entrypoint: str | None = None
+) -> list[object]:
+    return [
+        *CONFINED,
+        *("--network", "host"),
+        *(word for name, value in (env or {}).items() for word in ("--env", f"{name}={value}")),
+        *(word for volume in volumes for word in ("--volume", volume)),
+        *(("--entrypoint", entrypoint) if entrypoint else ()),
+    ]
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
