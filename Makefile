@@ -90,7 +90,7 @@ test-long: setup ## Run the long proofs: a hundred kills and races, hundreds of 
 		flood_assets_tests/proofs/test_source_outages.py flood_assets_tests/proofs/test_crashes.py \
 		flood_assets_tests/proofs/test_side_by_side.py flood_assets_tests/proofs/test_refresh_day.py flood_assets_tests/proofs/test_soak.py \
 		flood_assets_tests/proofs/test_publishing.py flood_assets_tests/proofs/test_following.py \
-		flood_assets_tests/proofs/test_alert_outage.py
+		flood_assets_tests/proofs/test_alert_outage.py flood_assets_tests/deploy/test_postgres_as_store.py
 
 bench: setup ## Compare with common tools and write benchmarks/RESULTS.md (some five minutes, seven the first time)
 	@$(BIN)/python -m benchmarks $(BENCH)
