@@ -93,7 +93,8 @@ test-long: setup ## Run the long proofs: a hundred kills and races, hundreds of 
 		flood_assets_tests/proofs/test_source_outages.py flood_assets_tests/proofs/test_crashes.py \
 		flood_assets_tests/proofs/test_side_by_side.py flood_assets_tests/proofs/test_refresh_day.py flood_assets_tests/proofs/test_soak.py \
 		flood_assets_tests/proofs/test_publishing.py flood_assets_tests/proofs/test_following.py \
-		flood_assets_tests/proofs/test_alert_outage.py flood_assets_tests/simulator/test_server.py
+		flood_assets_tests/proofs/test_alert_outage.py flood_assets_tests/simulator/test_server.py \
+		flood_assets_tests/deploy/test_postgres_as_store.py
 
 test-deploy: setup ## Apply the settings of prod to a simulated AWS, use what was made, and destroy it (some ten minutes; needs Terraform)
 	$(BIN)/python -m pytest --numprocesses 0 --timeout 3600 -m deploy

@@ -1,8 +1,10 @@
 """The files that make the image for containers: its lock, Dagster's settings, the Dockerfile and the entry."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +14,7 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from flood_assets_tests.support.daemon import SETTINGS, set_environment
 from flood_assets_tests.support.image import DOCKER, ROOT, dagster_settings, dagster_yaml
+from flood_assets_tests.support.s3 import s3_server  # noqa: F401 - a fixture
 
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 # What tests, checks and draws: none of it is wanted where the product runs.
@@ -136,3 +139,58 @@ def test_a_lambda_needs_the_name_of_its_function():
     done = subprocess.run([DOCKER / "flood", "lambda"], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode != 0
     assert "which function?" in done.stderr
+
+
+COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+OURS = {"code", "daemon", "webserver", "serve", "bucket"}
+
+
+def test_compose_starts_dagster_its_postgres_the_server_and_an_s3():
+    assert set(COMPOSE["services"]) == OURS | {"postgres", "s3"}
+    assert set(COMPOSE["volumes"]) == {"dagster", "postgres", "s3"}
+    for name, service in COMPOSE["services"].items():
+        assert service["restart"] == ("no" if name == "bucket" else "unless-stopped")
+        assert "healthcheck" in service
+        # Nobody but this machine gets to it.
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+        if name not in OURS:
+            assert re.search(r":\d[\w.-]*$", service["image"]), "an image of a version"
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_containers_of_ours_are_confined_and_get_signals(name):
+    service = COMPOSE["services"][name]
+    assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+
+
+def test_what_a_run_needs_stops_after_it():
+    """Compose stops what depends on a service before the service: the daemon, then the code server, then Postgres."""
+    services = COMPOSE["services"]
+    assert {"code", "postgres"} == set(services["daemon"]["depends_on"]) == set(services["webserver"]["depends_on"])
+    assert "postgres" in services["code"]["depends_on"]
+    assert services["code"]["stop_grace_period"] == "120s"
+
+
+def test_compose_holds_no_secret():
+    text = (DOCKER / "compose.yaml").read_text()
+    secrets = re.findall(r"(\S*(?:PASSWORD|ACCESS_KEY\S*)): (.+)", text)
+    assert len(secrets) == 6
+    assert all(re.fullmatch(r"\$\{\w+:\?make up writes it to deploy/docker/\.env\}", value) for _, value in secrets)
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "/deploy/docker/.env" in ignored
+    assert "**/.env" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+def test_compose_makes_the_bucket_once(request):
+    server = request.getfixturevalue("s3_server")
+    bucket = COMPOSE["services"]["bucket"]
+    command = [sys.executable, *bucket["entrypoint"][1:]]
+    place = {name: value for name, value in server.environ.items() if not name.endswith("REGION")}
+    # The region as compose gives it: boto3 does not read AWS_REGION.
+    region = {name: value for name, value in bucket["environment"].items() if name.endswith("REGION")}
+    assert set(region) == {"AWS_DEFAULT_REGION"}
+    for _ in range(2):
+        subprocess.run(command, env={"PATH": os.environ["PATH"], **place, **region}, timeout=60, check=True)
+    assert "flood" in [found["Name"] for found in server.client().list_buckets()["Buckets"]]
