@@ -269,7 +269,8 @@ def _application(lake_url: str) -> tuple[Any, Any]:
     watcher = watcher_of(lake_url, settings.now)
     app = application(watcher, settings.now, settings.serving())
     # Its lifespan would start the thread that looks at the lake, and the stream.
-    return watcher, Mangum(partial(_without_stream, app), lifespan="off")
+    handler: Any = Mangum(partial(_without_stream, app), lifespan="off")
+    return watcher, handler
 
 
 async def _without_stream(app: Any, scope: Any, receive: Any, send: Any) -> None:
