@@ -54,7 +54,7 @@ def _serve() -> None:
 
 
 def _one_write_at_a_time(application: Any) -> Any:
-    """Let streams and queues wait for no write to a bucket; of all else one thing is written at a time."""
+    """Let what streams and queues are told wait for no write to a bucket; all else is written one at a time."""
     guarded = OneWriteAtATime(application)
     return lambda environ, start: (application if "HTTP_X_AMZ_TARGET" in environ else guarded)(environ, start)
 
