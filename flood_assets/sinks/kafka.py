@@ -13,13 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import numpy as np
 
 from flood_assets import settings
 from flood_assets.errors import SettingsError
-from flood_assets.places import split_userinfo
 from flood_assets.sinks.base import Sent, Sink, SinkError
 from flood_assets.sinks.events import ONE, CloudEvents
 
@@ -183,7 +182,7 @@ def config_of(url: str, environ: Mapping[str, str] | None = None, *, reads: bool
     Raises:
         SettingsError: an option that is not known, or lacks what it needs.
     """
-    brokers, _, query = _parts(url)
+    brokers, _, query, given = _parts(url)
     known = _COMMON | (_OF_READERS if reads else _OF_WRITERS)
     found = {"bootstrap.servers": brokers}
     for name, text in parse_qsl(query, keep_blank_values=True):
@@ -201,7 +200,7 @@ def config_of(url: str, environ: Mapping[str, str] | None = None, *, reads: bool
         if not text or (allowed and text not in allowed):
             raise SettingsError(f"{name} is '{text}': expected {' or '.join(allowed) if allowed else 'a text'}")
         found[name] = text
-    login = split_userinfo(url)[1] or settings.kafka_login(environ)
+    login = given or settings.kafka_login(environ)
     protocol = found.setdefault("security.protocol", "SASL_SSL" if login else "PLAINTEXT")
     if protocol.startswith("SASL"):
         if login is None:
@@ -252,23 +251,29 @@ def explained(place: str) -> Iterator[None]:
 
 def shown(url: str) -> str:
     """Return a URL as it may be shown: without name, password and options."""
-    brokers, topic, _ = _parts(url)
+    brokers, topic, _, _ = _parts(url)
     return f"kafka://{brokers}/{topic}"
 
 
-def _parts(url: str) -> tuple[str, str, str]:
-    """Return the brokers, the topic and the query of a URL."""
-    plain = split_userinfo(url)[0]
-    parts = urlsplit(plain)
-    brokers, topic = parts.netloc.split(","), parts.path.removeprefix("/")
-    # One name is for all brokers: before a second @ another one would be taken for a part of the password.
-    whole = parts.scheme == "kafka" and not parts.fragment and urlsplit(url).netloc.count("@") <= 1
-    if not (whole and all(map(_BROKERS.fullmatch, brokers)) and _TOPIC.fullmatch(topic)):
-        safe = plain.rpartition("@")[2].partition("?")[0]
+def _parts(url: str) -> tuple[str, str, str, tuple[str, str] | None]:
+    """Return the brokers, the topic and the query of a URL, and its name and password.
+
+    `urlsplit` takes no brackets of an IPv6 address behind a comma.
+    """
+    scheme, _, rest = url.partition("://")
+    authority, _, tail = rest.partition("/")
+    userinfo, found, brokers = authority.rpartition("@")
+    topic, _, query = tail.partition("?")
+    # One name is for all brokers: before a second @ another one would be taken for a part of the password. The other
+    # signs end a host elsewhere, which would show the password.
+    whole = scheme == "kafka" and "#" not in tail and not re.search("[@?#]", userinfo)
+    if not (whole and all(map(_BROKERS.fullmatch, brokers.split(","))) and _TOPIC.fullmatch(topic)):
+        safe = rest.rpartition("@")[2].partition("?")[0]
         raise SettingsError(
             f"'{safe}' names no topic: expected {settings.SINKS['kafka']}, with commas between several brokers"
         )
-    return parts.netloc, topic, parts.query
+    name, _, password = userinfo.partition(":")
+    return brokers, topic, query, (unquote(name), unquote(password)) if found else None
 
 
 def _imported() -> Any:
