@@ -70,7 +70,7 @@ def test_the_image_holds_what_it_should(engine, image, capsys):
     assert engine.run("-c", look, entrypoint="python").stdout.split() == ["10001", "False", "False", "True"]
     gone = "import importlib.util as u; print([n for n in ('pip', 'setuptools', 'pytest', 'moto') if u.find_spec(n)])"
     assert engine.run("-c", gone, entrypoint="python").stdout.strip() == "[]"
-    there = "import awslambdaric, dagster_postgres, confluent_kafka, psycopg, apprise, flood_assets.definitions"
+    there = "import awslambdaric, mangum, dagster_postgres, confluent_kafka, psycopg, apprise, flood_assets.definitions"
     engine.run("-c", there, entrypoint="python")
     began = time.monotonic()
     assert engine.run("--version").stdout.startswith("flood-assets")

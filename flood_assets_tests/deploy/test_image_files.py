@@ -35,7 +35,15 @@ def test_the_image_has_versions_that_were_tested_and_no_tool_of_development():
     image, tested = pinned(DOCKER / "requirements.lock"), pinned(ROOT / "requirements.lock")
     assert {name: versions for name, versions in image.items() if not versions <= tested.get(name, set())} == {}
     assert not NOT_IN_THE_IMAGE & set(image)
-    wanted = {"dagster", "dagster-aws", "dagster-postgres", "dagster-webserver", "awslambdaric", "confluent-kafka"}
+    wanted = {
+        "dagster",
+        "dagster-aws",
+        "dagster-postgres",
+        "dagster-webserver",
+        "awslambdaric",
+        "confluent-kafka",
+        "mangum",
+    }
     assert wanted | {"psycopg", "apprise", "setuptools"} <= set(image)
 
 
