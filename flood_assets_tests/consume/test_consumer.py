@@ -4,6 +4,8 @@ import threading
 from contextlib import closing
 from datetime import timedelta
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from flood_assets.consume import checkpoint, consumer
@@ -11,6 +13,7 @@ from flood_assets.consume.consumer import Consumer
 from flood_assets.consume.stream import Position
 from flood_assets.errors import LakeError, RefusedError, WrongLakeError
 from flood_assets.lake import watermarks
+from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import consumed_key, key_of
 from flood_assets.query.status import look
@@ -209,6 +212,19 @@ def test_what_is_a_day_old_goes(source, shards, lake):
     drained(lake, shards, source.now + 26 * HOUR)
     assert lake.windows(READINGS) == []
     assert [key for key in keys(lake) if key.startswith(("receipts", "landing"))] != []
+
+
+def test_what_is_a_day_old_is_archived_first(source, shards, lake):
+    ticks(source, shards)
+    drained(lake, shards, source.now)
+    held = rows_of(lake, source.now)
+    archive = Archive.beside(lake.store, "archive")
+    with closing(shards.open()) as stream:
+        Consumer(lake, stream, lambda: source.now + 26 * HOUR, archive=archive).run(once=True)
+    assert lake.windows(READINGS) == []
+    days = [meta.key for meta in lake.store.list("archive")]
+    rows = [row for key in days for row in pq.read_table(pa.BufferReader(lake.store.read(key).data)).to_pylist()]
+    assert {(row["measure_id"], row["date_time"]): row for row in rows} == held
 
 
 def test_the_watermarks_say_when_the_other_lake_asked(source, shards, lake):
