@@ -1,5 +1,6 @@
 """The API answers behind a function URL what the server answers, and never with a thread or a stream."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -15,6 +16,16 @@ from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, a_day, fetc
 from flood_assets_tests.support.lambda_runtime import function
 
 pytest.importorskip("mangum", reason="not installed: pip install mangum")
+
+
+@pytest.fixture(autouse=True)
+def loop():
+    """One that is closed: Mangum makes its own where there is none, and leaves it to the end of Lambda's process."""
+    found = asyncio.new_event_loop()
+    asyncio.set_event_loop(found)
+    yield found
+    asyncio.set_event_loop(None)
+    found.close()
 
 
 @pytest.fixture

@@ -119,8 +119,8 @@ run "ecs" {
     error_message = "A new server answers before the old one goes."
   }
   assert {
-    condition     = module.lake.expires == { readings = 1, completeness = 1, timeliness = 1, rejects = 1 }
-    error_message = "Stations, measures, watermarks and _lake.json are never deleted by age; what holds readings is."
+    condition     = module.lake.expires == { readings = 7, completeness = 1, timeliness = 1, rejects = 1 }
+    error_message = "Stations, measures, watermarks and _lake.json are never deleted by age; what holds readings is, after a week where an archive may be away."
   }
   assert {
     condition     = alltrue([for name, how in module.alarms[0].missing : how == "breaching" || startswith(name, "dead-") || contains(["landing", "answers"], name)])

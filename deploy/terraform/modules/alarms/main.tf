@@ -6,7 +6,8 @@ locals {
 
   # Each tells at any time that all is well, so that silence is an alarm.
   steady = merge(
-    {
+    # The functions for Lambda write no such lines yet: of them their own failures tell.
+    var.compute == "lambda" ? {} : {
       refresh = merge(local.ours, {
         about = "No refresh has succeeded for 45 minutes"
         name  = "RefreshSucceeded", statistic = "Sum", operator = "LessThanThreshold", threshold = 1, period = 900, periods = 3
@@ -16,7 +17,7 @@ locals {
         name  = "NewestReadingAge", statistic = "Minimum", operator = "GreaterThanThreshold", threshold = 7200, period = 900, periods = 2
       })
     },
-    var.publishes ? {
+    var.publishes && var.compute != "lambda" ? {
       sinks = merge(local.ours, {
         about = "A change has waited over half an hour to be published"
         name  = "SinkLag", statistic = "Maximum", operator = "GreaterThanThreshold", threshold = 1800, period = 900, periods = 2
@@ -60,6 +61,13 @@ locals {
         name      = "ApproximateNumberOfMessagesVisible", statistic = "Maximum", operator = "GreaterThanThreshold", threshold = 0, period = 300, periods = 1
       }
     },
+    var.compute == "lambda" ? {
+      errors = {
+        about     = "The refresh has failed three times in a row"
+        namespace = "AWS/Lambda", dimensions = { FunctionName = var.watched.function }
+        name      = "Errors", statistic = "Sum", operator = "GreaterThanThreshold", threshold = 0, period = 900, periods = 3
+      }
+    } : {},
     var.has.landing ? {
       landing = {
         about     = "What was pushed has waited over an hour to be ingested"

@@ -91,8 +91,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "lake" {
         prefix = "${rule.value}/"
       }
 
+      # Readings that wait for an archive that is away are not lost to the backstop.
       expiration {
-        days = 1
+        days = var.archive != null && rule.value == "readings" ? 7 : 1
       }
     }
   }
