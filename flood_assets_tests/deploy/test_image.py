@@ -36,10 +36,12 @@ def answers(url: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def engine() -> containers.Engine:
+def engine() -> Iterator[containers.Engine]:
     if lacking := containers.missing():
         pytest.skip(lacking)
-    return containers.Engine(containers.FOLDER)
+    made = containers.Engine(containers.FOLDER)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_ticks_are_recorded_in_postgresql_and_read_on_its_replica(postgresql, pl
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_a_day_of_ticks_on_postgresql(postgresql, tmp_path, capsys):
     """All that the daemon does in a day; housekeeping and the lake as on SQLite, and the replica holds all of it."""
     primary, began = postgresql.primary, time.monotonic()

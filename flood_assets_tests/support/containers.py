@@ -98,6 +98,14 @@ class Engine:
         (found,) = json.loads(self.do("podman", "image", "inspect", IMAGE).stdout)
         return found
 
+    def close(self) -> None:
+        """Unmount what buildah and podman have left mounted, so that the folder can be removed; images are kept."""
+        mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for place in sorted((each for each in mounted if each.startswith(f"{self.folder}/")), reverse=True):
+            self.do("umount", place, check=False)
+        # As after a start of the machine, when nothing is mounted.
+        shutil.rmtree(self.folder / "store" / "run", ignore_errors=True)
+
     def _make_base(self) -> None:
         """Make an image of Debian with Python, of the release that this machine is."""
         root, tar = self.folder / "base", self.folder / "base.tar"
