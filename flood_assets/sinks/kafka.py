@@ -270,7 +270,7 @@ def _parts(url: str) -> tuple[str, str, str, tuple[str, str] | None]:
     if not (whole and all(map(_BROKERS.fullmatch, brokers.split(","))) and _TOPIC.fullmatch(topic)):
         safe = rest.rpartition("@")[2].partition("?")[0]
         raise SettingsError(
-            f"'{safe}' names no topic: expected {settings.SINKS['kafka']}, with commas between several brokers"
+            f"'{scheme}://{safe}' names no topic: expected {settings.SINKS['kafka']}, with commas between brokers"
         )
     name, _, password = userinfo.partition(":")
     return brokers, topic, query, (unquote(name), unquote(password)) if found else None
