@@ -170,8 +170,10 @@ def _number(value: str | float | None) -> object:
 
 
 def a_quarter_ago() -> datetime:
+    """The last quarter to two: of the recorded day it is known which requests are needed then, whenever it is run."""
     now = datetime.now(UTC).replace(microsecond=0)
-    return now - timedelta(seconds=now.timestamp() % 900)
+    last = now.replace(hour=13, minute=45, second=0)
+    return last if last + timedelta(minutes=15) <= now else last - timedelta(days=1)
 
 
 @pytest.mark.parametrize("store", ["folder", "bucket"])
