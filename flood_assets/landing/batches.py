@@ -24,10 +24,9 @@ from flood_assets.landing.objects import (
     Receipt,
     batch_of_receipt,
     decode_batch,
-    decode_receipt,
     encode_batch,
 )
-from flood_assets.landing.uploads import CONTENT, EXPECTED, GIVEN_UP, UPLOADS, UploadPlace
+from flood_assets.landing.uploads import CONTENT, EXPECTED, GIVEN_UP, UPLOADS, UploadPlace, done
 
 logger = logging.getLogger("flood_assets.landing")
 
@@ -175,17 +174,6 @@ def expire(store: Store, now: datetime, *, dry_run: bool = False) -> int:
     if not dry_run:
         store.delete(old)
     return len(old)
-
-
-def done(store: Store, place: Place) -> Receipt | None:
-    """Return the receipt of an ingested batch; None as long as there is none."""
-    blob = store.read(place.receipt)
-    if blob is None:
-        return None
-    try:
-        return decode_receipt(blob.data.to_pybytes())
-    except DamagedBatchError as error:
-        raise LakeError(f"{store.url}/{place.receipt} is damaged ({error}): delete it") from error
 
 
 def _same(known: Receipt, batch: Batch) -> Receipt:

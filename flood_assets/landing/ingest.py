@@ -173,7 +173,7 @@ def _loaded(lake: Lake, places: Sequence[Place], now: datetime, found: Ingestion
         blob = lake.store.read(place.batch)
         if blob is None:  # another run has ingested it
             return None
-        if batches.done(lake.store, place) is not None:
+        if uploads.done(lake.store, place) is not None:
             lake.store.delete([place.batch])
             return ""
         data = blob.data.to_pybytes()

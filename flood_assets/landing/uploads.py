@@ -157,8 +157,8 @@ def find(store: Store, place: UploadPlace) -> Receipt | None:
     return msgspec.structs.replace(upload.receipt, state="waiting", landed_at=landed_at(place, content))
 
 
-def done(store: Store, place: UploadPlace) -> Receipt | None:
-    """Return the receipt of an upload that was ingested or refused; None as long as there is none."""
+def done(store: Store, place: Place | UploadPlace) -> Receipt | None:
+    """Return the receipt of a batch or upload that was ingested or refused; None as long as there is none."""
     blob = store.read(place.receipt)
     if blob is None:
         return None

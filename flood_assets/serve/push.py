@@ -298,30 +298,23 @@ def router(push: Push) -> APIRouter:
         responses=of_announcement(),
         openapi_extra=announced_body(list(streamed.MEDIA_TYPES)),
     )
-    for method in ("GET", "HEAD"):
-        routes.add_api_route(
-            f"{UPLOADS}/{{id}}",
-            push.upload,
-            methods=[method],
-            summary="What became of an upload",
-            operation_id="upload",
-            response_class=Response,
-            responses=of_receipt(),
-            openapi_extra=asked_receipt(),
-            include_in_schema=method == "GET",
-        )
-    for method in ("GET", "HEAD"):
-        routes.add_api_route(
-            f"{RECEIPTS}{{id}}",
-            push.receipt,
-            methods=[method],
-            summary="What became of a batch",
-            operation_id="receipt",
-            response_class=Response,
-            responses=of_receipt(),
-            openapi_extra=asked_receipt(),
-            include_in_schema=method == "GET",
-        )
+    asked = (
+        (f"{UPLOADS}/{{id}}", push.upload, "What became of an upload", "upload"),
+        (f"{RECEIPTS}{{id}}", push.receipt, "What became of a batch", "receipt"),
+    )
+    for path, answer, summary, name in asked:
+        for method in ("GET", "HEAD"):
+            routes.add_api_route(
+                path,
+                answer,
+                methods=[method],
+                summary=summary,
+                operation_id=name,
+                response_class=Response,
+                responses=of_receipt(),
+                openapi_extra=asked_receipt(),
+                include_in_schema=method == "GET",
+            )
     return routes
 
 
