@@ -94,6 +94,23 @@ def alerts_file(environ: Mapping[str, str] | None = None) -> Path | None:
     return Path(given) if given else None
 
 
+def network_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file of `FLOOD_NETWORK`, which describes the shards of the lake; None for a lake without shards."""
+    given = (environ if environ is not None else os.environ).get("FLOOD_NETWORK")
+    return Path(given) if given else None
+
+
+def dask(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return `FLOOD_DASK`: the address of a Dask scheduler, or `local[N]` for N processes; None to use none."""
+    given = ((environ if environ is not None else os.environ).get("FLOOD_DASK") or "").strip()
+    if given and not re.fullmatch(r"local\[[1-9]\d{0,2}\]|(tcp|tls|ws|wss)://[^\s/]+:\d+/?", given):
+        raise SettingsError(
+            f"FLOOD_DASK is '{given}': expected the address of a scheduler, such as tcp://127.0.0.1:8786, or local[2] "
+            "for two processes of this machine"
+        )
+    return given or None
+
+
 def emf(environ: Mapping[str, str] | None = None) -> str | None:
     """Return `FLOOD_EMF`, the environment whose runs print metrics for CloudWatch; None if none do."""
     given = (environ if environ is not None else os.environ).get("FLOOD_EMF") or None

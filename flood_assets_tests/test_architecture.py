@@ -31,7 +31,7 @@ ROOMS = (
     ("ingest", "warnings", "landing"),
     ("ledger", "quality", "sinks"),
     ("lake", "ea"),
-    ("grouping", "partitions", "schemas", "settings", "places", "words", "emf", "errors", ""),
+    ("grouping", "partitions", "schemas", "settings", "network", "places", "words", "emf", "errors", ""),
 )
 GROUND = ROOMS[-1]
 
