@@ -92,7 +92,7 @@ def test_metadata_lives_in_setup_cfg_and_tools_in_pyproject(pyproject, setup):
 
 def test_extras_are_for_notebooks_sinks_containers_and_development(setup):
     extras = setup["options.extras_require"]
-    assert set(extras) == {"notebook", "kafka", "postgresql", "apprise", "deploy", "dev"}
+    assert set(extras) == {"notebook", "kafka", "postgresql", "apprise", "dask", "deploy", "dev"}
     assert {"ipykernel", "jupyterlab", "matplotlib"} <= set(re.findall(r"^[\w-]+", extras["notebook"], re.MULTILINE))
     for name in set(extras) - {"dev"}:
         assert f"flood-assets[{name}]" in extras["dev"], "which is what `make setup` installs"
