@@ -40,7 +40,7 @@ LAKE = (
     ("lake",),
     (
         *("frozen", "read", "write", "current", "quarantine", "retention", "archive", "identity", "failure", "judged"),
-        "cursor",
+        *("cursor", "members"),
     ),
     ("watermarks", "upsert", "follow", "listed", "parquet"),
     ("opening",),

@@ -19,6 +19,8 @@ from flood_assets.schemas import READINGS, TABLES, Table
 LAYOUT, FORMAT = 2, 1
 
 IDENTITY = "_lake.json"
+# Only at the common URL of shards, which holds no windows itself.
+NETWORK_KEY = "_network.json"
 FAILURE = "_failure.json"
 WATERMARKS_KEY = "_watermarks.parquet"
 ALERTS_KEY = "_alerts/state.parquet"
