@@ -76,8 +76,9 @@ def claim(store: Store, network: Network) -> None:
         described = ", ".join(each.name for each in network.shards)
         raise NetworkError(
             f"{store.url} unites the shards {', '.join(found.names)} of the network {found.network}, and FLOOD_NETWORK "
-            f"describes {described} of {network.name}, or asks them for something else: run `flood-assets shards apply`,"
-            " which fills what is new before readers change over, or set FLOOD_LAKE_URL to another place"
+            f"describes {described} of {network.name}, or asks them for something else: run "
+            "`flood-assets shards apply`, which fills what is new before readers change over, or set FLOOD_LAKE_URL "
+            "to another place"
         )
 
 
