@@ -1,4 +1,4 @@
-"""Handlers for AWS Lambda: `refresh`, `expire` and `publish` on a schedule, `landing` for streams, `api` for HTTP.
+"""Handlers for AWS Lambda: `refresh`, `reconcile`, `expire`, `publish` on a schedule, `landing`, and `api` for HTTP.
 
     flood_assets.functions.refresh
 
@@ -23,7 +23,7 @@ from flood_assets.errors import FloodAssetsError
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
-    from flood_assets.tick.steps import Given
+    from flood_assets.tick.steps import Given, Ticked
 
 Event = Mapping[str, Any]
 Result = dict[str, Any]
@@ -53,11 +53,20 @@ def refresh(event: Event, context: Any) -> Result:
     from flood_assets.tick import steps
 
     del event
-    ticked = steps.refresh(_given(context))
-    if ticked.failed:
-        raise StepsFailedError("; ".join(f"{name} failed: {why}" for name, why in ticked.failed.items()))
-    left = {"left": ticked.left, "skipped": ticked.skipped} if ticked.left else {}
-    return {"done": ticked.done, **left}
+    return _told(steps.refresh(_given(context)))
+
+
+def reconcile(event: Event, context: Any) -> Result:
+    """Read the last 24 hours again: see `flood_assets.tick.steps.reconcile`. The event is not looked at.
+
+    Raises:
+        StepsFailedError: at least one step failed; the next call reads the day again.
+        FloodAssetsError: a setting is wrong, or the lake cannot be read.
+    """
+    from flood_assets.tick import steps
+
+    del event
+    return _told(steps.reconcile(_given(context)))
 
 
 def expire(event: Event, context: Any) -> Result:
@@ -156,6 +165,13 @@ def _given(context: Any) -> "Given":
         publishing=settings.publishing(),
         seconds_left=(lambda: left() / 1000) if left else (lambda: float("inf")),
     )
+
+
+def _told(ticked: "Ticked") -> Result:
+    if ticked.failed:
+        raise StepsFailedError("; ".join(f"{name} failed: {why}" for name, why in ticked.failed.items()))
+    left = {"left": ticked.left, "skipped": ticked.skipped} if ticked.left else {}
+    return {"done": ticked.done, **left}
 
 
 class _Taken(NamedTuple):

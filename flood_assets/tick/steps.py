@@ -1,4 +1,4 @@
-"""Take the steps of a tick in order, in this process, as `flood-assets refresh` does with Dagster.
+"""Take the steps of a tick or of a reconcile in order, in this process, as the commands do with Dagster.
 
 A step that fails does not end the tick: what does not need it goes on, as in Dagster's graph. No step is begun for
 which there is no time; what is left is done by the next tick, as after a kill.
@@ -22,6 +22,7 @@ from flood_assets.lake.write import WindowChange
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import ingest
 from flood_assets.ledger.account import take
+from flood_assets.partitions import retained_windows
 from flood_assets.query.survey import survey
 from flood_assets.schemas import CONDITIONS, MEASURES, STATIONS, Table
 from flood_assets.settings import Publishing
@@ -99,9 +100,20 @@ def refresh(given: Given) -> Ticked:
         WrongLakeError: the lake is filled from another API or from a stream.
         LakeError: the lake cannot be read.
     """
-    given.lake.require_api()
-    given.lake.claim(given.api_url)
-    return _taken(_steps(given), given)
+    return _taken(_steps(given), _claimed(given))
+
+
+def reconcile(given: Given) -> Ticked:
+    """Read all retained windows again, to find corrections and readings out of order; then count, and judge.
+
+    Before that, clean up and ingest what was pushed, as a tick does. Warnings, alerts and sinks are left to the next
+    tick.
+
+    Raises:
+        WrongLakeError: the lake is filled from another API or from a stream.
+        LakeError: the lake cannot be read.
+    """
+    return _taken(_steps_of_reconcile(given), _claimed(given))
 
 
 def clean(given: Given) -> Told:
@@ -134,27 +146,43 @@ def publish(given: Given) -> "list[Published]":
     return publish_all(given.lake, given.publishing, given.clock, budget_s=budget_s)
 
 
+def _claimed(given: Given) -> Given:
+    given.lake.require_api()
+    given.lake.claim(given.api_url)
+    return given
+
+
 def _steps(given: Given) -> Iterator[Step]:
     """Yield each step with its name and those that it needs; what is due is asked when its turn comes."""
-    now = given.clock()
-    if given.lake.expired(now):
-        yield "expire", (), clean
-    if batches.landed(given.lake.store).due(now):
-        yield "landing", (), _ingest
-    due = lists.due(now, *lists.stored(given.lake))
+    yield from _first_steps(given)
+    due = lists.due(given.clock(), *lists.stored(given.lake))
     if due.gauges:
         for table in (STATIONS, MEASURES):
             yield table.name, (), _lister(table, due.gauges)
     if due.areas:
         yield "warning_areas", (), _list_areas
-    yield "readings", (), _fetch
-    yield "completeness", ("readings",), _count
-    yield "conditions", ("readings", "completeness"), _judge_conditions
+    yield "readings", (), _fetch_new
+    yield from _STATE
     yield "warnings", (), _list_warnings
     if given.alerts is not None:
         yield "alerts", (), _judge_alerts
     if given.publishing.sinks:
         yield "published", ("readings",), _publish
+
+
+def _steps_of_reconcile(given: Given) -> Iterator[Step]:
+    yield from _first_steps(given)
+    yield "readings", (), _fetch_again
+    yield from _STATE
+
+
+def _first_steps(given: Given) -> Iterator[Step]:
+    """Yield what needs no API, so that it does not wait for one that is down."""
+    now = given.clock()
+    if given.lake.expired(now):
+        yield "expire", (), clean
+    if batches.landed(given.lake.store).due(now):
+        yield "landing", (), _ingest
 
 
 def _taken(steps: Iterator[Step], given: Given) -> Ticked:
@@ -207,9 +235,17 @@ def _list_areas(given: Given) -> Told:
     return {"listed": len(snapshot.rows)}
 
 
-def _fetch(given: Given) -> Told:
+def _fetch_new(given: Given) -> Told:
+    return _fetch(given, None)
+
+
+def _fetch_again(given: Given) -> Told:
+    return _fetch(given, retained_windows(given.clock()))
+
+
+def _fetch(given: Given, windows: Sequence[datetime] | None) -> Told:
     with given.api() as api:
-        batch = fetch(api, given.lake, None, given.clock())
+        batch = fetch(api, given.lake, windows, given.clock())
     upserted, advanced = batch.store(given.lake)
     told = {
         "reason": batch.reason,
@@ -237,6 +273,13 @@ def _judge_conditions(given: Given) -> Told:
     found = survey(lake, now, measures, stations)
     State(CONDITIONS, found.conditions, now).store(lake)
     return {"gauges": len(found.conditions), "damaged_windows": len(found.damaged)}
+
+
+# After the readings, in a tick and in a reconcile.
+_STATE: tuple[Step, ...] = (
+    ("completeness", ("readings",), _count),
+    ("conditions", ("readings", "completeness"), _judge_conditions),
+)
 
 
 def _list_warnings(given: Given) -> Told:

@@ -176,11 +176,15 @@ run "lambda" {
 
   assert {
     condition = module.lambda[0].handlers == {
-      refresh = "flood_assets.functions.refresh", expire = "flood_assets.functions.expire",
-      publish = "flood_assets.functions.publish", api = "flood_assets.functions.api",
-      landing = "flood_assets.functions.landing",
+      refresh = "flood_assets.functions.refresh", reconcile = "flood_assets.functions.reconcile",
+      expire  = "flood_assets.functions.expire", publish = "flood_assets.functions.publish",
+      landing = "flood_assets.functions.landing", api = "flood_assets.functions.api",
     }
     error_message = "One function for each handler."
+  }
+  assert {
+    condition     = module.lambda[0].timetable.refresh == "cron(0/15 * * * ? *)" && module.lambda[0].timetable.reconcile == "cron(7 1,7,13,19 * * ? *)"
+    error_message = "The times of Dagster's schedules, in flood_assets/defs/schedules.py."
   }
   assert {
     condition     = length(module.network) == 0

@@ -9,9 +9,10 @@ locals {
   # At most one at a time, where two would only do the same work twice.
   functions = merge(
     {
-      refresh = { policies = { lake = local.lake.write }, timeout = 780, memory = var.memory, at_once = 1 }
-      expire  = { policies = { lake = local.lake.write }, timeout = 300, memory = 512, at_once = 1 }
-      api     = { policies = { lake = local.lake.serve }, timeout = 60, memory = var.memory, at_once = var.answers }
+      refresh   = { policies = { lake = local.lake.write }, timeout = 780, memory = var.memory, at_once = 1 }
+      reconcile = { policies = { lake = local.lake.write }, timeout = 780, memory = var.memory, at_once = 1 }
+      expire    = { policies = { lake = local.lake.write }, timeout = 300, memory = 512, at_once = 1 }
+      api       = { policies = { lake = local.lake.serve }, timeout = 60, memory = var.memory, at_once = var.answers }
     },
     var.publishes ? {
       publish = {
@@ -32,9 +33,13 @@ locals {
     } : {},
   )
 
-  # Expiry runs between two refreshes, publication a few minutes after each.
+  # Expiry and, every six hours, the reconcile run between two refreshes; publication some minutes after each.
   timetable = merge(
-    { refresh = "cron(7/15 * * * ? *)", expire = "cron(2/15 * * * ? *)" },
+    {
+      refresh   = "cron(0/15 * * * ? *)"
+      reconcile = "cron(7 1,7,13,19 * * ? *)"
+      expire    = "cron(2/15 * * * ? *)"
+    },
     var.publishes ? { publish = "cron(11/15 * * * ? *)" } : {},
   )
 
