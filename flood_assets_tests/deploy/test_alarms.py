@@ -2,7 +2,8 @@
 
 import yaml
 
-from flood_assets_tests.support.promtool import MONITORING, RULES, Story, alarms, judge, program, run
+from flood_assets_tests.support.programs import program, run
+from flood_assets_tests.support.promtool import MONITORING, RULES, Story, alarms, judge
 
 LAST = 110
 ON_TIME = f"0+60x{LAST}"

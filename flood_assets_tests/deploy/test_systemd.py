@@ -13,6 +13,7 @@ from dagster._utils.schedules import cron_string_iterator
 from flood_assets.cli.main import main
 from flood_assets.defs.schedules import reconcile_every_6_hours, refresh_every_15_minutes
 from flood_assets_tests.support.image import ROOT
+from flood_assets_tests.support.programs import program
 
 SYSTEMD = ROOT / "deploy" / "systemd"
 UNITS = sorted(path.name for path in SYSTEMD.glob("flood-*.*") if path.is_file())
@@ -23,10 +24,8 @@ NOW = datetime(2026, 10, 15, 9, 7, 30, tzinfo=UTC)
 
 
 def analyze(*words: object) -> "subprocess.CompletedProcess[str]":
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("not installed: systemd-analyze, of `apt-get install systemd`")
     return subprocess.run(
-        ["systemd-analyze", *map(str, words)],
+        [program("systemd-analyze"), *map(str, words)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -41,9 +40,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("systemd")
     programs = folder / "bin"
     programs.mkdir()
-    for program in ("flood-assets", "dagster", "dagster-daemon", "dagster-webserver"):
-        (programs / program).write_text("#!/bin/sh\n")
-        (programs / program).chmod(0o755)
+    for name in ("flood-assets", "dagster", "dagster-daemon", "dagster-webserver"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
     shutil.copytree(SYSTEMD, folder / "units")
     for name in SERVICES:
         unit = folder / "units" / name

@@ -25,7 +25,7 @@ from flood_assets.serve.metrics import REGIONS
 from flood_assets.serve.watch import NoLakeError, Watcher
 from flood_assets.sinks.opening import open_sink
 from flood_assets_tests.support.lake_rows import HOUR, fetched, put_raw, snapshot
-from flood_assets_tests.support.promtool import program
+from flood_assets_tests.support.programs import program
 from flood_assets_tests.support.receiving import receiving
 from flood_assets_tests.support.served import Served, served
 from flood_assets_tests.support.seven_gauges import MEASURE_IDS, NOW, fill

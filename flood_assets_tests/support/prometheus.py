@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flood_assets_tests.support.promtool import RULES, program
+from flood_assets_tests.support.programs import program
+from flood_assets_tests.support.promtool import RULES
 
 # A machine that does much else.
 _PATIENCE_S = 120.0

@@ -1,14 +1,13 @@
 """Put series to the alarms of `deploy/monitoring` with promtool: Prometheus' engine, and a clock that a test sets."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 import yaml
+
+from flood_assets_tests.support.programs import program, run
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 RULES = MONITORING / "prometheus" / "alerts.yml"
@@ -27,26 +26,10 @@ class Story:
     firing: Mapping[int, Collection[str]]
 
 
-def program(name: str) -> str:
-    """Return the path of a program; skip the test without it."""
-    found = shutil.which(name)
-    if found is None:
-        package = "prometheus-alertmanager" if name.startswith(("am", "prometheus-alert")) else "prometheus"
-        pytest.skip(f"{name} is not installed: `apt-get install {package}`")
-    return found
-
-
 def alarms() -> dict[str, dict]:
     """Return the alarms of the rules by name."""
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
-
-
-def run(*command: str | Path, timeout: float = 60) -> str:
-    """Run a program and return what it prints; AssertionError with that if it fails."""
-    done = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def judge(folder: Path, stories: Sequence[Story]) -> None:
