@@ -12,14 +12,14 @@ locals {
         name  = "RefreshSucceeded", statistic = "Sum", operator = "LessThanThreshold", threshold = 1, period = 900, periods = 3
       })
       fresh = merge(local.ours, {
-        about = "The newest reading is over two hours old"
-        name  = "NewestReadingAge", statistic = "Minimum", operator = "GreaterThanThreshold", threshold = 7200, period = 900, periods = 2
+        about = "The newest reading is over an hour and a half old"
+        name  = "NewestReadingAge", statistic = "Minimum", operator = "GreaterThanThreshold", threshold = 5400, period = 900, periods = 2
       })
     },
     var.publishes ? {
       sinks = merge(local.ours, {
-        about = "A change has waited over half an hour to be published"
-        name  = "SinkLag", statistic = "Maximum", operator = "GreaterThanThreshold", threshold = 1800, period = 900, periods = 2
+        about = "A change has waited half an hour to be published"
+        name  = "SinkLag", statistic = "Maximum", operator = "GreaterThanThreshold", threshold = 1740, period = 900, periods = 2
       })
     } : {},
     var.compute == "ecs" ? {
@@ -52,8 +52,8 @@ locals {
         var.compute == "lambda" ? { namespace = "AWS/Lambda", dimensions = { FunctionName = var.watched.function }, name = "Errors" }
         : merge(local.ours, { name = "Failures" }),
         {
-          about     = "A step of the refresh has failed three times in a row"
-          statistic = "Sum", operator = "GreaterThanThreshold", threshold = 0, period = 900, periods = 3
+          about     = "A step has failed in two ticks on end"
+          statistic = "Sum", operator = "GreaterThanThreshold", threshold = 0, period = 900, periods = 2
         },
       )
     },
