@@ -20,11 +20,11 @@ LISTED = "a public copy of AWS's price list"
 COLLECTED = "collected with the design, as a total a month"
 ESTIMATED = "an estimate"
 
-# What is counted: readings of the country a day; requests of ticks and cleanups by `make bench`; a look of the server
-# and one of the sensor of what lands, by moto.
+# What is counted: readings of the country a day; requests of ticks and cleanups by `make bench`; a look of the server,
+# and one of the sensor of what lands, which a queue tells and which lists every five minutes all the same, by moto.
 READINGS_A_DAY = 456_572
 GETS_A_DAY, PUTS_AND_LISTS_A_DAY = 33_712, 13_132
-LOOKS_A_DAY, SENSOR_LOOKS_A_DAY = 86_400 / 5, 86_400 / 10
+LOOKS_A_DAY, SENSOR_LOOKS_A_DAY = 86_400 / 5, 86_400 / 300
 STORED_GB = 0.015
 
 
@@ -57,7 +57,7 @@ PRICES = {
     "API Gateway, HTTP": Price(1.16, "million requests", ESTIMATED),
     "Cloud Map": Price(0.6, "month, with its zone", ESTIMATED),
     "CloudWatch: alarm": Price(0.1, "month", ESTIMATED),
-    "CloudWatch: metric": Price(0.3, "month", ESTIMATED),
+    "CloudWatch: metric": Price(0.3, "month, after ten of an account", ESTIMATED),
     "CloudWatch: logs": Price(0.6, "GB", ESTIMATED),
     "secret": Price(0.4, "month", ESTIMATED),
     "WAF with two rules": Price(7.0, "month, without requests", ESTIMATED),
@@ -80,6 +80,7 @@ class Plan:
     replica: bool = False
     sinks: tuple[str, ...] = ()
     gateway: bool = False
+    queue: bool = False
     alarms: int = 0
     scale: int = 1
     cpu: float = 0.5
@@ -97,9 +98,9 @@ SIZES = (
 )
 ENVIRONMENTS = (
     Plan("dev", night=True),
-    Plan("qa", night=True, sinks=("sqs", "sns", "eventbridge", "dynamodb"), gateway=True),
-    Plan("staging", serve_tasks=1, sinks=EVERY_SINK, gateway=True, alarms=9),
-    Plan("prod", serve_tasks=1, sinks=EVERY_SINK, gateway=True, alarms=9, replica=True),
+    Plan("qa", night=True, sinks=("sqs", "sns", "eventbridge", "dynamodb"), gateway=True, queue=True),
+    Plan("staging", serve_tasks=1, sinks=EVERY_SINK, gateway=True, queue=True, alarms=10),
+    Plan("prod", serve_tasks=1, sinks=EVERY_SINK, gateway=True, queue=True, alarms=10, replica=True),
 )
 # Memory of a fill by `make bench-large`, and as much again for the server.
 SCALES = (
@@ -132,10 +133,12 @@ def of(plan: Plan) -> dict[str, float]:
         hourly = price["t4g.small"] + price["public IPv4 address"]
         found["compute"] = on * HOURS * hourly + 12 * price["disk of a machine, gp3"]
     else:
-        # Ten seconds of a refresh, two of a cleanup with a quarter of the memory.
-        found["compute"] = 96 * DAYS * (10 * plan.memory + 2 * 0.5) * price["Lambda, ARM"] * plan.scale
-    # Functions look at the lake when they are called.
-    looks = SENSOR_LOOKS_A_DAY + LOOKS_A_DAY * max(plan.serve_tasks, 1) if plan.compute != "lambda" else 0
+        # Ten seconds of a refresh, two of a cleanup with a quarter of the memory; every six hours twenty of a reconcile.
+        seconds = 96 * (10 * plan.memory + 2 * 0.5) + 4 * 20 * plan.memory
+        found["compute"] = DAYS * seconds * price["Lambda, ARM"] * plan.scale
+    # Functions look at the lake when they are called. Nobody may push without a queue, so the sensor asks nothing.
+    looks = LOOKS_A_DAY * max(plan.serve_tasks, 1) if plan.compute != "lambda" else 0
+    looks += SENSOR_LOOKS_A_DAY if plan.queue else 0
     found["S3"] = (
         on * DAYS * ((PUTS_AND_LISTS_A_DAY + looks) * price["S3: PUT or LIST"] + GETS_A_DAY * price["S3: GET"]) / 1000
         + STORED_GB * plan.scale * price["S3: storage"]
@@ -153,7 +156,6 @@ def of(plan: Plan) -> dict[str, float]:
         (price["secret"] if plan.compute == "ecs" else 0)
         + (price["Cloud Map"] if plan.gateway else 0)
         + plan.alarms * price["CloudWatch: alarm"]
-        + 3 * price["CloudWatch: metric"]
         + 0.5 * on * price["CloudWatch: logs"]
     )
     return found

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flood_assets import emf
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.http import RetryPolicy
 from flood_assets.errors import FloodAssetsError, LakeError, SettingsError
@@ -21,12 +22,11 @@ from flood_assets.lake.lake import Lake
 from flood_assets.lake.write import WindowChange
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import ingest
-from flood_assets.ledger.account import take
+from flood_assets.ledger.account import CAUSES, take
 from flood_assets.partitions import retained_windows
 from flood_assets.query.survey import survey
 from flood_assets.schemas import CONDITIONS, MEASURES, STATIONS, Table
 from flood_assets.settings import Publishing
-from flood_assets.sinks.base import SinkError
 from flood_assets.tick import lists
 from flood_assets.tick.outputs import State
 
@@ -79,7 +79,7 @@ class Ticked:
 
     Attributes:
         done: the steps that ended well, and what each tells.
-        failed: those that did not, and why.
+        failed: those that did not, and why; a publication that is late is among both.
         skipped: those that need one that failed.
         left: those for which there was no time.
     """
@@ -195,6 +195,8 @@ def _taken(steps: Iterator[Step], given: Given) -> Ticked:
         else:
             try:
                 ticked.done[name] = step(given)
+                if late := ticked.done[name].get("late"):
+                    ticked.failed[name] = late
             except FloodAssetsError as error:
                 logger.error("%s failed: %s", name, error)  # noqa: TRY400 - the message says it all
                 ticked.failed[name] = str(error)
@@ -253,6 +255,8 @@ def _fetch(given: Given, windows: Sequence[datetime] | None) -> Told:
         **_counted(upserted.windows),
         "rejected": len(batch.rejects),
     }
+    if newest := [each.newest for each in upserted.windows if each.newest]:
+        told[emf.NEWEST] = max(newest).timestamp()
     odd = {"suspect": batch.suspect, "deferred": len(batch.unanswered), "advanced": advanced}
     return told | {name: value for name, value in odd.items() if value not in ("", 0, True)}
 
@@ -261,7 +265,7 @@ def _count(given: Given) -> Told:
     account = take(given.lake, given.clock())
     account.store(given.lake)
     totals = account.totals()
-    return {name: int(totals[name]) for name in ("expected", "received", "missing", "not_fetched")}
+    return {name: int(totals[name]) for name in ("expected", "received", "missing", *CAUSES)}
 
 
 def _judge_conditions(given: Given) -> Told:
@@ -305,13 +309,22 @@ def _judge_alerts(given: Given) -> Told:
 
 
 def _publish(given: Given) -> Told:
-    found = publish(given)
-    # A sink that is away fails nothing at first: its changes wait in the lake.
-    late = [each for each in found if each.is_late(given.clock())]
-    if late:
-        told = "; ".join(f"{each.sink}: {each.waiting:,} waiting for half an hour: {each.trouble}" for each in late)
-        raise SinkError(told)
-    return {name: sum(getattr(each, name) for each in found) for name in ("events", "refused", "waiting")}
+    return told_of(publish(given), given.clock())
+
+
+def told_of(found: "Sequence[Published]", now: datetime) -> Told:
+    """Return what a publication tells, and how far each sink lags behind.
+
+    A sink that is away fails nothing at first, as its changes wait in the lake: `late` says so after two ticks.
+    """
+    late = [
+        f"{each.sink}: {each.waiting:,} waiting for half an hour: {each.trouble}" for each in found if each.is_late(now)
+    ]
+    return {
+        **{name: sum(getattr(each, name) for each in found) for name in ("events", "refused", "waiting")},
+        **{f"{emf.LAG}{each.sink}": each.lag_s(now) for each in found},
+        **({"late": "; ".join(late)} if late else {}),
+    }
 
 
 def _counted(changes: Sequence[WindowChange]) -> Mapping[str, int]:

@@ -1,42 +1,42 @@
 """Apply the settings of prod to moto, use what was made as the product does, and destroy it.
 
-Moto runs as a process of its own. What it does not have is switched off: replicas of databases, workgroups of Athena,
-and the mails of a budget. The rest is `envs/prod.tfvars` as it is, but for what protects prod from a destruction.
+How it is applied, and what of prod is switched off, is in `support/applied.py`.
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import product
-from pathlib import Path
-from urllib.parse import unquote_plus
 
-import boto3
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.fs
 import pytest
+import yaml
 from dagster._config import validate_config
+from dagster._core.instance import InstanceRef
 from dagster._core.instance.config import dagster_instance_config_schema
 
 from deploy.terraform import catalog
+from flood_assets.definitions import build_defs
+from flood_assets.defs.resources import LakeResource
+from flood_assets.defs.sensors import landing_sensor
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import current_key
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets.simulator import Simulator, serve
+from flood_assets_tests.conftest import StoppedClock
+from flood_assets_tests.deploy.test_run_tasks import launcher_settings
+from flood_assets_tests.support import following
+from flood_assets_tests.support.applied import IMAGE, applied_prod
 from flood_assets_tests.support.pushing import Publisher, pushed_to
 from flood_assets_tests.support.s3 import REGION
-from flood_assets_tests.support.s3_process import s3_process
-from flood_assets_tests.support.terraform import ROOT, Terraform
+from flood_assets_tests.support.terraform import ROOT
 
 pytestmark = [pytest.mark.deploy, pytest.mark.slow]
 
-IMAGE = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/flood-assets:1.0.0"
-PROGRAMS = Path(sys.executable).parent
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 # Of moto: it takes each of these and tells it otherwise, or not at all, so that every plan sets it anew.
@@ -78,123 +78,12 @@ RIGHTS = {
         "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer",
     },
 }  # fmt: skip
-INSTEAD = {
-    "replica = true": "replica = false",
-    "budget_usd ": "budget_usd = 0 #",
-    "protected = true": "protected = false",
-}
-HERE = """
-provider "aws" {
-  s3_use_path_style           = true
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-}
-
-terraform {
-  backend "s3" {
-    use_path_style              = true
-    skip_credentials_validation = true
-    skip_metadata_api_check     = true
-    skip_region_validation      = true
-    skip_requesting_account_id  = true
-  }
-}
-"""
-
-
-class Applied:
-    """What was applied: Terraform, the server, and clients of AWS."""
-
-    def __init__(self, terraform, server):
-        self.terraform, self.server = terraform, server
-        self.outputs = terraform.outputs()
-        self.now = datetime.now(UTC).replace(microsecond=0)
-        self._clients = {}
-
-    def client(self, service):
-        if service not in self._clients:
-            self._clients[service] = boto3.client(
-                service, endpoint_url=self.server.endpoint_url, region_name=REGION,
-                aws_access_key_id="flood", aws_secret_access_key="flood-secret",
-            )  # fmt: skip
-        return self._clients[service]
-
-    def close(self):
-        for each in self._clients.values():
-            each.close()
-
-    @property
-    def bucket(self):
-        return self.outputs["lake"].removeprefix("s3://")
-
-    @property
-    def lake(self):
-        return Lake.open(self.outputs["lake"], s3=self.server)
-
-    def containers(self, family):
-        """Return the containers of a task definition by name."""
-        task = self.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
-        return {each["name"]: each for each in task["containerDefinitions"]}
-
-    def settings(self, family, container):
-        """Return the environment that a container is given."""
-        return {each["name"]: each["value"] for each in self.containers(family)[container]["environment"]}
-
-    def run(self, *command, **more):
-        """Run a command with the environment of the daemon's container."""
-        given = {n: v for n, v in self.settings("flood-prod-dagster", "daemon").items() if not n.startswith("DAGSTER_")}
-        ours = {**given, **self.server.environ, "FLOOD_NOW": self.now.isoformat(), **more}
-        told = subprocess.run(
-            [PROGRAMS / command[0], *command[1:]], env={**plain_environment(), **ours},
-            capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
-        return told.stdout
-
-
-def plain_environment():
-    own = {
-        name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "FLOOD_", "TF_", "DAGSTER_"))
-    }
-    return own | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
-
-
-def deploy(terraform, *arguments, **environment):
-    """Run deploy.py of the copy, as `make` does."""
-    told = subprocess.run(
-        ["nice", "-n", "10", sys.executable, "-m", "deploy.terraform.deploy", *arguments],
-        cwd=terraform.folder.parents[1], env=terraform.environment | environment,
-        capture_output=True, text=True, timeout=2400, check=False,
-    )  # fmt: skip
-    return told.returncode, told.stdout + told.stderr
 
 
 @pytest.fixture(scope="module")
 def applied(tmp_path_factory):
-    with s3_process(free=True) as server:
-        # What moto does not have it is not asked for 25 times.
-        ours = server.environ | {"AWS_REGION": REGION, "AWS_MAX_ATTEMPTS": "3", "AWS_EC2_METADATA_DISABLED": "true"}
-        nobody = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "PYTHONPATH": ""}
-        terraform = Terraform(tmp_path_factory.mktemp("applied"), **ours, **nobody)
-        (terraform.folder / "here_override.tf").write_text(HERE)
-        settings = terraform.folder / "envs" / "prod.tfvars"
-        text = settings.read_text()
-        for wanted, instead in INSTEAD.items():
-            assert wanted in text
-            text = text.replace(wanted, instead)
-        settings.write_text(text + "athena = false\nforce_destroy = true\n")
-        code, told = deploy(terraform, "deploy", "prod", "--image", IMAGE, CONFIRM="prod")
-        assert code == 0, told[-6000:]
-        found = Applied(terraform, server)
+    with applied_prod(tmp_path_factory.mktemp("applied")) as found:
         yield found
-        try:
-            code, told = deploy(terraform, "destroy", "prod", CONFIRM="prod")
-            assert code == 0, told[-6000:]
-            assert json.loads(terraform("show", "-json")).get("values") is None
-            names = {each["Name"] for each in found.client("s3").list_buckets()["Buckets"]}
-            assert not {name for name in names if name.startswith("flood-prod")}
-        finally:
-            found.close()
 
 
 @pytest.fixture(scope="module")
@@ -277,16 +166,21 @@ def test_each_role_may_do_what_its_part_needs_and_no_more(applied):
     assert may == RIGHTS
 
 
-def test_dagster_accepts_its_settings(applied):
-    import yaml  # noqa: PLC0415 - Dagster brings it
-
+def test_dagster_accepts_its_settings(applied, tmp_path):
     text = applied.settings("flood-prod-dagster", "prepare")["DAGSTER_YAML"]
-    found = validate_config(dagster_instance_config_schema(), yaml.safe_load(text))
+    settings = yaml.safe_load(text)
+    found = validate_config(dagster_instance_config_schema(), settings)
     assert found.success, found.errors
     assert (
         found.value["run_monitoring"]
         == yaml.safe_load((ROOT / "dagster_home/dagster.yaml").read_text())["run_monitoring"]
     )
+    # With run_tasks they are part of a run's command, of which ECS takes 8,192 characters.
+    ids = {"subnets": [f"subnet-{'0' * 17}"] * 2, "group": f"sg-{'0' * 17}"}
+    settings["run_launcher"] = launcher_settings(cluster="flood-prod", task="flood-prod-run", **ids)
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
+    command = json.dumps([dg.serialize_value(InstanceRef.from_dir(str(tmp_path)))])
+    assert len(command) < 8192 - 1500, "the rest of the command, and what Dagster puts around it"
 
 
 def test_the_first_container_prepares_the_volume_and_opens_the_lake(applied, refreshed, tmp_path):
@@ -327,20 +221,44 @@ def test_everything_was_published_to_every_sink(applied, refreshed):
     assert all(int(each["expires_at"]["N"]) > 0 for each in items)
 
 
-def test_a_push_is_told_to_the_queue_and_ingested(applied, refreshed, tmp_path):
-    settings = applied.settings("flood-prod-dagster", "daemon")
-    sqs, queue = applied.client("sqs"), settings["FLOOD_LANDING_QUEUE"]
-    assert queue == applied.outputs["landing_queue"]
-    with pushed_to(applied.lake, applied.now, tmp_path) as api:
+def test_a_lake_that_follows_the_stream_equals_the_one_that_published(applied, refreshed, tmp_path):
+    follower = Lake.open((tmp_path / "follower").as_uri())
+    applied.run("flood-assets", "consume", "kinesis://flood-prod-readings", "--once", FLOOD_LAKE_URL=follower.url)
+    found, published = (following.rows_of(lake, applied.now) for lake in (follower, applied.lake))
+    assert found == {key: row for key, row in published.items() if not key[0].startswith("acme:")}
+    assert len(found) > 200
+
+
+def test_a_push_is_told_to_the_queue_and_ingested(applied, refreshed, tmp_path, monkeypatch):
+    url = applied.settings("flood-prod-dagster", "daemon")["FLOOD_LANDING_QUEUE"]
+    assert url == applied.outputs["landing_queue"]
+    for name, value in {**applied.server.environ, "FLOOD_LANDING_QUEUE": url}.items():
+        monkeypatch.setenv(name, value)
+    lake, clock = LakeResource(url=applied.outputs["lake"]), StoppedClock(moment=applied.now.isoformat())
+    defs = build_defs(lake=lake, clock=clock)
+    with pushed_to(applied.lake, applied.now, tmp_path) as api, dg.DagsterInstance.ephemeral() as instance:
+        given = {"instance": instance, "resources": {"lake": lake, "clock": clock}}
+
+        def look(cursor):
+            return landing_sensor.evaluate_tick(
+                dg.build_sensor_context(**given, repository_def=defs.get_repository_def(), cursor=cursor)
+            )
+
+        # A bucket is listed now and then, too: from here on only the queue tells.
+        seen = look(None)
         acme = Publisher(api, "acme")
-        assert (
-            acme.post([acme.reading("weir", applied.now - HOUR, 1.5)], key="weir 1".replace(" ", "-")).status_code
-            == 202
-        )
-    # Here the reader of the queue belongs: until there is one, what it would be told is looked at.
-    told = [record for body in received(sqs, queue) for record in body.get("Records", [])]
-    assert [unquote_plus(each["s3"]["object"]["key"]) for each in told] == ["landing/acme/weir-1"]
-    applied.run("flood-assets", "ingest")
+        assert acme.post([acme.reading("weir", applied.now - HOUR, 1.5)], key="weir-1").status_code == 202
+        seen = look(seen.cursor)
+        (asked,) = seen.run_requests
+        assert asked.tags["flood_assets/reason"] == "1 batch or upload to ingest"
+        assert defs.resolve_job_def("landing_job").execute_in_process(instance=instance).success
+        assert look(seen.cursor).skip_message == "no batch waits"
+    # Told once, and deleted when the request was stored.
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    sqs = applied.client("sqs")
+    queue = sqs.get_queue_url(QueueName=url.removeprefix("sqs://"))["QueueUrl"]
+    waiting = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    assert set(waiting.values()) == {"0"}
     found = applied.lake.read(READINGS, now=applied.now)
     assert found.filter(pa.compute.equal(found["measure_id"], "acme:weir"))["value"].to_pylist() == [1.5]
 

@@ -33,6 +33,7 @@ def test_what_is_paid_for_is_what_the_environments_have():
         assert plan.serve_tasks == int((re.search(r"serve_tasks = (\d)", text) or [0, 0])[1])
         assert plan.replica == ("replica = true" in text)
         assert plan.gateway == ('edge = "gateway"' in text)
+        assert plan.queue == ("queue = true" in text)
         assert set(plan.sinks) == set(re.findall(r'"(\w+)"', (re.search(r"sinks = \[(.*)\]", text) or ["", ""])[1]))
         assert bool(plan.alarms) == ("alarms = false" not in text)
 

@@ -17,11 +17,22 @@ from flood_assets_tests.support.served import served
 from flood_assets_tests.support.seven_gauges import fill
 from flood_assets_tests.support.simulated_lake import fill_from
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def test_every_alarm_has_a_section_and_every_section_an_alarm():
     assert re.findall(r"^### (\w+)$", PAGE, re.MULTILINE) == list(alarms())
+
+
+def test_every_alarm_of_terraform_has_a_line_and_every_line_an_alarm():
+    modules = ROOT / "deploy" / "terraform" / "modules"
+    text = (modules / "alarms" / "main.tf").read_text(encoding="utf-8").partition("  alarms = merge(")[0]
+    dead = re.findall(r'\{ ([\w-]+) = "\$\{var.name\}-[\w-]+-dead"', (modules / "streams" / "outputs.tf").read_text())
+    made = {*re.findall(r"^ {6}(\w+) = (?:merge\(|\{)", text, re.MULTILINE), *(f"dead-{name}" for name in dead)}
+    assert len(made) == 12
+    table = PAGE.partition("Alarms of CloudWatch")[2].partition("In each case")[0]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == made
 
 
 def test_every_metric_is_on_the_page(tmp_path):

@@ -109,8 +109,12 @@ resource "aws_lambda_function" "this" {
     command     = ["flood_assets.functions.${each.key}"]
   }
 
+  # Arrow reads its setting when it is loaded. Only one function publishes, as only one has the rights.
   environment {
-    variables = merge(var.environment, { HOME = "/tmp" })
+    variables = merge(
+      { for name, value in var.environment : name => value if name != "FLOOD_PUBLISH" || each.key == "publish" },
+      { HOME = "/tmp", ARROW_DEFAULT_MEMORY_POOL = "system" },
+    )
   }
 
   logging_config {
@@ -185,7 +189,7 @@ resource "aws_lambda_function_url" "api" {
 resource "aws_lambda_event_source_mapping" "queue" {
   count                              = var.push.queue ? 1 : 0
   function_name                      = aws_lambda_function.this["landing"].arn
-  event_source_arn                   = var.landing_queue.arn
+  event_source_arn                   = var.landing_queue
   batch_size                         = 100
   maximum_batching_window_in_seconds = 5
   function_response_types            = ["ReportBatchItemFailures"]

@@ -25,3 +25,8 @@ output "timetable" {
   description = "When each function is called, UTC"
   value       = { for name, schedule in aws_scheduler_schedule.this : name => schedule.schedule_expression }
 }
+
+output "environments" {
+  description = "Settings of each function"
+  value       = { for name, function in aws_lambda_function.this : name => function.environment[0].variables }
+}
