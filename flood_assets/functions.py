@@ -1,11 +1,12 @@
-"""Handlers for AWS Lambda: `refresh`, `expire` and `publish` on a schedule, `landing` for streams, `api` for HTTP.
+"""Handlers for AWS Lambda: `refresh`, `reconcile`, `expire`, `publish` on a schedule, `landing`, and `api` for HTTP.
 
     flood_assets.functions.refresh
 
 Settings are the variables of the commands (docs/configuration.md), read at each call. No Dagster is imported: the steps
 of a tick are in `flood_assets.tick`. What fails is raised, so that Lambda counts it, tries again and an alarm hears of
-it; what is returned is a small object for the log. Time that is left is respected: what is not begun is done by the
-next call, and a call that is killed leaves a lake that the next one completes.
+it; what is returned is a small object for the log. With `FLOOD_EMF` each call on a schedule prints its metrics for
+CloudWatch; one that is killed prints none, and silence is an alarm. Time that is left is respected: what is not begun
+is done by the next call, and a call that is killed leaves a lake that the next one completes.
 """
 
 # ruff: noqa: PLC0415 - each function imports what it needs: a cold start of `expire` need not wait for FastAPI
@@ -14,16 +15,19 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flood_assets import settings
+from flood_assets import emf, settings
 from flood_assets.errors import FloodAssetsError
 
 if TYPE_CHECKING:
     from flood_assets.lake.lake import Lake
-    from flood_assets.tick.steps import Given
+    from flood_assets.tick.steps import Given, Ticked
 
 Event = Mapping[str, Any]
 Result = dict[str, Any]
@@ -53,11 +57,20 @@ def refresh(event: Event, context: Any) -> Result:
     from flood_assets.tick import steps
 
     del event
-    ticked = steps.refresh(_given(context))
-    if ticked.failed:
-        raise StepsFailedError("; ".join(f"{name} failed: {why}" for name, why in ticked.failed.items()))
-    left = {"left": ticked.left, "skipped": ticked.skipped} if ticked.left else {}
-    return {"done": ticked.done, **left}
+    return _ticked("refresh", steps.refresh, context)
+
+
+def reconcile(event: Event, context: Any) -> Result:
+    """Read the last 24 hours again: see `flood_assets.tick.steps.reconcile`. The event is not looked at.
+
+    Raises:
+        StepsFailedError: at least one step failed; the next call reads the day again.
+        FloodAssetsError: a setting is wrong, or the lake cannot be read.
+    """
+    from flood_assets.tick import steps
+
+    del event
+    return _ticked("reconcile", steps.reconcile, context)
 
 
 def expire(event: Event, context: Any) -> Result:
@@ -69,7 +82,8 @@ def expire(event: Event, context: Any) -> Result:
     from flood_assets.tick import steps
 
     del event
-    return steps.clean(_given(context))
+    with _measured("expire") as seen:
+        return seen.add("expire", steps.clean(_given(context)))
 
 
 def publish(event: Event, context: Any) -> Result:
@@ -84,13 +98,15 @@ def publish(event: Event, context: Any) -> Result:
     from flood_assets.tick import steps
 
     del event
-    given = _given(context)
-    if not given.publishing.sinks:
-        raise SettingsError(f"nothing to publish to: set FLOOD_PUBLISH, such as {settings.SINKS['kinesis']}")
-    found = steps.publish(given)
-    if away := [each for each in found if each.trouble]:
-        raise SinksAwayError("; ".join(f"{each.sink}: {each.waiting:,} waiting: {each.trouble}" for each in away))
-    return {"events": sum(each.events for each in found), "refused": sum(each.refused for each in found)}
+    with _measured("publish") as seen:
+        given = _given(context)
+        if not given.publishing.sinks:
+            raise SettingsError(f"nothing to publish to: set FLOOD_PUBLISH, such as {settings.SINKS['kinesis']}")
+        found = steps.publish(given)
+        told = seen.add("published", steps.told_of(found, given.clock()))
+        if away := [each for each in found if each.trouble]:
+            raise SinksAwayError("; ".join(f"{each.sink}: {each.waiting:,} waiting: {each.trouble}" for each in away))
+        return told
 
 
 def landing(event: Event, context: Any) -> Result:
@@ -156,6 +172,44 @@ def _given(context: Any) -> "Given":
         publishing=settings.publishing(),
         seconds_left=(lambda: left() / 1000) if left else (lambda: float("inf")),
     )
+
+
+def _ticked(job: str, take: "Callable[[Given], Ticked]", context: Any) -> Result:
+    with _measured(job) as seen:
+        ticked = take(_given(context))
+        seen.told, seen.failed = ticked.done, list(ticked.failed)
+        if ticked.failed:
+            raise StepsFailedError("; ".join(f"{name} failed: {why}" for name, why in ticked.failed.items()))
+        left = {"left": ticked.left, "skipped": ticked.skipped} if ticked.left else {}
+        return {"done": ticked.done, **left}
+
+
+@dataclass
+class _Seen:
+    """What is known of a call when it ends: what its steps told, and which of them failed."""
+
+    told: dict[str, Result] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, step: str, told: Result) -> Result:
+        self.told[step] = told
+        return told
+
+
+@contextmanager
+def _measured(job: str) -> Iterator[_Seen]:
+    """Print the metrics of a call for CloudWatch when it ends, well or not, if FLOOD_EMF names the environment."""
+    environment, began, seen, ended_well = settings.emf(), time.monotonic(), _Seen(), False
+    try:
+        yield seen
+        ended_well = True
+    finally:
+        if environment:
+            seconds, at = time.monotonic() - began, settings.now()
+            line = emf.of_run(
+                seen.told.items(), seen.failed, environment, at, seconds=seconds, ended_well=ended_well, job=job
+            )
+            print(line, flush=True)
 
 
 class _Taken(NamedTuple):

@@ -16,7 +16,8 @@ locals {
   settings = merge(
     { FLOOD_LAKE_URL = module.lake.url, FLOOD_EMF = local.name },
     local.publishes ? { FLOOD_PUBLISH = join(" ", concat(module.streams.urls, var.webhooks)) } : {},
-    var.push.queue ? { FLOOD_LANDING_QUEUE = module.streams.landing_queue.url } : {},
+    # Dagster's sensor reads it; with lambda the queue calls a function.
+    var.push.queue && local.networked ? { FLOOD_LANDING_QUEUE = module.streams.landing_queue.url } : {},
     var.archive == null ? {} : { FLOOD_ARCHIVE = "archive" },
     # The gateway tells who asks, and CloudFront's firewall counts addresses before it.
     local.mapped ? { FLOOD_TRUSTED_PROXIES = var.cidr } : {},
@@ -145,7 +146,7 @@ module "lambda" {
   stream_policies = module.streams.policies
   publishes       = local.publishes
   sinks           = length(var.sinks) > 0
-  landing_queue   = module.streams.landing_queue
+  landing_queue   = try(module.streams.landing_queue.arn, null)
   landing_stream  = module.streams.landing_stream
   push            = var.push
   memory          = var.task.memory

@@ -14,7 +14,7 @@ output "publish" {
 }
 
 output "landing_queue" {
-  description = "Queue of what lands; null without one"
+  description = "FLOOD_LANDING_QUEUE; null without such a queue"
   value       = try(module.streams.landing_queue.url, null)
 }
 

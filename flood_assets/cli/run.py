@@ -21,7 +21,7 @@ from rich.table import Table
 from flood_assets import emf, settings
 from flood_assets.cli.printing import plain_table, say
 from flood_assets.definitions import build_defs
-from flood_assets.defs.emf import measured
+from flood_assets.defs.emf import told
 from flood_assets.defs.io_manager import QUARANTINED_AS, REPLACED
 from flood_assets.defs.jobs import landing_job, reconcile_job, refresh_job, retention_job, tick, whole_day
 from flood_assets.defs.resources import LakeResource
@@ -83,19 +83,12 @@ def run(command: Command, *, verbose: bool = False, dry_run: bool = False) -> in
     seconds = time.perf_counter() - started
     code = _report(console, command, results, seconds)
     if environment:
-        click.echo(_emf(command, results, environment, seconds, failed=code != 0))
+        events = (event for result in results for event in result.all_events)
+        line = emf.of_run(
+            *told(events), environment, settings.now(), seconds=seconds, ended_well=code == 0, job=command
+        )
+        click.echo(line)
     return code
-
-
-def _emf(
-    command: Command, results: Sequence[dg.ExecuteInProcessResult], environment: str, seconds: float, *, failed: bool
-) -> str:
-    """Return the metrics of a command for CloudWatch."""
-    at = settings.now()
-    values, steps = measured((event for result in results for event in result.all_events), at)
-    values["Duration"] = round(seconds, 3)
-    values["Failures"] = max(values["Failures"], float(failed))
-    return emf.line(values, environment, at, job=command, failed=", ".join(steps))
 
 
 def _requests(command: Command, lake: Lake, now: datetime, *, dry_run: bool) -> list[tuple[str, dg.RunRequest]]:

@@ -1,4 +1,4 @@
-"""Take the steps of a tick in order, in this process, as `flood-assets refresh` does with Dagster.
+"""Take the steps of a tick or of a reconcile in order, in this process, as the commands do with Dagster.
 
 A step that fails does not end the tick: what does not need it goes on, as in Dagster's graph. No step is begun for
 which there is no time; what is left is done by the next tick, as after a kill.
@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flood_assets import emf
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.http import Gate, RetryPolicy
 from flood_assets.errors import FloodAssetsError, LakeError, SettingsError
@@ -21,12 +22,12 @@ from flood_assets.lake.lake import Lake
 from flood_assets.lake.write import WindowChange
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import ingest
-from flood_assets.ledger.account import take
+from flood_assets.ledger.account import CAUSES, take
 from flood_assets.network import AT_ONCE, WHOLE, Shard
+from flood_assets.partitions import retained_windows
 from flood_assets.query.survey import survey
 from flood_assets.schemas import CONDITIONS, MEASURES, STATIONS, Table
 from flood_assets.settings import Publishing
-from flood_assets.sinks.base import SinkError
 from flood_assets.tick import lists
 from flood_assets.tick.outputs import State
 
@@ -93,7 +94,7 @@ class Ticked:
 
     Attributes:
         done: the steps that ended well, and what each tells.
-        failed: those that did not, and why.
+        failed: those that did not, and why; a publication that is late is among both.
         skipped: those that need one that failed.
         left: those for which there was no time.
     """
@@ -114,9 +115,20 @@ def refresh(given: Given) -> Ticked:
         WrongLakeError: the lake is filled from another API or from a stream.
         LakeError: the lake cannot be read.
     """
-    given.lake.require_api()
-    given.lake.claim(given.api_url, given.shard)
-    return _taken(_steps(given), given)
+    return _taken(_steps(given), _claimed(given))
+
+
+def reconcile(given: Given) -> Ticked:
+    """Read all retained windows again, to find corrections and readings out of order; then count, and judge.
+
+    Before that, clean up and ingest what was pushed, as a tick does. Warnings, alerts and sinks are left to the next
+    tick.
+
+    Raises:
+        WrongLakeError: the lake is filled from another API or from a stream.
+        LakeError: the lake cannot be read.
+    """
+    return _taken(_steps_of_reconcile(given), _claimed(given))
 
 
 def clean(given: Given) -> Told:
@@ -149,15 +161,17 @@ def publish(given: Given) -> "list[Published]":
     return publish_all(given.lake, given.publishing, given.clock, budget_s=budget_s)
 
 
+def _claimed(given: Given) -> Given:
+    given.lake.require_api()
+    given.lake.claim(given.api_url, given.shard)
+    return given
+
+
 def _steps(given: Given) -> Iterator[Step]:
     """Yield each step with its name and those that it needs; what is due is asked when its turn comes."""
-    now = given.clock()
-    if given.lake.expired(now):
-        yield "expire", (), clean
-    if batches.landed(given.lake.store).due(now):
-        yield "landing", (), _ingest
+    yield from _first_steps(given)
     snapshots, areas = lists.stored(given.lake)
-    due = lists.due(now, snapshots, areas)
+    due = lists.due(given.clock(), snapshots, areas)
     if due.gauges:
         for table in (STATIONS, MEASURES):
             yield table.name, (), _lister(table, due.gauges)
@@ -165,15 +179,29 @@ def _steps(given: Given) -> Iterator[Step]:
         yield "warning_areas", (), _list_areas
     # An API that does not filter shows it in the first list of measures: its readings would fill the shard with all.
     filtered = given.shard is not None and given.shard.scope.parameter is not None and not snapshots
-    yield "readings", ("measures",) if filtered else (), _fetch
-    yield "completeness", ("readings",), _count
-    yield "conditions", ("readings", "completeness"), _judge_conditions
+    yield "readings", ("measures",) if filtered else (), _fetch_new
+    yield from _STATE
     if given.leads:
         yield "warnings", (), _list_warnings
     if given.alerts is not None:
         yield "alerts", (), _judge_alerts
     if given.publishing.sinks:
         yield "published", ("readings",), _publish
+
+
+def _steps_of_reconcile(given: Given) -> Iterator[Step]:
+    yield from _first_steps(given)
+    yield "readings", (), _fetch_again
+    yield from _STATE
+
+
+def _first_steps(given: Given) -> Iterator[Step]:
+    """Yield what needs no API, so that it does not wait for one that is down."""
+    now = given.clock()
+    if given.lake.expired(now):
+        yield "expire", (), clean
+    if batches.landed(given.lake.store).due(now):
+        yield "landing", (), _ingest
 
 
 def _taken(steps: Iterator[Step], given: Given) -> Ticked:
@@ -186,6 +214,8 @@ def _taken(steps: Iterator[Step], given: Given) -> Ticked:
         else:
             try:
                 ticked.done[name] = step(given)
+                if late := ticked.done[name].get("late"):
+                    ticked.failed[name] = late
             except FloodAssetsError as error:
                 logger.error("%s failed: %s", name, error)  # noqa: TRY400 - the message says it all
                 ticked.failed[name] = str(error)
@@ -226,9 +256,17 @@ def _list_areas(given: Given) -> Told:
     return {"listed": len(snapshot.rows)}
 
 
-def _fetch(given: Given) -> Told:
+def _fetch_new(given: Given) -> Told:
+    return _fetch(given, None)
+
+
+def _fetch_again(given: Given) -> Told:
+    return _fetch(given, retained_windows(given.clock()))
+
+
+def _fetch(given: Given, windows: Sequence[datetime] | None) -> Told:
     with given.api() as api:
-        batch = fetch(api, given.lake, None, given.clock())
+        batch = fetch(api, given.lake, windows, given.clock())
     upserted, advanced = batch.store(given.lake)
     told = {
         "reason": batch.reason,
@@ -237,6 +275,8 @@ def _fetch(given: Given) -> Told:
         "rejected": len(batch.rejects),
         **_unknown({station for answer in batch.answers for station in answer.unknown}),
     }
+    if newest := [each.newest for each in upserted.windows if each.newest]:
+        told[emf.NEWEST] = max(newest).timestamp()
     odd = {"suspect": batch.suspect, "deferred": len(batch.unanswered), "advanced": advanced}
     return told | {name: value for name, value in odd.items() if value not in ("", 0, True)}
 
@@ -245,7 +285,7 @@ def _count(given: Given) -> Told:
     account = take(given.lake, given.clock())
     account.store(given.lake)
     totals = account.totals()
-    return {name: int(totals[name]) for name in ("expected", "received", "missing", "not_fetched")}
+    return {name: int(totals[name]) for name in ("expected", "received", "missing", *CAUSES)}
 
 
 def _judge_conditions(given: Given) -> Told:
@@ -257,6 +297,13 @@ def _judge_conditions(given: Given) -> Told:
     found = survey(lake, now, measures, stations)
     State(CONDITIONS, found.conditions, now).store(lake)
     return {"gauges": len(found.conditions), "damaged_windows": len(found.damaged)}
+
+
+# After the readings, in a tick and in a reconcile.
+_STATE: tuple[Step, ...] = (
+    ("completeness", ("readings",), _count),
+    ("conditions", ("readings", "completeness"), _judge_conditions),
+)
 
 
 def _list_warnings(given: Given) -> Told:
@@ -282,13 +329,22 @@ def _judge_alerts(given: Given) -> Told:
 
 
 def _publish(given: Given) -> Told:
-    found = publish(given)
-    # A sink that is away fails nothing at first: its changes wait in the lake.
-    late = [each for each in found if each.is_late(given.clock())]
-    if late:
-        told = "; ".join(f"{each.sink}: {each.waiting:,} waiting for half an hour: {each.trouble}" for each in late)
-        raise SinkError(told)
-    return {name: sum(getattr(each, name) for each in found) for name in ("events", "refused", "waiting")}
+    return told_of(publish(given), given.clock())
+
+
+def told_of(found: "Sequence[Published]", now: datetime) -> Told:
+    """Return what a publication tells, and how far each sink lags behind.
+
+    A sink that is away fails nothing at first, as its changes wait in the lake: `late` says so after two ticks.
+    """
+    late = [
+        f"{each.sink}: {each.waiting:,} waiting for half an hour: {each.trouble}" for each in found if each.is_late(now)
+    ]
+    return {
+        **{name: sum(getattr(each, name) for each in found) for name in ("events", "refused", "waiting")},
+        **{f"{emf.LAG}{each.sink}": each.lag_s(now) for each in found},
+        **({"late": "; ".join(late)} if late else {}),
+    }
 
 
 def _counted(changes: Sequence[WindowChange]) -> Mapping[str, int]:

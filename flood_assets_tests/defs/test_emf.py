@@ -1,11 +1,8 @@
 """A run leaves one line of CloudWatch's embedded metric format where it is asked for, and none where it is not."""
 
-import json
-from collections import Counter
 from datetime import timedelta
 
 import dagster as dg
-import jsonschema
 import pytest
 from click.testing import CliRunner
 
@@ -18,84 +15,7 @@ from flood_assets.query.status import look
 from flood_assets.simulator.faults import Fault
 from flood_assets_tests.conftest import NOW, QUARTER, Place
 from flood_assets_tests.support.daemon import open_daemon
-
-_SIZES = (
-    "Bytes",
-    "Kilobytes",
-    "Megabytes",
-    "Gigabytes",
-    "Terabytes",
-    "Bits",
-    "Kilobits",
-    "Megabits",
-    "Gigabits",
-    "Terabits",
-)
-_UNITS = ("Seconds", "Microseconds", "Milliseconds", *_SIZES, "Percent", "Count", "None")
-# By AWS' specification of the format, which allows no other members in `_aws`.
-SCHEMA = {
-    "type": "object",
-    "required": ["_aws"],
-    "properties": {
-        "_aws": {
-            "type": "object",
-            "required": ["Timestamp", "CloudWatchMetrics"],
-            "additionalProperties": False,
-            "properties": {
-                "Timestamp": {"type": "integer", "minimum": 0},
-                "CloudWatchMetrics": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "required": ["Namespace", "Dimensions", "Metrics"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "Namespace": {"type": "string", "minLength": 1, "maxLength": 255},
-                            "Dimensions": {
-                                "type": "array",
-                                "minItems": 1,
-                                "items": {"type": "array", "maxItems": 30, "items": {"type": "string"}},
-                            },
-                            "Metrics": {
-                                "type": "array",
-                                "minItems": 1,
-                                "maxItems": 100,
-                                "items": {
-                                    "type": "object",
-                                    "required": ["Name"],
-                                    "additionalProperties": False,
-                                    "properties": {
-                                        "Name": {"type": "string", "minLength": 1, "maxLength": 1024},
-                                        "Unit": {"enum": [*_UNITS, *(f"{u}/Second" for u in (*_SIZES, "Count"))]},
-                                        "StorageResolution": {"enum": [1, 60]},
-                                    },
-                                },
-                            },
-                        },
-                    },
-                },
-            },
-        }
-    },
-}  # fmt: skip
-
-
-def checked(line: str) -> dict:
-    """Return a line as an object, if it keeps the specification: each target is there, and of the right type."""
-    assert "\n" not in line
-    assert len(line.encode()) < 256 * 1024
-    found = json.loads(line)
-    jsonschema.validate(found, SCHEMA)
-    for directive in found["_aws"]["CloudWatchMetrics"]:
-        names = [metric["Name"] for metric in directive["Metrics"]]
-        assert max(Counter(names).values()) == 1
-        assert all(isinstance(found[name], int | float) for name in names)
-        assert all(isinstance(found[name], str) and found[name] for each in directive["Dimensions"] for name in each)
-    return found
-
-
-def lines(text: str) -> list[dict]:
-    return [checked(line) for line in text.splitlines() if line.startswith("{")]
+from flood_assets_tests.support.embedded_metrics import checked, lines
 
 
 def test_ten_metrics_are_told_with_one_dimension():

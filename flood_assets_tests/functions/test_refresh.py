@@ -4,16 +4,20 @@ import subprocess
 import sys
 from datetime import timedelta
 
+import pyarrow.compute as pc
 import pytest
 
 from flood_assets import functions
 from flood_assets.defs.jobs import tick
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.read import load
-from flood_assets.schemas import READINGS, STATIONS, TABLES
+from flood_assets.schemas import COMPLETENESS, CONDITIONS, READINGS, STATIONS, TABLES, Table
 from flood_assets_tests.conftest import HOUR, NOW, QUARTER, Place
+from flood_assets_tests.support.lake_rows import fetched
 from flood_assets_tests.support.lambda_runtime import function
+from flood_assets_tests.support.quick_dagster import copy_folder
 
+MINUTE = timedelta(minutes=1)
 SCHEDULED = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": {}}
 
 
@@ -36,11 +40,11 @@ def other(place: Place, tmp_path, monkeypatch) -> Lake:
     return lake
 
 
-def contents(lake: Lake) -> dict:
-    """All rows of all windows, expired or not."""
+def contents(lake: Lake, *tables: Table) -> dict:
+    """All rows of all windows, expired or not; of all tables, if none is named."""
     return {
         (table.name, each.window): load(lake.store, table, each.key).file.read().to_pylist()
-        for table in TABLES.values()
+        for table in tables or TABLES.values()
         for each in lake.windows(table)
     }
 
@@ -48,6 +52,11 @@ def contents(lake: Lake) -> dict:
 def refreshed(moment, monkeypatch, context=None) -> dict:
     monkeypatch.setenv("FLOOD_NOW", moment.isoformat())
     return functions.refresh(SCHEDULED, context)
+
+
+def reconciled(moment, monkeypatch, context=None) -> dict:
+    monkeypatch.setenv("FLOOD_NOW", moment.isoformat())
+    return functions.reconcile(SCHEDULED, context)
 
 
 def environ_of(place: Place, lake: Lake) -> dict:
@@ -75,6 +84,37 @@ def test_after_ticks_both_lakes_are_equal(place, other, monkeypatch):
         assert contents(other) == contents(place.lake)
     assert told["done"]["expire"]["deleted_rows"] > 0
     assert told["done"]["readings"]["added"] > 0
+
+
+def test_a_reconcile_finds_what_dagsters_does_and_no_tick_does(filled, other, monkeypatch, tmp_path):
+    old = filled.lake.read(READINGS, now=NOW).filter(
+        pc.field("date_time") == NOW.replace(minute=0, second=0) - 5 * HOUR
+    )
+    wrong = [(id_, at, -99.0) for id_, at in zip(*(old[key].to_pylist() for key in READINGS.key), strict=True)]
+    filled.lake.upsert_readings(fetched(*wrong), NOW, NOW)
+    copy_folder(tmp_path / "lake", tmp_path / "of-lambda")
+    filled.at(NOW + MINUTE)
+    assert filled.expire().success
+    assert filled.tick().success
+    assert filled.reconcile().success
+    filled.at(NOW + MINUTE)
+    assert refreshed(NOW + MINUTE, monkeypatch)["done"]["readings"]["revised"] == 0
+    told = reconciled(NOW + MINUTE, monkeypatch)["done"]
+    assert list(told) == ["readings", "completeness", "conditions"]
+    assert told["readings"]["revised"] == len(wrong) > 0
+    tables = (READINGS, COMPLETENESS, CONDITIONS)
+    assert contents(other, *tables) == contents(filled.lake, *tables)
+
+
+def test_a_reconcile_that_fails_says_so_and_counts_and_judges_nothing(filled, other, monkeypatch, tmp_path):
+    copy_folder(tmp_path / "lake", tmp_path / "of-lambda")
+    before = contents(other)
+    filled.at(NOW).server.set_faults([{"match": "data/readings", "kind": "status", "status": 400, "times": 0}])
+    with pytest.raises(functions.StepsFailedError, match=r"^readings failed: "):
+        reconciled(NOW, monkeypatch)
+    assert contents(other) == before
+    told = reconciled(NOW, monkeypatch, Context(19))
+    assert {*told["left"], *told["skipped"]} == {"readings", "completeness", "conditions"}
 
 
 def test_under_the_runtime_of_lambda_ticks_are_taken_and_errors_told(place, other):

@@ -123,12 +123,20 @@ run "ecs" {
     error_message = "Stations, measures, watermarks and _lake.json are never deleted by age; what holds readings is, after a week where an archive may be away."
   }
   assert {
-    condition     = alltrue([for name, how in module.alarms[0].missing : how == "breaching" || startswith(name, "dead-") || contains(["landing", "answers"], name)])
+    condition     = alltrue([for name, how in module.alarms[0].missing : how == "breaching" || startswith(name, "dead-") || contains(["errors", "landing", "answers"], name)])
     error_message = "Silence is an alarm, but where AWS tells nothing as long as all is well."
   }
   assert {
-    condition     = length(module.alarms[0].missing) == 9
-    error_message = "refresh, fresh, sinks, task, database, two queues of dead letters, landing, answers."
+    condition     = length(module.alarms[0].missing) == 10
+    error_message = "refresh, fresh, sinks, task, database, errors, two queues of dead letters, landing, answers."
+  }
+  assert {
+    condition     = module.lake.freezes[0] > module.lake.expires.readings
+    error_message = "While readings may still come to a day of the archive, its file can be read."
+  }
+  assert {
+    condition     = local.settings.FLOOD_LANDING_QUEUE == "sqs://flood-prod-landing"
+    error_message = "As flood_assets.settings.landing_queue takes it."
   }
 }
 
@@ -176,15 +184,35 @@ run "lambda" {
 
   assert {
     condition = module.lambda[0].handlers == {
-      refresh = "flood_assets.functions.refresh", expire = "flood_assets.functions.expire",
-      publish = "flood_assets.functions.publish", api = "flood_assets.functions.api",
-      landing = "flood_assets.functions.landing",
+      refresh = "flood_assets.functions.refresh", reconcile = "flood_assets.functions.reconcile",
+      expire  = "flood_assets.functions.expire", publish = "flood_assets.functions.publish",
+      landing = "flood_assets.functions.landing", api = "flood_assets.functions.api",
     }
     error_message = "One function for each handler."
   }
   assert {
+    condition     = module.lambda[0].timetable.refresh == "cron(0/15 * * * ? *)" && module.lambda[0].timetable.reconcile == "cron(7 1,7,13,19 * * ? *)"
+    error_message = "The times of Dagster's schedules, in flood_assets/defs/schedules.py."
+  }
+  assert {
     condition     = length(module.network) == 0
     error_message = "Functions need no network of ours."
+  }
+  assert {
+    condition     = { for name, how in module.alarms[0].missing : name => how if contains(["refresh", "fresh", "sinks"], name) } == { refresh = "breaching", fresh = "breaching", sinks = "breaching" }
+    error_message = "Functions tell CloudWatch what Dagster's runs tell it."
+  }
+  assert {
+    condition     = [for name, variables in module.lambda[0].environments : name if contains(keys(variables), "FLOOD_PUBLISH")] == ["publish"]
+    error_message = "Only one function may publish."
+  }
+  assert {
+    condition     = alltrue([for variables in module.lambda[0].environments : variables.ARROW_DEFAULT_MEMORY_POOL == "system" && variables.FLOOD_EMF == "flood-prod"])
+    error_message = "Arrow reads its setting when it is loaded; each function says of which environment it tells."
+  }
+  assert {
+    condition     = !contains(keys(local.settings), "FLOOD_LANDING_QUEUE")
+    error_message = "The queue calls a function, which is told what lands."
   }
 }
 

@@ -6,8 +6,7 @@ locals {
 
   # Each tells at any time that all is well, so that silence is an alarm.
   steady = merge(
-    # The functions for Lambda write no such lines yet: of them their own failures tell.
-    var.compute == "lambda" ? {} : {
+    {
       refresh = merge(local.ours, {
         about = "No refresh has succeeded for 45 minutes"
         name  = "RefreshSucceeded", statistic = "Sum", operator = "LessThanThreshold", threshold = 1, period = 900, periods = 3
@@ -17,7 +16,7 @@ locals {
         name  = "NewestReadingAge", statistic = "Minimum", operator = "GreaterThanThreshold", threshold = 7200, period = 900, periods = 2
       })
     },
-    var.publishes && var.compute != "lambda" ? {
+    var.publishes ? {
       sinks = merge(local.ours, {
         about = "A change has waited over half an hour to be published"
         name  = "SinkLag", statistic = "Maximum", operator = "GreaterThanThreshold", threshold = 1800, period = 900, periods = 2
@@ -42,18 +41,22 @@ locals {
         name      = "StatusCheckFailed", statistic = "Maximum", operator = "GreaterThanThreshold", threshold = 0, period = 300, periods = 3
       }
     } : {},
-    var.compute == "lambda" ? {
-      function = {
-        about     = "The timetable no longer starts the refresh"
-        namespace = "AWS/Lambda", dimensions = { FunctionName = var.watched.function }
-        name      = "Invocations", statistic = "Sum", operator = "LessThanThreshold", threshold = 1, period = 900, periods = 3
-      }
-    } : {},
   )
 
-  # AWS tells these only when there is something to tell, so that silence is well: of a queue that nothing passes
-  # through it tells nothing after six hours.
+  # These tell only when there is something to tell, so that silence is well: of a queue that nothing passes through AWS
+  # tells nothing after six hours. What no run tells at all, "refresh" hears.
   rare = merge(
+    {
+      errors = merge(
+        # A function that is killed prints no metrics, and Lambda counts it.
+        var.compute == "lambda" ? { namespace = "AWS/Lambda", dimensions = { FunctionName = var.watched.function }, name = "Errors" }
+        : merge(local.ours, { name = "Failures" }),
+        {
+          about     = "A step of the refresh has failed three times in a row"
+          statistic = "Sum", operator = "GreaterThanThreshold", threshold = 0, period = 900, periods = 3
+        },
+      )
+    },
     {
       for short, queue in var.dead_letters : "dead-${short}" => {
         about     = "There are dead letters in ${queue}"
@@ -61,13 +64,6 @@ locals {
         name      = "ApproximateNumberOfMessagesVisible", statistic = "Maximum", operator = "GreaterThanThreshold", threshold = 0, period = 300, periods = 1
       }
     },
-    var.compute == "lambda" ? {
-      errors = {
-        about     = "The refresh has failed three times in a row"
-        namespace = "AWS/Lambda", dimensions = { FunctionName = var.watched.function }
-        name      = "Errors", statistic = "Sum", operator = "GreaterThanThreshold", threshold = 0, period = 900, periods = 3
-      }
-    } : {},
     var.has.landing ? {
       landing = {
         about     = "What was pushed has waited over an hour to be ingested"
@@ -82,6 +78,11 @@ locals {
         name      = "5xx", statistic = "Sum", operator = "GreaterThanThreshold", threshold = 10, period = 300, periods = 2
       }
     } : {},
+  )
+
+  alarms = merge(
+    { for name, alarm in local.steady : name => merge(alarm, { silence = "breaching" }) },
+    { for name, alarm in local.rare : name => merge(alarm, { silence = "notBreaching" }) },
   )
 }
 
@@ -111,8 +112,8 @@ resource "aws_sns_topic_subscription" "people" {
   endpoint  = each.key
 }
 
-resource "aws_cloudwatch_metric_alarm" "steady" {
-  for_each            = local.steady
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each            = local.alarms
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.about
   namespace           = each.value.namespace
@@ -123,24 +124,7 @@ resource "aws_cloudwatch_metric_alarm" "steady" {
   threshold           = each.value.threshold
   period              = each.value.period
   evaluation_periods  = each.value.periods
-  treat_missing_data  = "breaching"
-  alarm_actions       = [aws_sns_topic.people.arn]
-  ok_actions          = [aws_sns_topic.people.arn]
-}
-
-resource "aws_cloudwatch_metric_alarm" "rare" {
-  for_each            = local.rare
-  alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value.about
-  namespace           = each.value.namespace
-  dimensions          = each.value.dimensions
-  metric_name         = each.value.name
-  statistic           = each.value.statistic
-  comparison_operator = each.value.operator
-  threshold           = each.value.threshold
-  period              = each.value.period
-  evaluation_periods  = each.value.periods
-  treat_missing_data  = "notBreaching"
+  treat_missing_data  = each.value.silence
   alarm_actions       = [aws_sns_topic.people.arn]
   ok_actions          = [aws_sns_topic.people.arn]
 }

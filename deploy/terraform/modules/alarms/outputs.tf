@@ -4,15 +4,10 @@ output "topic" {
 }
 
 output "names" {
-  value = concat(
-    [for each in aws_cloudwatch_metric_alarm.steady : each.alarm_name],
-    [for each in aws_cloudwatch_metric_alarm.rare : each.alarm_name],
-  )
+  value = [for each in aws_cloudwatch_metric_alarm.this : each.alarm_name]
 }
 
 output "missing" {
   description = "What each alarm makes of silence"
-  value = {
-    for name, each in merge(aws_cloudwatch_metric_alarm.steady, aws_cloudwatch_metric_alarm.rare) : name => each.treat_missing_data
-  }
+  value       = { for name, each in aws_cloudwatch_metric_alarm.this : name => each.treat_missing_data }
 }

@@ -30,19 +30,15 @@ locals {
         config = { base_dir = local.home }
       }
     },
-    var.run_tasks ? {
-      run_launcher = {
-        module = "dagster_aws.ecs"
-        class  = "EcsRunLauncher"
-        config = {
-          # Ours, so that Dagster needs no right to make some.
-          task_definition = "${var.name}-run"
-          container_name  = "run"
-          secrets_tag     = null
-        }
-      }
-    } : {},
+    var.run_tasks ? { run_launcher = local.run_launcher } : {},
   ))
+
+  run_launcher = yamldecode(templatefile("${path.module}/run_launcher.yaml.tftpl", {
+    cluster = var.name
+    task    = "${var.name}-run"
+    subnets = var.network.public_subnets
+    group   = var.network.app_group
+  }))
 
   workspace_yaml = yamlencode({
     load_from = [{ grpc_server = { host = "127.0.0.1", port = 4000, location_name = "flood_assets" } }]

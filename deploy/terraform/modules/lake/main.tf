@@ -4,6 +4,8 @@ locals {
   # A row is never later than the last write of its object, so what is a day old by the bucket's clock has expired. Not
   # so for stations, measures, watermarks and _lake.json: they may be unchanged for days, and are needed.
   backstop = ["readings", "completeness", "timeliness", "rejects"]
+  # Readings that wait for an archive that is away are not lost to the backstop.
+  archived_within = 7
 }
 
 resource "aws_s3_bucket" "this" {
@@ -91,9 +93,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "lake" {
         prefix = "${rule.value}/"
       }
 
-      # Readings that wait for an archive that is away are not lost to the backstop.
       expiration {
-        days = var.archive != null && rule.value == "readings" ? 7 : 1
+        days = var.archive != null && rule.value == "readings" ? local.archived_within : 1
       }
     }
   }
@@ -109,8 +110,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "lake" {
         prefix = "archive/"
       }
 
+      # Later than any reading of the day may still come: a file in Glacier cannot be read, and so not grow.
       transition {
-        days          = 1
+        days          = local.archived_within + 1
         storage_class = rule.value.storage_class
       }
 

@@ -71,3 +71,8 @@ output "expires" {
     if startswith(rule.id, "backstop-")
   }
 }
+
+output "freezes" {
+  description = "Days after its last write at which a file of the archive goes to its storage class; null without one"
+  value       = one([for rule in aws_s3_bucket_lifecycle_configuration.lake.rule : rule.transition[*].days if rule.id == "archive"])
+}

@@ -9,9 +9,10 @@ locals {
   # At most one at a time, where two would only do the same work twice.
   functions = merge(
     {
-      refresh = { policies = { lake = local.lake.write }, timeout = 780, memory = var.memory, at_once = 1 }
-      expire  = { policies = { lake = local.lake.write }, timeout = 300, memory = 512, at_once = 1 }
-      api     = { policies = { lake = local.lake.serve }, timeout = 60, memory = var.memory, at_once = var.answers }
+      refresh   = { policies = { lake = local.lake.write }, timeout = 780, memory = var.memory, at_once = 1 }
+      reconcile = { policies = { lake = local.lake.write }, timeout = 780, memory = var.memory, at_once = 1 }
+      expire    = { policies = { lake = local.lake.write }, timeout = 300, memory = 512, at_once = 1 }
+      api       = { policies = { lake = local.lake.serve }, timeout = 60, memory = var.memory, at_once = var.answers }
     },
     var.publishes ? {
       publish = {
@@ -32,9 +33,13 @@ locals {
     } : {},
   )
 
-  # Expiry runs between two refreshes, publication a few minutes after each.
+  # Expiry and, every six hours, the reconcile run between two refreshes; publication some minutes after each.
   timetable = merge(
-    { refresh = "cron(7/15 * * * ? *)", expire = "cron(2/15 * * * ? *)" },
+    {
+      refresh   = "cron(0/15 * * * ? *)"
+      reconcile = "cron(7 1,7,13,19 * * ? *)"
+      expire    = "cron(2/15 * * * ? *)"
+    },
     var.publishes ? { publish = "cron(11/15 * * * ? *)" } : {},
   )
 
@@ -104,8 +109,12 @@ resource "aws_lambda_function" "this" {
     command     = ["flood_assets.functions.${each.key}"]
   }
 
+  # Arrow reads its setting when it is loaded. Only one function publishes, as only one has the rights.
   environment {
-    variables = merge(var.environment, { HOME = "/tmp" })
+    variables = merge(
+      { for name, value in var.environment : name => value if name != "FLOOD_PUBLISH" || each.key == "publish" },
+      { HOME = "/tmp", ARROW_DEFAULT_MEMORY_POOL = "system" },
+    )
   }
 
   logging_config {
@@ -180,7 +189,7 @@ resource "aws_lambda_function_url" "api" {
 resource "aws_lambda_event_source_mapping" "queue" {
   count                              = var.push.queue ? 1 : 0
   function_name                      = aws_lambda_function.this["landing"].arn
-  event_source_arn                   = var.landing_queue.arn
+  event_source_arn                   = var.landing_queue
   batch_size                         = 100
   maximum_batching_window_in_seconds = 5
   function_response_types            = ["ReportBatchItemFailures"]

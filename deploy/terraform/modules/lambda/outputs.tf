@@ -20,3 +20,13 @@ output "handlers" {
   description = "What each function calls"
   value       = { for name, function in aws_lambda_function.this : name => one(function.image_config[0].command) }
 }
+
+output "timetable" {
+  description = "When each function is called, UTC"
+  value       = { for name, schedule in aws_scheduler_schedule.this : name => schedule.schedule_expression }
+}
+
+output "environments" {
+  description = "Settings of each function"
+  value       = { for name, function in aws_lambda_function.this : name => function.environment[0].variables }
+}

@@ -34,11 +34,8 @@ variable "sinks" {
 }
 
 variable "landing_queue" {
-  description = "Address and ARN of the queue of what lands; null without one"
-  type = object({
-    url = string
-    arn = string
-  })
+  description = "ARN of the queue of what lands; null without one"
+  type        = string
 }
 
 variable "landing_stream" {

@@ -35,8 +35,8 @@ output "urls" {
 }
 
 output "landing_queue" {
-  description = "Address and ARN of the queue of what lands; null without one"
-  value       = one([for q in aws_sqs_queue.landing : { url = q.url, arn = q.arn }])
+  description = "FLOOD_LANDING_QUEUE, and the ARN of that queue; null without one"
+  value       = one([for q in aws_sqs_queue.landing : { url = "sqs://${q.name}", arn = q.arn }])
 }
 
 output "landing_stream" {
