@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from flood_assets import __version__
 from flood_assets.errors import FloodAssetsError, SettingsError
 from flood_assets.network import Shard
-from flood_assets.shards.fan import Outcome, Patience, Work, again, attempt, source
+from flood_assets.shards.outcome import Outcome, Patience, Work, again, attempt, source
 from flood_assets.words import counted
 
 if TYPE_CHECKING:

@@ -7,17 +7,15 @@ Everything that decides travels in the `Job`; only credentials are read where th
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from flood_assets import settings
 from flood_assets.ea.http import Gate
 from flood_assets.network import Shard
 from flood_assets.settings import Publishing
-from flood_assets.shards.fan import PartlyFailedError
 from flood_assets.shards.opening import open_shard
+from flood_assets.shards.outcome import PartlyFailedError
 from flood_assets.tick import steps
-
-Told = dict[str, dict[str, Any]]
+from flood_assets.tick.steps import Ticked
 
 
 @dataclass(frozen=True)
@@ -42,27 +40,31 @@ class Job:
         return settings.now({"FLOOD_NOW": self.now})
 
 
-def refresh(job: Job, shard: Shard, gate: Gate) -> Told:
-    """Do what a tick does; return what each step tells. PartlyFailedError if one failed."""
-    return _told(steps.refresh(_given(job, shard, gate)))
+def refresh(job: Job, shard: Shard, gate: Gate) -> Ticked:
+    """Do what a tick does; PartlyFailedError if a step failed."""
+    return _whole(steps.refresh(_given(job, shard, gate)))
 
 
-def expire(job: Job, shard: Shard, gate: Gate, *, dry_run: bool = False) -> Told:
-    """Delete what has expired, or with `dry_run` say what would be; errors as for `steps.clean`."""
+def reconcile(job: Job, shard: Shard, gate: Gate) -> Ticked:
+    """Read the last 24 hours again; PartlyFailedError if a step failed."""
+    return _whole(steps.reconcile(_given(job, shard, gate)))
+
+
+def expire(job: Job, shard: Shard, gate: Gate, *, dry_run: bool = False) -> Ticked:
+    """Delete what has expired, or with `dry_run` tell what would be; errors as for `steps.clean`."""
     given = _given(job, shard, gate)
     if not dry_run:
-        return {"expire": steps.clean(given)}
+        return Ticked({"expire": steps.clean(given)})
     found = given.lake.expire(given.clock(), dry_run=True)
     told = {f"{word}_windows": sum(each.action == word for each in found) for word in ("deleted", "trimmed")}
-    return {"expire": told | {"deleted_rows": sum(each.rows or 0 for each in found)}}
+    return Ticked({"expire": told | {"deleted_rows": sum(each.rows or 0 for each in found)}})
 
 
 def _given(job: Job, shard: Shard, gate: Gate) -> steps.Given:
     return open_shard(shard, job.common_url, job.clock, gate=gate, archive=job.archive, publishing=job.publishing)
 
 
-def _told(ticked: steps.Ticked) -> Told:
+def _whole(ticked: Ticked) -> Ticked:
     if ticked.failed:
-        reason = "; ".join(f"{name} failed: {why}" for name, why in ticked.failed.items())
-        raise PartlyFailedError(reason, ticked.done)
-    return ticked.done
+        raise PartlyFailedError("; ".join(f"{name} failed: {why}" for name, why in ticked.failed.items()), ticked)
+    return ticked

@@ -7,7 +7,7 @@ from pathlib import Path
 from flood_assets.ea.http import Gate
 from flood_assets.errors import SettingsError, SourceError
 from flood_assets.network import Shard
-from flood_assets.shards.fan import PartlyFailedError
+from flood_assets.shards.outcome import PartlyFailedError
 
 
 def named(shard: Shard, gate: Gate) -> str:
