@@ -1,0 +1,70 @@
+"""Work of `fan` for one shard: the steps of a tick, of a reconcile or of a cleanup, wherever it is done.
+
+    fan_out(partial(refresh, job), network.shards)
+
+Everything that decides travels in the `Job`; only credentials are read where the work is done.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flood_assets import settings
+from flood_assets.ea.http import Gate
+from flood_assets.network import Shard
+from flood_assets.settings import Publishing
+from flood_assets.shards.opening import open_shard
+from flood_assets.shards.outcome import PartlyFailedError
+from flood_assets.tick import steps
+from flood_assets.tick.steps import Ticked
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all shards.
+
+    Attributes:
+        common_url: below which each shard has its lake.
+        now: a fixed time, as FLOOD_NOW; empty for the clock of whoever does the work.
+        archive: as `settings.archive` returns it.
+        publishing: the sinks.
+    """
+
+    common_url: str
+    now: str = ""
+    archive: str | None = None
+    # Their URLs may hold passwords.
+    publishing: Publishing = field(default=Publishing((), None), repr=False)
+
+    def clock(self) -> datetime:
+        """Return the current time in UTC."""
+        return settings.now({"FLOOD_NOW": self.now})
+
+
+def refresh(job: Job, shard: Shard, gate: Gate) -> Ticked:
+    """Do what a tick does; PartlyFailedError if a step failed."""
+    return _whole(steps.refresh(_given(job, shard, gate)))
+
+
+def reconcile(job: Job, shard: Shard, gate: Gate) -> Ticked:
+    """Read the last 24 hours again; PartlyFailedError if a step failed."""
+    return _whole(steps.reconcile(_given(job, shard, gate)))
+
+
+def expire(job: Job, shard: Shard, gate: Gate, *, dry_run: bool = False) -> Ticked:
+    """Delete what has expired, or with `dry_run` tell what would be; errors as for `steps.clean`."""
+    given = _given(job, shard, gate)
+    if not dry_run:
+        return Ticked({"expire": steps.clean(given)})
+    found = given.lake.expire(given.clock(), dry_run=True)
+    told = {f"{word}_windows": sum(each.action == word for each in found) for word in ("deleted", "trimmed")}
+    return Ticked({"expire": told | {"deleted_rows": sum(each.rows or 0 for each in found)}})
+
+
+def _given(job: Job, shard: Shard, gate: Gate) -> steps.Given:
+    return open_shard(shard, job.common_url, job.clock, gate=gate, archive=job.archive, publishing=job.publishing)
+
+
+def _whole(ticked: Ticked) -> Ticked:
+    if ticked.failed:
+        raise PartlyFailedError("; ".join(f"{name} failed: {why}" for name, why in ticked.failed.items()), ticked)
+    return ticked
