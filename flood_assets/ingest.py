@@ -132,6 +132,7 @@ def fetch(api: FloodMonitoringApi, lake: Lake, windows: Sequence[datetime] | Non
         watermarks=marked if marked is not None else WATERMARKS.empty_table(),
         measures=measures if measures is not None else MEASURES.schema.empty_table().select(OF_MEASURES),
         marked=marked is not None,
+        requests=api.bulk_requests,
     )
     batch = catch_up(api, known, now, latest) if windows is None else reread(api, windows, known, now)
     return replace(batch, loss=complete.loss if complete is not None else "", damaged=damaged)

@@ -25,6 +25,7 @@ from typing import Any
 
 from flood_assets.errors import SettingsError
 from flood_assets.places import split_userinfo
+from flood_assets.words import counted
 
 # What stands before a shard's name in the URL of its lake: readers of Hive's names find the shard as a column.
 FOLDER = "shard="
@@ -60,6 +61,16 @@ class Scope:
 
 
 WHOLE = Scope()
+
+
+def described(told: Mapping[str, Any]) -> str:
+    """Return in words which shard of which network it is, and what it asks for, of what `Shard.told` returned."""
+    asked = "everything"
+    if "parameter" in told:
+        asked = f"parameter {told['parameter']}"
+    elif "stations" in told:
+        asked = counted(told["stations"], "station")
+    return f"the shard {told['name']} of the network {told['network']} ({asked})"
 
 
 @dataclass(frozen=True)

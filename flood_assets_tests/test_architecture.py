@@ -25,6 +25,7 @@ ROOMS = (
     ("defs",),
     ("cli",),
     ("functions",),
+    ("shards",),
     ("tick",),
     ("notebook", "serve", "publish", "alerts"),
     ("query", "consume"),

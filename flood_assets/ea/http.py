@@ -9,7 +9,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # importing `requests` takes a tenth of a second: only a proc
 logger = logging.getLogger("flood_assets.ea")
 
 T = TypeVar("T")
+# Returns what is held while one request is under way, such as a semaphore's turn.
+Gate = Callable[[], AbstractContextManager[object]]
 
 USER_AGENT = f"flood_assets/{__version__} (+https://github.com/flood-assets/flood_assets)"
 RETRIED = {429, 500, 502, 503, 504}
@@ -113,6 +115,11 @@ class Cost:
             progress = {"what": self.what, "bytes": self.bytes}
             logger.debug("%s: %.1f MB so far", self.what, self.bytes / 1e6, extra={"progress": progress})
 
+    def add(self, other: "Cost") -> None:
+        """Add what a part of the answer took."""
+        for name in ("requests", "bytes", "seconds_download", "seconds_parse"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def finished(self, rows: int) -> None:
         """Log the end."""
         seconds = self.seconds_download + self.seconds_parse
@@ -146,6 +153,8 @@ class Http:
         now: the time in UTC; put back by the server's clock where it is fast.
         retry: when to try again; None for the defaults.
         largest: most bytes of an answer, decompressed: a faulty server may never end.
+        gate: entered around each request until its body has been read, so that all who ask one API together have a
+            limited number of requests under way. The wait for it does not count for the deadline.
     """
 
     def __init__(
@@ -155,11 +164,13 @@ class Http:
         now: Callable[[], datetime],
         retry: RetryPolicy | None = None,
         largest: int = LARGEST_ANSWER,
+        gate: Gate = nullcontext,
     ) -> None:
         self.base_url, credentials = split_userinfo(base_url.rstrip("/"))
         self.retry = retry or RetryPolicy()
         self._now = now
         self._largest = largest
+        self._gate = gate
         self._timeout = (self.retry.connect_timeout, self.retry.read_timeout)
         self._session = _session()
         # As bytes: `requests` encodes text as Latin-1, which not every password is.
@@ -203,8 +214,11 @@ class Http:
         url, retry = f"{self.base_url}/{path}", self.retry
         started, failures = retry.clock(), 0
         while True:
+            queued = retry.clock()
             try:
-                return self._try(url, read, cost, until=started + retry.deadline)
+                with self._gate():
+                    started += retry.clock() - queued
+                    return self._try(url, read, cost, until=started + retry.deadline)
             except _RetryableError as problem:
                 failures += 1
                 wait = retry.wait(failures, problem.retry_after)

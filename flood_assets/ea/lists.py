@@ -29,8 +29,10 @@ ITEMS_AT_ONCE = 10_000
 _NAMELESS = "without '@id'"
 
 
-def parse_stations(body: bytes, observed_at: datetime) -> Parsed:
+def parse_stations(body: bytes | Sequence[bytes], observed_at: datetime) -> Parsed:
     """Parse `/id/stations?_view=full`, or its default view (then without the level ranges).
+
+    Of several bodies, such as those of single stations, the items are put together to one list.
 
     Fields with several values are joined with `|` where they are text; the first number or date is taken. A cell that
     is not JSON, or holds nothing that its column can store, is null; what it held is among the rejects.
@@ -45,8 +47,8 @@ def parse_stations(body: bytes, observed_at: datetime) -> Parsed:
     return _parsed(body, "/id/stations/", _STATION, STATIONS, observed_at)
 
 
-def parse_measures(body: bytes, observed_at: datetime) -> Parsed:
-    """Parse `/id/measures` to rows of schema `MEASURES`; duplicates, odd cells and errors as for `parse_stations`."""
+def parse_measures(body: bytes | Sequence[bytes], observed_at: datetime) -> Parsed:
+    """Parse `/id/measures` to rows of schema `MEASURES`; the rest is as for `parse_stations`."""
     return _parsed(body, "/id/measures/", _MEASURE, MEASURES, observed_at)
 
 
@@ -80,8 +82,13 @@ def parse_warning_areas(body: bytes, observed_at: datetime) -> Parsed:
     return _parsed(body, "/id/floodAreas/", _AREA, WARNING_AREAS, observed_at)
 
 
+def require_items(body: bytes) -> None:
+    """Refuse a body that has neither a list of items nor a single one, or is cut short: SourceError."""
+    _undecoded(body, single=True)
+
+
 def _parsed(
-    body: bytes,
+    body: bytes | Sequence[bytes],
     path: str,
     cells: Mapping[str, "_Cell"],
     table: Table,
@@ -91,7 +98,10 @@ def _parsed(
 ) -> Parsed:
     """Return one row for each item that has a key, the last one of those with the same."""
     (key,) = table.key
-    items = _undecoded(body)
+    if isinstance(body, bytes):
+        items = _undecoded(body)
+    else:
+        items = [item for each in body for item in _undecoded(each, single=True)]
     decoder = msgspec.json.Decoder()
     tables = [table.schema.empty_table()]
     last: dict[str, int] = {}
@@ -101,7 +111,7 @@ def _parsed(
     for start in range(0, len(items), ITEMS_AT_ONCE):
         rows: list[dict[str, Any]] = []
         for raw in items[start : start + ITEMS_AT_ONCE]:
-            item = _decoded(raw, decoder, body)
+            item = _decoded(raw, decoder)
             name = _key(item, path, other_id)
             if name is None:
                 nameless.append(bytes(raw).decode(errors="replace"))
@@ -145,16 +155,27 @@ class _List(msgspec.Struct):
     items: list[msgspec.Raw]
 
 
-def _undecoded(body: bytes) -> list[msgspec.Raw]:
-    """Return the items of a list undecoded: half a million stations decoded at once take gigabytes."""
+class _Single(msgspec.Struct):
+    items: msgspec.Raw
+
+
+def _undecoded(body: bytes, *, single: bool = False) -> list[msgspec.Raw]:
+    """Return the items of a list undecoded: half a million stations decoded at once take gigabytes.
+
+    With `single`, an item in the place of the list is one of one, as a page of a station has.
+    """
     try:
-        return _decoded(body, msgspec.json.Decoder(_List), body).items
+        if single:
+            found = _decoded(body, msgspec.json.Decoder(_Single)).items
+            if bytes(found).startswith(b"{"):
+                return [found]
+        return _decoded(body, msgspec.json.Decoder(_List)).items
     except msgspec.ValidationError as wrong:
         raise SourceError(f"the answer has no list of items: it starts {shown(body)}") from wrong
 
 
-def _decoded(text: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode the body or an item of it, mended where it is not JSON or its numbers are too large."""
+def _decoded(text: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a body or an item of it, mended where it is not JSON or its numbers are too large."""
     try:
         return decoder.decode(text)
     except NOT_JSON as wrong:
@@ -163,7 +184,8 @@ def _decoded(text: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], body: 
         except msgspec.ValidationError:
             raise
         except NOT_JSON:
-            message = f"not JSON, or cut short ({wrong}): {len(body):,} bytes that start {shown(body)}"
+            whole = bytes(text)
+            message = f"not JSON, or cut short ({wrong}): {len(whole):,} bytes that start {shown(whole)}"
             raise SourceError(message) from wrong
 
 

@@ -36,12 +36,14 @@ class Known:
         watermarks: schema `WATERMARKS`.
         measures: the newest snapshot, at least measure_id and period_s; may be empty.
         marked: False if there are no watermarks to compare `latest` with, so that the whole day has to be read.
+        requests: how many a bulk answer takes: one, or one for each station of a shard.
     """
 
     rows: Mapping[datetime, int]
     watermarks: pa.Table
     measures: pa.Table
     marked: bool = True
+    requests: int = 1
 
 
 @dataclass(frozen=True)
@@ -106,17 +108,25 @@ def after_latest(latest: pa.Table, lake: Known, now: datetime) -> Plan:
     several = newer & ~take
     # Today's answer is enough if the first reading after the watermark is dated today.
     today = np.maximum(_due(watermark, interval), edge) >= to_ms(midnight(now.date()))
-    return _cheapest(ids, several & today, several & ~today, take, interval, now)
+    return _cheapest(ids, several & today, several & ~today, take, interval, now, REQUEST_S * lake.requests)
 
 
-def _cheapest(ids: pa.Array, within_today: Flags, earlier: Flags, take: Flags, interval: Floats, now: datetime) -> Plan:
-    """Choose the cheapest of three ways to fetch the measures with several new readings."""
+def _cheapest(
+    ids: pa.Array,
+    within_today: Flags,
+    earlier: Flags,
+    take: Flags,
+    interval: Floats,
+    now: datetime,
+    bulk_s: float,
+) -> Plan:
+    """Choose the cheapest of three ways to fetch the measures with several new readings; `bulk_s` without its rows."""
     several = within_today | earlier
     today = now.date()
     rows_a_day = float(np.sum(86_400_000 / interval[np.isfinite(interval) & (interval > 0)]))
-    day_s = REQUEST_S + rows_a_day / ROWS_PER_S
+    day_s = bulk_s + rows_a_day / ROWS_PER_S
     since_midnight = (now - midnight(today)) / timedelta(days=1)
-    today_s = REQUEST_S + rows_a_day * since_midnight / ROWS_PER_S
+    today_s = bulk_s + rows_a_day * since_midnight / ROWS_PER_S
     each_s = int(several.sum()) * REQUEST_S
     options = [
         (each_s, (), several),

@@ -1,48 +1,137 @@
-"""Remember which API or stream a lake is filled from, in which layout, and which format its writers have to know.
+"""Remember which API or stream fills a lake, which shard it is, in which layout, and which format writers have to know.
 
 Two versions of this package may be at work on one lake, as while a new one is rolled out: whoever writes asks here
 first, and leaves the lake alone if a newer version writes columns that it would drop.
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
 
 from flood_assets.errors import LakeError, RefusedError, WrongLakeError
 from flood_assets.lake.layout import FORMAT, IDENTITY, LAYOUT
 from flood_assets.lake.objects import Blob, ConflictError
 from flood_assets.lake.parquet import NewerFormatError
 from flood_assets.lake.store import Store
+from flood_assets.network import Shard, described
 from flood_assets.places import is_api, is_same_source, split_userinfo
+
+# The common URL of shards has another layout than a lake: older versions find one that they do not know, and leave it.
+NETWORK_LAYOUT = LAYOUT + 1
 
 
 class LayoutError(RefusedError):
     """Lake of another layout."""
 
 
-def claim(store: Store, url: str) -> None:
-    """Make sure that this lake is filled from this API or stream; the first claim decides, and is remembered.
+@dataclass(frozen=True)
+class Identity:
+    """What `_lake.json` says.
+
+    Attributes:
+        api: URL of the API or stream that fills the lake, without a password; of a network, its name with `network:`.
+        shard: which shard it is, as `Shard.told` returns it; None for a lake without shards.
+        network: the network that has its shards below this URL, which holds no readings itself; None for a lake.
+    """
+
+    api: str
+    shard: Mapping[str, Any] | None = None
+    network: str | None = None
+
+
+def claim(store: Store, url: str, shard: Shard | None = None) -> None:
+    """Make sure that this lake is filled from this API or stream, as this shard; the first claim decides.
 
     A name and a password in the URL are neither stored nor compared; `places.is_same_source` says what is the same.
     From then on versions that know only an older format leave the lake to this one.
-    WrongLakeError if it is filled from another; NewerFormatError as for `require_format`; else as for `source`.
+
+    Raises:
+        WrongLakeError: it is filled from another, or is another shard, or one that asks for something else, or a lake
+            without shards where there should be a shard, or the other way round.
+        NewerFormatError: as for `require_format`.
+        LakeError: as for `source`.
     """
-    url = split_userinfo(url.rstrip("/"))[0]
+    wanted = Identity(split_userinfo(url.rstrip("/"))[0], None if shard is None else shard.told())
     blob = store.read(IDENTITY)
-    stored = None if blob is None else _api(store, blob)
+    stored = None if blob is None else _understood(store, blob)
     newest = 1 if blob is None else _format(store, blob)
-    found: str | None = split_userinfo(stored or url)[0]
+    found = wanted if stored is None else replace(stored, api=split_userinfo(stored.api)[0])
     # Earlier versions stored the password with the URL.
-    if found != stored or newest < FORMAT:
+    if found.network is None and (found != stored or newest < FORMAT):
         with suppress(ConflictError):
-            more = {"format": FORMAT} if FORMAT > 1 else {}
-            identity = json.dumps({"api": found, "layout": LAYOUT, **more}).encode()
+            more: dict[str, Any] = {"format": FORMAT} if FORMAT > 1 else {}
+            more |= {} if found.shard is None else {"shard": found.shard}
+            identity = json.dumps({"api": found.api, "layout": LAYOUT, **more}).encode()
             store.put(IDENTITY, identity, replaces=None if blob is None else blob.meta)
-        found = source(store)
-    if found is None or not is_same_source(found, url):
+        found = read(store) or found
+    _require_same(store, found, wanted)
+
+
+def claim_network(store: Store, network: str) -> None:
+    """Make sure that this is the common URL of this network's shards, which ordinary refreshes leave alone.
+
+    Raises:
+        WrongLakeError: there is a lake, or another network.
+        LakeError: as for `source`.
+    """
+    blob = store.read(IDENTITY)
+    if blob is None:
+        with suppress(ConflictError):
+            identity = {"api": f"network:{network}", "layout": NETWORK_LAYOUT, "network": network}
+            store.put(IDENTITY, json.dumps(identity).encode(), replaces=None)
+            return
+        blob = store.read(IDENTITY)
+    found = None if blob is None else _understood(store, blob)
+    if found is not None and found.network != network:
+        is_here = f"holds readings of {found.api}" if found.network is None else f"unites the shards of {found.network}"
         raise WrongLakeError(
-            f"the lake {store.url} holds readings of {found} and not of {url}: {_remedy(found)}set FLOOD_LAKE_URL to "
-            "another place, or delete the lake"
+            f"{store.url} {is_here} and not the shards of the network {network}: set FLOOD_LAKE_URL to another place, "
+            "below which the shards get lakes of their own"
         )
+
+
+def _require_same(store: Store, found: Identity, wanted: Identity) -> None:
+    if found.network is not None:
+        raise WrongLakeError(_united(store, found.network))
+    if found.shard != wanted.shard:
+        raise WrongLakeError(f"the lake {store.url} is {_other_shard(found.shard, wanted.shard)}")
+    if not is_same_source(found.api, wanted.api):
+        other_place = "set FLOOD_LAKE_URL to another place, or delete the lake"
+        remedy = other_place if found.shard is None else f"{_RENAME}, or name the API that it had"
+        raise WrongLakeError(
+            f"the lake {store.url} holds readings of {found.api} and not of {wanted.api}: {_remedy(found.api)}{remedy}"
+        )
+
+
+_RENAME = "give the shard a new name in the file of the network, and run `flood-assets shards apply`"
+
+
+def _other_shard(found: Mapping[str, Any] | None, wanted: Mapping[str, Any] | None) -> str:
+    """Return what a lake is and what it should have been, and the remedy."""
+    if found is None:
+        assert wanted is not None  # noqa: S101 - for the type checker: they differ
+        return f"no shard, and should be {described(wanted)}: set FLOOD_LAKE_URL to another place"
+    if wanted is None:
+        return (
+            f"{described(found)}, and a refresh without FLOOD_NETWORK would fill it with everything: set FLOOD_NETWORK "
+            "to the file of the network, and FLOOD_LAKE_URL to the URL that its shards have in common"
+        )
+    if (found["name"], found["network"]) == (wanted["name"], wanted["network"]):
+        changed = " of other stations" if "digest" in found and "digest" in wanted else ""
+        return f"{described(found)}, and should now be {described(wanted)}{changed}: {_RENAME}"
+    return (
+        f"{described(found)}, and not {described(wanted)}: set FLOOD_LAKE_URL to the place of this network, or "
+        "FLOOD_NETWORK to the file of that one"
+    )
+
+
+def _united(store: Store, network: str) -> str:
+    return (
+        f"{store.url} unites the shards of the network {network} and holds no readings itself: set FLOOD_NETWORK to "
+        "the file of this network, and its shards are filled; or set FLOOD_LAKE_URL to another place"
+    )
 
 
 def require_format(store: Store) -> None:
@@ -53,24 +142,34 @@ def require_format(store: Store) -> None:
     blob = store.read(IDENTITY)
     if blob is not None:
         with suppress(_DamagedIdentityError):
-            _api(store, blob)
+            _require_lake(store, _understood(store, blob))
             _format(store, blob)
 
 
 def require_layout(store: Store) -> None:
-    """Refuse to read a lake of another layout: LayoutError."""
+    """Refuse to read a lake of another layout, or the common URL of shards as a lake: LayoutError."""
     blob = store.read(IDENTITY)
     if blob is not None:
         with suppress(_DamagedIdentityError):
-            _api(store, blob)
+            _require_lake(store, _understood(store, blob))
+
+
+def _require_lake(store: Store, found: Identity) -> None:
+    if found.network is not None:
+        raise LayoutError(_united(store, found.network))
 
 
 def require_api(store: Store) -> None:
-    """Refuse to fill a lake from the API that follows a stream; WrongLakeError says what fills it."""
-    found = source(store)
-    if found is not None and not is_api(found):
+    """Refuse to fill from the API a lake that follows a stream, and a URL of shards; WrongLakeError says what does."""
+    found = read(store)
+    if found is None:
+        return
+    if found.network is not None:
+        raise WrongLakeError(_united(store, found.network))
+    if not is_api(found.api):
+        api = split_userinfo(found.api)[0]
         raise WrongLakeError(
-            f"the lake {store.url} follows the stream {found} and is not filled from the API: {_remedy(found)}set "
+            f"the lake {store.url} follows the stream {api} and is not filled from the API: {_remedy(api)}set "
             "FLOOD_LAKE_URL to another place"
         )
 
@@ -83,10 +182,23 @@ def source(store: Store) -> str | None:
     """Return the URL of the API or stream that the lake is filled from; None as long as nobody has claimed it.
 
     Raises:
+        LakeError: it has another layout, or its `_lake.json` cannot be read, or there is no lake but shards.
+    """
+    found = read(store)
+    if found is None:
+        return None
+    _require_lake(store, found)
+    return split_userinfo(found.api)[0]
+
+
+def read(store: Store) -> Identity | None:
+    """Return what `_lake.json` says of a lake, or of the common URL of shards; None as long as nobody has claimed it.
+
+    Raises:
         LakeError: it has another layout, or its `_lake.json` cannot be read.
     """
     blob = store.read(IDENTITY)
-    return None if blob is None else split_userinfo(_api(store, blob))[0]
+    return None if blob is None else _understood(store, blob)
 
 
 class _DamagedIdentityError(LakeError):
@@ -101,23 +213,26 @@ def _format(store: Store, blob: Blob) -> int:
     return found
 
 
-def _api(store: Store, blob: Blob) -> str:
-    """Return the URL that `_lake.json` holds; errors as for `source`."""
+def _understood(store: Store, blob: Blob) -> Identity:
+    """Return what `_lake.json` says; errors as for `read`."""
     place = f"{store.url}/{IDENTITY}"
     try:
-        identity = json.loads(blob.data.to_pybytes())
-        api, layout = identity["api"], identity["layout"]
+        told = json.loads(blob.data.to_pybytes())
+        api, layout, shard, network = told["api"], told["layout"], told.get("shard"), told.get("network")
         if not isinstance(api, str) or not isinstance(layout, int):
             raise TypeError("'api' must be text and 'layout' a number")  # noqa: TRY301 - one message for all of it
-    except (ValueError, KeyError, TypeError) as error:
+        if shard is not None:
+            described(shard)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _DamagedIdentityError(
             f"{place} cannot be understood ({error}): delete it, and the next refresh writes it anew"
         ) from error
-    if layout > LAYOUT:
-        raise LayoutError(f"{place} says layout {layout}; this version knows {LAYOUT}: upgrade flood_assets")
-    if layout < LAYOUT:
+    expected = LAYOUT if network is None else NETWORK_LAYOUT
+    if layout > expected:
+        raise LayoutError(f"{place} says layout {layout}; this version knows {expected}: upgrade flood_assets")
+    if layout < expected:
         raise LayoutError(
             f"{store.url} is a lake of layout {layout}, and this version writes layout {LAYOUT}: set FLOOD_LAKE_URL to "
             "a new place; the next refresh fills it from the API in two requests, then delete the old lake"
         )
-    return api
+    return Identity(api, shard, network)

@@ -21,6 +21,7 @@ from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Patience, Store
 from flood_assets.lake.write import WRITERS, Upserted, WindowChange
+from flood_assets.network import Shard
 from flood_assets.schemas import TABLES, Table
 
 _ALL = tuple(TABLES.values())
@@ -60,9 +61,9 @@ class Lake:
         """The lake's URL, without a trailing slash."""
         return self.store.url
 
-    def claim(self, url: str) -> None:
-        """Make sure that this lake is filled from this API or stream; WrongLakeError when it is filled from another."""
-        identity.claim(self.store, url)
+    def claim(self, url: str, shard: Shard | None = None) -> None:
+        """Make sure that this lake is filled from this API or stream, as this shard; else WrongLakeError."""
+        identity.claim(self.store, url, shard)
 
     def require_api(self) -> None:
         """Refuse a lake that follows a stream: WrongLakeError says what fills it."""

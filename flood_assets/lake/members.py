@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flood_assets.errors import LakeError
+from flood_assets.lake.identity import claim_network
 from flood_assets.lake.layout import NETWORK_KEY
 from flood_assets.lake.objects import ConflictError, Meta
 from flood_assets.lake.store import Store
@@ -62,10 +63,13 @@ def claim(store: Store, network: Network) -> None:
 
     Raises:
         NetworkError: they are those of another network, or other shards.
+        WrongLakeError: there is a lake without shards.
         LakeError: as for `members`, and if it could not be written.
     """
     found = members(store)
     if found is None:
+        # First what keeps an ordinary refresh away.
+        claim_network(store, network.name)
         try:
             store.put(NETWORK_KEY, as_json(network), replaces=None)
         except ConflictError:
@@ -77,9 +81,10 @@ def claim(store: Store, network: Network) -> None:
         raise NetworkError(
             f"{store.url} unites the shards {', '.join(found.names)} of the network {found.network}, and FLOOD_NETWORK "
             f"describes {described} of {network.name}, or asks them for something else: run "
-            "`flood-assets shards apply`, which fills what is new before readers change over, or set FLOOD_LAKE_URL "
-            "to another place"
+            "`flood-assets shards apply`, which fills what is new before readers change over, or set FLOOD_LAKE_URL to "
+            "another place"
         )
+    claim_network(store, network.name)
 
 
 def replace(store: Store, network: Network, before: Members | None) -> None:
@@ -87,5 +92,7 @@ def replace(store: Store, network: Network, before: Members | None) -> None:
 
     Raises:
         ConflictError: somebody else has changed them since `before` was read.
+        WrongLakeError: there is a lake without shards, or another network.
     """
+    claim_network(store, network.name)
     store.put(NETWORK_KEY, as_json(network), replaces=None if before is None else before.meta)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.lists import all_named
@@ -82,8 +83,8 @@ def list_gauges(
         LakeError: the lake could not be read.
     """
     found = api.stations() if table is STATIONS else api.measures()
-    require_no_shorter(table, found.rows, lake, now)
-    return Snapshot(table, found.rows, windows, now, found.rejects)
+    require_no_shorter(table, found.rows, lake, now, unknown=found.unknown)
+    return Snapshot(table, found.rows, windows, now, found.rejects, unknown=found.unknown)
 
 
 def list_areas(api: FloodMonitoringApi, lake: Lake, now: datetime) -> Snapshot:
@@ -115,12 +116,15 @@ def list_warnings(api: FloodMonitoringApi, lake: Lake, now: datetime) -> Listing
     return Listing(snapshot, found.rows, found.asked_at, odd)
 
 
-def require_no_shorter(table: Table, rows: pa.Table, lake: Lake, now: datetime) -> None:
+def require_no_shorter(table: Table, rows: pa.Table, lake: Lake, now: datetime, *, unknown: Sequence[str] = ()) -> None:
     """Refuse a list that is much shorter than the previous snapshot: the API does not mark a list that it cut short.
 
-    A wrongly refused list is accepted once the previous snapshot expires.
+    A wrongly refused list is accepted once the previous snapshot expires. Stations that the API says it does not know
+    (`unknown`) are not missed.
     """
     before = lake.newest_snapshot(table, now)
+    if before is not None and unknown:
+        before = before.filter(pc.invert(pc.is_in(before["station_id"], pa.array(unknown))))
     if before is not None and may_be_pushed(table):
         before = of_api(before)
     if before is not None and len(rows) < SHRINKS_TO * len(before):

@@ -28,6 +28,7 @@ class Snapshot:
         rejects: what of the list could not be understood, schema `REJECTS`.
         present: the table's present, where that is not the same rows.
         mend: True to store the list in damaged windows too: each window is decoded whole to find them.
+        unknown: stations of the shard that the API does not know.
     """
 
     table: Table
@@ -37,6 +38,7 @@ class Snapshot:
     rejects: pa.Table = field(default_factory=REJECTS.schema.empty_table)
     present: Present | None = None
     mend: bool = True
+    unknown: Sequence[str] = ()
 
     def store(self, lake: Lake) -> dict[str, list[WindowChange]]:
         """Store the list in its retained windows and in damaged ones, which nothing else would fill."""

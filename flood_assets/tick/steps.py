@@ -5,15 +5,15 @@ which there is no time; what is left is done by the next tick, as after a kill.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_assets.ea.client import FloodMonitoringApi
-from flood_assets.ea.http import RetryPolicy
+from flood_assets.ea.http import Gate, RetryPolicy
 from flood_assets.errors import FloodAssetsError, LakeError, SettingsError
 from flood_assets.ingest import fetch
 from flood_assets.lake.archive import Archive
@@ -22,6 +22,7 @@ from flood_assets.lake.write import WindowChange
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import ingest
 from flood_assets.ledger.account import take
+from flood_assets.network import AT_ONCE, WHOLE, Shard
 from flood_assets.partitions import retained_windows
 from flood_assets.query.survey import survey
 from flood_assets.schemas import CONDITIONS, MEASURES, STATIONS, Table
@@ -53,6 +54,8 @@ class Given:
         alerts: the file of rules; None to judge nothing.
         publishing: the sinks.
         seconds_left: until this process is ended from outside.
+        shard: which part of a network the lake is; None for all that the API has.
+        gate: held around each request to the API, as `ea.http.Http` says.
     """
 
     lake: Lake
@@ -62,6 +65,13 @@ class Given:
     alerts: Path | None = None
     publishing: Publishing = field(default_factory=lambda: Publishing((), None))
     seconds_left: Callable[[], float] = lambda: float("inf")
+    shard: Shard | None = None
+    gate: Gate = nullcontext
+
+    @property
+    def leads(self) -> bool:
+        """Return True if the lake has the flood warnings and flood areas, which belong to no shard."""
+        return self.shard is None or self.shard.leads
 
     @contextmanager
     def api(self) -> Iterator[FloodMonitoringApi]:
@@ -69,7 +79,12 @@ class Given:
         left = max(1.0, self.seconds_left() - RESERVE_S)
         usual = RetryPolicy()
         patience = RetryPolicy(deadline=min(usual.deadline, left), read_timeout=min(usual.read_timeout, left))
-        with closing(FloodMonitoringApi(self.api_url, now=self.clock, retry=patience)) as api:
+        scope, at_once = (self.shard.scope, self.shard.at_once) if self.shard else (WHOLE, AT_ONCE)
+        with closing(
+            FloodMonitoringApi(
+                self.api_url, now=self.clock, retry=patience, gate=self.gate, scope=scope, at_once=at_once
+            )
+        ) as api:
             yield api
 
 
@@ -148,22 +163,26 @@ def publish(given: Given) -> "list[Published]":
 
 def _claimed(given: Given) -> Given:
     given.lake.require_api()
-    given.lake.claim(given.api_url)
+    given.lake.claim(given.api_url, given.shard)
     return given
 
 
 def _steps(given: Given) -> Iterator[Step]:
     """Yield each step with its name and those that it needs; what is due is asked when its turn comes."""
     yield from _first_steps(given)
-    due = lists.due(given.clock(), *lists.stored(given.lake))
+    snapshots, areas = lists.stored(given.lake)
+    due = lists.due(given.clock(), snapshots, areas)
     if due.gauges:
         for table in (STATIONS, MEASURES):
             yield table.name, (), _lister(table, due.gauges)
-    if due.areas:
+    if due.areas and given.leads:
         yield "warning_areas", (), _list_areas
-    yield "readings", (), _fetch_new
+    # An API that does not filter shows it in the first list of measures: its readings would fill the shard with all.
+    filtered = given.shard is not None and given.shard.scope.parameter is not None and not snapshots
+    yield "readings", ("measures",) if filtered else (), _fetch_new
     yield from _STATE
-    yield "warnings", (), _list_warnings
+    if given.leads:
+        yield "warnings", (), _list_warnings
     if given.alerts is not None:
         yield "alerts", (), _judge_alerts
     if given.publishing.sinks:
@@ -223,7 +242,7 @@ def _lister(table: Table, windows: Sequence[datetime]) -> Callable[[Given], Told
         with given.api() as api:
             snapshot = lists.list_gauges(api, given.lake, table, windows, given.clock())
         snapshot.store(given.lake)
-        return {"listed": len(snapshot.rows)}
+        return {"listed": len(snapshot.rows), **_unknown(snapshot.unknown)}
 
     return listed
 
@@ -252,6 +271,7 @@ def _fetch(given: Given, windows: Sequence[datetime] | None) -> Told:
         "requests": sum(answer.cost.requests for answer in batch.answers),
         **_counted(upserted.windows),
         "rejected": len(batch.rejects),
+        **_unknown({station for answer in batch.answers for station in answer.unknown}),
     }
     odd = {"suspect": batch.suspect, "deferred": len(batch.unanswered), "advanced": advanced}
     return told | {name: value for name, value in odd.items() if value not in ("", 0, True)}
@@ -316,3 +336,8 @@ def _publish(given: Given) -> Told:
 
 def _counted(changes: Sequence[WindowChange]) -> Mapping[str, int]:
     return {name: sum(getattr(each, name) for each in changes) for name in ("added", "revised", "unchanged")}
+
+
+def _unknown(stations: Collection[str]) -> Told:
+    """Tell which stations of a shard the API does not know."""
+    return {"unknown_stations": sorted(stations)} if stations else {}

@@ -1,0 +1,54 @@
+"""Open one shard for the steps of a tick: `flood_assets.tick.steps` takes them as for any lake."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import datetime
+
+from flood_assets.ea.http import Gate
+from flood_assets.lake.archive import Archive
+from flood_assets.lake.lake import Lake
+from flood_assets.network import FOLDER, Shard
+from flood_assets.settings import Publishing
+from flood_assets.tick.steps import Given
+
+
+def open_shard(
+    shard: Shard,
+    common_url: str,
+    clock: Callable[[], datetime],
+    *,
+    gate: Gate = nullcontext,
+    archive: str | None = None,
+    publishing: Publishing | None = None,
+    seconds_left: Callable[[], float] | None = None,
+) -> Given:
+    """Return what the steps of a tick work with to fill one shard; nothing is asked or written yet.
+
+    The caller has made sure that the lakes below the common URL are those of this network (`lake.members.claim`); the
+    steps make sure that this lake is this shard. Alerts are judged over all shards, and not here.
+
+    Args:
+        shard: of the network's file.
+        common_url: below which each shard has its lake.
+        clock: the current time.
+        gate: held around each request, so that all shards together keep to `shard.at_once` at its API.
+        archive: as `settings.archive` returns it; below a URL, each shard has a folder of its own.
+        publishing: the sinks; each shard sends its own changes.
+        seconds_left: until this process is ended from outside; None for no end.
+
+    Raises:
+        SettingsError: the URL is none of a lake.
+        LakeError: there are no credentials, or a folder cannot be made.
+    """
+    lake = Lake.open(shard.lake_url(common_url))
+    place = f"{archive}/{FOLDER}{shard.name}" if archive and "://" in archive else archive
+    return Given(
+        lake,
+        shard.api,
+        clock,
+        archive=Archive.beside(lake.store, place) if place else None,
+        publishing=publishing or Publishing((), None),
+        seconds_left=seconds_left or (lambda: float("inf")),
+        shard=shard,
+        gate=gate,
+    )
