@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from flood_assets.cli.printing import plain_table, say
+from flood_assets.network import described
 from flood_assets.partitions import retained_windows
 from flood_assets.query.place import Place
 from flood_assets.query.status import Completeness, Freshness, Status, WarningStatus, look
@@ -57,6 +58,8 @@ def _lines(status: Status) -> Iterator[str | Grid]:
         yield f"stream: {status.api}"
     else:
         yield f"API:  {status.api or 'none yet: the first refresh decides'}"
+    if status.shard is not None:
+        yield f"shard: {described(status.shard)}"
     if not status.empty:
         asked = f"{_time(status.as_of)}, {_ago(status.now - status.as_of)}" if status.as_of else "unknown"
         yield f"{'newest change' if status.follows else 'last refresh'}: {asked} (now is {_time(status.now)})"

@@ -167,10 +167,9 @@ def require_api(store: Store) -> None:
     if found.network is not None:
         raise WrongLakeError(_united(store, found.network))
     if not is_api(found.api):
-        api = split_userinfo(found.api)[0]
         raise WrongLakeError(
-            f"the lake {store.url} follows the stream {api} and is not filled from the API: {_remedy(api)}set "
-            "FLOOD_LAKE_URL to another place"
+            f"the lake {store.url} follows the stream {found.api} and is not filled from the API: "
+            f"{_remedy(found.api)}set FLOOD_LAKE_URL to another place"
         )
 
 
@@ -179,16 +178,21 @@ def _remedy(found: str | None) -> str:
 
 
 def source(store: Store) -> str | None:
-    """Return the URL of the API or stream that the lake is filled from; None as long as nobody has claimed it.
+    """Return the URL of the API or stream that the lake is filled from; None and errors as for `of_lake`."""
+    found = of_lake(store)
+    return None if found is None else found.api
+
+
+def of_lake(store: Store) -> Identity | None:
+    """Return what `_lake.json` says of a lake; None as long as nobody has claimed it.
 
     Raises:
         LakeError: it has another layout, or its `_lake.json` cannot be read, or there is no lake but shards.
     """
     found = read(store)
-    if found is None:
-        return None
-    _require_lake(store, found)
-    return split_userinfo(found.api)[0]
+    if found is not None:
+        _require_lake(store, found)
+    return found
 
 
 def read(store: Store) -> Identity | None:
@@ -198,7 +202,10 @@ def read(store: Store) -> Identity | None:
         LakeError: it has another layout, or its `_lake.json` cannot be read.
     """
     blob = store.read(IDENTITY)
-    return None if blob is None else _understood(store, blob)
+    if blob is None:
+        return None
+    found = _understood(store, blob)
+    return replace(found, api=split_userinfo(found.api)[0])
 
 
 class _DamagedIdentityError(LakeError):

@@ -6,11 +6,13 @@ Settings, API and Dagster are the subject of `flood_assets.cli.doctor`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
+from flood_assets.lake import identity as identities
 from flood_assets.lake import watermarks as marking
 from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.lake import Lake
@@ -121,6 +123,7 @@ class Status:
     warnings: WarningStatus | None  # None when no list of the last 24 hours is stored
     quarantined: Sequence[str]  # keys of damaged objects below `_quarantine/`
     problems: Sequence[str]  # what else could not be read, and what to do
+    shard: Mapping[str, Any] | None = None  # which shard of a network it is, as `network.Shard.told` says it
 
     @property
     def empty(self) -> bool:
@@ -226,11 +229,12 @@ def look(lake: Lake, now: datetime) -> Status:
     for name, table in TABLES.items():
         found = hours.found if table is READINGS else footers(lake.store, table, retained[name])
         tables[name] = TableStatus.of(table, listed[name], found)
-    api, problems = None, list[str]()
+    identity, problems = None, list[str]()
     try:
-        api = lake.source()
+        identity = identities.of_lake(lake.store)
     except LakeError as error:
         problems.append(str(error))
+    api = None if identity is None else identity.api
     watermarks = marking.load(lake.store)
     again = "the next refresh reads the whole day"
     if api is not None and not is_api(api):
@@ -265,6 +269,7 @@ def look(lake: Lake, now: datetime) -> Status:
         warnings=_warnings(lake, now),
         quarantined=quarantined,
         problems=problems,
+        shard=None if identity is None else identity.shard,
     )
 
 

@@ -20,6 +20,7 @@ def content(status: Status) -> dict[str, Any]:
         "exists": True,
         "faults": status.faults,
         "api": status.api,
+        **({"shard": dict(status.shard)} if status.shard is not None else {}),
         "last_refresh": iso(status.as_of),
         "last_failure": status.failure and {"step": status.failure.step, "at": iso(status.failure.at)},
         "retained_windows": len(retained_windows(status.now)),

@@ -243,6 +243,7 @@ class Api:
     given: dict[Key, dict[datetime, str]] = field(default_factory=lambda: defaultdict(dict))
     clock: datetime = field(init=False)
     base_url: str = "http://there/flood-monitoring"
+    bulk_requests: int = 1
 
     def __post_init__(self) -> None:
         self.clock = self.now
