@@ -18,8 +18,8 @@ from flood_assets.lake.store import Store
 from flood_assets.network import Shard, described
 from flood_assets.places import is_api, is_same_source, split_userinfo
 
-# The common URL of shards has another layout than a lake: older versions find one that they do not know, and leave it.
-NETWORK_LAYOUT = LAYOUT + 1
+# Of shards and of their common URL: versions without shards find a layout that they do not know, and leave both alone.
+SHARDED_LAYOUT = LAYOUT + 1
 
 
 class LayoutError(RefusedError):
@@ -62,9 +62,11 @@ def claim(store: Store, url: str, shard: Shard | None = None) -> None:
     if found.network is None and (found != stored or newest < FORMAT):
         with suppress(ConflictError):
             more: dict[str, Any] = {"format": FORMAT} if FORMAT > 1 else {}
-            more |= {} if found.shard is None else {"shard": found.shard}
-            identity = json.dumps({"api": found.api, "layout": LAYOUT, **more}).encode()
-            store.put(IDENTITY, identity, replaces=None if blob is None else blob.meta)
+            if found.shard is not None:
+                more["shard"] = found.shard
+            layout = LAYOUT if found.shard is None else SHARDED_LAYOUT
+            told = json.dumps({"api": found.api, "layout": layout, **more}).encode()
+            store.put(IDENTITY, told, replaces=None if blob is None else blob.meta)
         found = read(store) or found
     _require_same(store, found, wanted)
 
@@ -79,7 +81,7 @@ def claim_network(store: Store, network: str) -> None:
     blob = store.read(IDENTITY)
     if blob is None:
         with suppress(ConflictError):
-            identity = {"api": f"network:{network}", "layout": NETWORK_LAYOUT, "network": network}
+            identity = {"api": f"network:{network}", "layout": SHARDED_LAYOUT, "network": network}
             store.put(IDENTITY, json.dumps(identity).encode(), replaces=None)
             return
         blob = store.read(IDENTITY)
@@ -234,7 +236,7 @@ def _understood(store: Store, blob: Blob) -> Identity:
         raise _DamagedIdentityError(
             f"{place} cannot be understood ({error}): delete it, and the next refresh writes it anew"
         ) from error
-    expected = LAYOUT if network is None else NETWORK_LAYOUT
+    expected = LAYOUT if shard is None and network is None else SHARDED_LAYOUT
     if layout > expected:
         raise LayoutError(f"{place} says layout {layout}; this version knows {expected}: upgrade flood_assets")
     if layout < expected:
