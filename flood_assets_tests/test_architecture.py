@@ -38,10 +38,11 @@ GROUND = ROOMS[-1]
 
 # Inside `lake`, from the top down. Files of one line may know each other, as long as that makes no circle.
 LAKE = (
+    ("united",),
     ("lake",),
     (
         *("frozen", "read", "write", "current", "quarantine", "retention", "archive", "identity", "failure", "judged"),
-        *("cursor", "members"),
+        *("cursor", "members", "reader", "uniting", "within"),
     ),
     ("watermarks", "upsert", "follow", "listed", "parquet"),
     ("opening",),

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from flood_assets import quality, query
 from flood_assets.alerts.episodes import Point
 from flood_assets.alerts.rules import Rule
-from flood_assets.lake import watermarks
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.ledger.day import milliseconds
@@ -130,7 +129,7 @@ def gather(lake: Lake, rules: Sequence[Rule], now: datetime) -> Evidence:
         LakeError: the lake could not be read.
     """
     # Before the readings: a run that ends meanwhile stores the readings first.
-    marks = watermarks.load(lake.store)
+    marks = lake.watermarks()
     asked = () if marks is None else tuple(sorted({*marks.asked.polls, *filter(None, [marks.asked.last])}))
     notes: list[str] = []
     chosen: dict[str, Any] = {}
@@ -144,7 +143,7 @@ def gather(lake: Lake, rules: Sequence[Rule], now: datetime) -> Evidence:
     timeliness = TIMELINESS.schema.empty_table() if timeliness is None else timeliness
     overdue, reporting = _overdue(timeliness, asked[-1] if asked else None, now)
     gauges = _gauges(lake, ids, timeliness, now) if ids else {}
-    return Evidence(gauges, chosen, tuple(notes), asked, overdue, reporting)
+    return Evidence(gauges, chosen, tuple(dict.fromkeys([*lake.troubles, *notes])), asked, overdue, reporting)
 
 
 def _measures(lake: Lake, rule: Rule, now: datetime, notes: list[str]) -> list[str]:

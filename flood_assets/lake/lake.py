@@ -1,22 +1,23 @@
 """Open a lake by its URL; read and write its hourly Parquet windows; never return rows older than 24 hours.
 
-`Lake` delegates to `read`, `write`, `quarantine`, `retention`, `identity` and `failure`.
+`Lake` delegates to `write`, `quarantine`, `retention`, `identity` and `failure`; what only reads is in `reader`.
 Nothing here looks at the clock: `now` is an argument.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import pyarrow as pa
 
-from flood_assets.lake import failure, identity, quarantine, read, retention, write
+from flood_assets.lake import failure, identity, quarantine, retention, write
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.current import Present
 from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.opening import open_store
-from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.lake.read import Content, StoredWindow
+from flood_assets.lake.read import Content
+from flood_assets.lake.reader import Reader
 from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Patience, Store
@@ -26,8 +27,10 @@ from flood_assets.schemas import TABLES, Table
 
 _ALL = tuple(TABLES.values())
 
+T = TypeVar("T")
 
-class Lake:
+
+class Lake(Reader):
     """The tables of `schemas` as hourly windows below one URL. Safe to use from several threads and processes.
 
     Every method raises LakeError when the lake cannot be read or written, ValueError for rows of another table.
@@ -38,7 +41,7 @@ class Lake:
     """
 
     def __init__(self, store: Store, *, writers: int = WRITERS) -> None:
-        self.store = store
+        super().__init__(store)
         self._writers = writers
 
     @classmethod
@@ -56,10 +59,9 @@ class Lake:
         """
         return cls(open_store(place, s3, patience))
 
-    @property
-    def url(self) -> str:
-        """The lake's URL, without a trailing slash."""
-        return self.store.url
+    def each_shard(self, ask: Callable[["Lake"], T]) -> dict[str, T]:
+        """Return what is asked of each of its shards, by name; of a lake without shards, of itself, by no name."""
+        return {"": ask(self)}
 
     def claim(self, url: str, shard: Shard | None = None) -> None:
         """Make sure that this lake is filled from this API or stream, as this shard; else WrongLakeError."""
@@ -69,17 +71,9 @@ class Lake:
         """Refuse a lake that follows a stream: WrongLakeError says what fills it."""
         identity.require_api(self.store)
 
-    def source(self) -> str | None:
-        """Return the URL of the API or stream that the lake is filled from; None as long as nobody has claimed it."""
-        return identity.source(self.store)
-
     def record_failure(self, step: str, at: datetime) -> None:
         """Remember that a step of a run failed."""
         failure.record(self.store, RunFailure(step, at))
-
-    def last_failure(self) -> RunFailure | None:
-        """Return the last failure, healed or not; None without one."""
-        return failure.last(self.store)
 
     def upsert_readings(
         self, rows: pa.Table, observed_at: datetime, now: datetime, *, stations: pa.Table | None = None
@@ -128,45 +122,6 @@ class Lake:
     def damaged(self, table: Table) -> list[datetime]:
         """Return the windows of a table that cannot be read, oldest first; each is decoded whole."""
         return quarantine.damaged(self.store, table)
-
-    def each(
-        self,
-        table: Table,
-        windows: Sequence[datetime],
-        *,
-        now: datetime | None = None,
-        columns: Sequence[str] | None = None,
-        measure_ids: Iterable[str] | None = None,
-        coded: bool = False,
-    ) -> Iterator[tuple[datetime, pa.Table | DamagedWindowError]]:
-        """Yield each window with its rows (with `now`, retained ones only) or with its damage; see `read.each`."""
-        return read.each(self.store, table, windows, now=now, columns=columns, measure_ids=measure_ids, coded=coded)
-
-    def read(
-        self,
-        table: Table,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        *,
-        now: datetime,
-        columns: Sequence[str] | None = None,
-        measure_ids: Iterable[str] | None = None,
-        coded: bool = False,
-    ) -> pa.Table:
-        """Return the retained rows with `start <= time < end`, by window and within it by key; see `read.read`."""
-        return read.read(self.store, table, start, end, now=now, columns=columns, measure_ids=measure_ids, coded=coded)
-
-    def newest_snapshot(self, table: Table, now: datetime, *, columns: Sequence[str] | None = None) -> pa.Table | None:
-        """Return a snapshot's newest retained rows, passing over damaged and empty windows; None without any."""
-        return read.newest_snapshot(self.store, table, now, columns=columns)
-
-    def windows(self, table: Table) -> list[StoredWindow]:
-        """List a table's windows, oldest first, expired or not."""
-        return read.windows(self.store, table)
-
-    def contents(self, table: Table, windows: Sequence[datetime]) -> dict[datetime, Content]:
-        """Return each window's content by its footer; a window that does not exist is empty."""
-        return read.contents(self.store, table, windows)
 
     def expired(self, now: datetime, *, tables: Iterable[Table] = _ALL) -> list[Expiry]:
         """Return what `expire` would do, cheaply: `rows` are not looked up."""

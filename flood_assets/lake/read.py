@@ -4,7 +4,7 @@ The bytes of a window are the subject of `parquet`, their names of `layout`.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -118,11 +118,15 @@ def contents(store: Store, table: Table, wanted: Sequence[datetime]) -> dict[dat
     Raises:
         DamagedWindowError: an object is not a window of this table.
     """
-    found = footers(store, table, wanted)
+    return contents_of(footers(store, table, wanted))
+
+
+def contents_of(found: Mapping[datetime, Content | DamagedWindowError | None]) -> dict[datetime, Content]:
+    """Return what `contents` does of footers that are read."""
     for content in found.values():
         if isinstance(content, DamagedWindowError):
             raise content
-    return {window: content for window in wanted if isinstance(content := found[window] or NOTHING, Content)}
+    return {window: content or NOTHING for window, content in found.items() if not isinstance(content, LakeError)}
 
 
 def newest_snapshot(
@@ -156,6 +160,8 @@ def each(
     table: Table,
     wanted: Sequence[datetime],
     *,
+    start: datetime | None = None,
+    end: datetime | None = None,
     now: datetime | None = None,
     columns: Sequence[str] | None = None,
     measure_ids: Iterable[str] | None = None,
@@ -169,12 +175,14 @@ def each(
         store: the lake's.
         table: of `schemas`.
         wanted: the windows, in the order in which they are yielded.
+        start: as for `read`, with `now`.
+        end: likewise.
         now: leaves out rows that are not retained; None for the rows as they are stored.
         columns: as for `read`.
         measure_ids: likewise.
         coded: likewise.
     """
-    cut = None if now is None else _Cut(table, cutoff(now), None, None, utc(now))
+    cut = None if now is None else Cut.of(table, start, end, now)
     part = _Part(store, table, columns, measure_ids, coded=coded, cut=cut)
     for window, rows in zip(wanted, part.of_each(wanted), strict=True):
         damaged = isinstance(rows, DamagedWindowError)
@@ -211,7 +219,7 @@ def read(
         DamagedWindowError: an object is not a window of this table.
         LakeError: an unknown column, or the lake could not be read.
     """
-    cut = _Cut(table, cutoff(now), utc(start) if start else None, utc(end) if end else None, utc(now))
+    cut = Cut.of(table, start, end, now)
     part = _Part(store, table, columns, measure_ids, coded=coded, cut=cut)
     pieces = []
     for rows in part.of_all(cut.windows()):
@@ -221,6 +229,17 @@ def read(
             pieces.append(rows)
     found = part.joined(pieces)
     return found.unify_dictionaries() if coded else found
+
+
+def names_of(table: Table, columns: Sequence[str] | None, *, by_measure: bool = False) -> list[str]:
+    """Return the names of the columns that are asked for; LakeError for one that the table does not have."""
+    known = table.schema.names
+    names = known if columns is None else list(columns)
+    if unknown := [name for name in names if name not in known]:
+        raise LakeError(f"{table.name} has no column {', '.join(unknown)}: it has {', '.join(known)}")
+    if by_measure and "measure_id" not in known:
+        raise LakeError(f"{table.name} cannot be read by measure: it has {', '.join(known)}")
+    return names
 
 
 class _Part:
@@ -234,15 +253,10 @@ class _Part:
         measure_ids: Iterable[str] | None,
         *,
         coded: bool,
-        cut: "_Cut | None",
+        cut: "Cut | None",
     ) -> None:
-        known = table.schema.names
-        self._names = known if columns is None else list(columns)
-        if unknown := [name for name in self._names if name not in known]:
-            raise LakeError(f"{table.name} has no column {', '.join(unknown)}: it has {', '.join(known)}")
+        self._names = names_of(table, columns, by_measure=measure_ids is not None)
         self._ids = None if measure_ids is None else sorted(set(measure_ids))
-        if self._ids is not None and "measure_id" not in known:
-            raise LakeError(f"{table.name} cannot be read by measure: it has {', '.join(known)}")
         self._store, self._table, self._coded, self._cut = store, table, coded, cut
 
     def of_each(self, wanted: Sequence[datetime]) -> Iterator[pa.Table | DamagedWindowError | None]:
@@ -282,7 +296,7 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """Select moments of a table: those after `edge`, from `start`, before `end`, and not after `now`."""
 
     table: Table
@@ -290,6 +304,11 @@ class _Cut:
     start: datetime | None
     end: datetime | None
     now: datetime
+
+    @classmethod
+    def of(cls, table: Table, start: datetime | None, end: datetime | None, now: datetime) -> "Cut":
+        """Select what is retained at `now`, from `start` and before `end` where these are given."""
+        return cls(table, cutoff(now), utc(start) if start else None, utc(end) if end else None, utc(now))
 
     def windows(self) -> list[datetime]:
         """Return the windows with such moments; of a snapshot, those that start at one, and the one at the edge."""

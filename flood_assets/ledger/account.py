@@ -1,6 +1,6 @@
 """Read a lake once and judge its completeness and timeliness at a moment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,14 +12,15 @@ from flood_assets.grouping import BLOCK_ROWS, Blocks, Ints
 from flood_assets.lake import watermarks as marking
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
+from flood_assets.lake.uniting import unite, unite_asked
 from flood_assets.lake.write import WindowChange
 from flood_assets.ledger import delays as lateness
 from flood_assets.ledger.counts import counts_of
 from flood_assets.ledger.day import LISTED, READ, Day, day_piece, rows_of
 from flood_assets.ledger.delays import delays_of
 from flood_assets.ledger.intervals import reporting_intervals
-from flood_assets.partitions import retained_windows
-from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS
+from flood_assets.partitions import EPOCH, retained_windows, utc
+from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, TIMELINESS, Table
 
 # The columns of `schemas.COMPLETENESS` that count; what is missing is the sum of the causes.
 CAUSES = ("silent", "not_due", "not_fetched")
@@ -92,9 +93,22 @@ def take(
         LakeError: the lake could not be read.
     """
     ids = None if measure_ids is None else sorted(set(measure_ids))
+    if readings is not None:
+        return _taken(lake, now, ids, most, readings)
+    # What a gauge was asked for, and when, is known to its shard.
+    return _united([*lake.each_shard(lambda shard: _taken(shard, now, ids, most, None)).values()], now)
+
+
+def _taken(
+    lake: Lake,
+    now: datetime,
+    ids: Sequence[str] | None,
+    most: int,
+    readings: Iterable[tuple[datetime, pa.Table | DamagedWindowError]] | None,
+) -> Account:
     # Before the readings: a run that ends meanwhile stores readings first and watermarks last. Readings without their
     # watermarks do no harm; watermarks without their readings would say that gauges were silent.
-    watermarks = marking.load(lake.store)
+    watermarks = lake.watermarks()
     snapshot, before = (lake.newest_snapshot(table, now) for table in (MEASURES, TIMELINESS))
     listed = (MEASURES.schema.empty_table() if snapshot is None else snapshot).select(list(LISTED))
     if ids is not None:
@@ -128,3 +142,39 @@ def take(
     nobody = COMPLETENESS.schema.empty_table()
     by_window = {window: pa.concat_tables([nobody, *(each[window] for each in counts)]) for window in windows}
     return Account(by_window, pa.concat_tables(timeliness), asked, frozenset(lost), now)
+
+
+def _united(parts: Sequence[Account], now: datetime) -> Account:
+    """Return the account of several shards; a gauge that two of them have is in that of its newest reading."""
+    if len(parts) == 1:
+        return parts[0]
+    best = dict[str, tuple[datetime, int]]()
+    for number, part in enumerate(parts):
+        pairs = zip(part.timeliness["measure_id"].to_pylist(), part.timeliness["newest_at"].to_pylist(), strict=True)
+        for measure, newest in pairs:
+            best[measure] = max(best.get(measure, (EPOCH, -1)), (utc(newest) if newest else EPOCH, number))
+    mine = [
+        pa.array([measure for measure in part.timeliness["measure_id"].to_pylist() if best[measure][1] == number])
+        for number, part in enumerate(parts)
+    ]
+
+    def together(table: Table, rows: Sequence[pa.Table]) -> pa.Table:
+        own = [
+            each
+            if len(ids) == len(part.timeliness)
+            else each.filter(pc.is_in(each["measure_id"], ids.cast(pa.string())))
+            for each, ids, part in zip(rows, mine, parts, strict=True)
+        ]
+        found = unite(table, [table.schema.empty_table(), *own])
+        assert found is not None  # noqa: S101 - for the type checker: each measure is in one of them
+        return found
+
+    return Account(
+        windows={
+            window: together(COMPLETENESS, [part.windows[window] for part in parts]) for window in retained_windows(now)
+        },
+        timeliness=together(TIMELINESS, [part.timeliness for part in parts]),
+        asked=unite_asked([part.asked for part in parts], now),
+        lost=frozenset(window for part in parts for window in part.lost),
+        now=now,
+    )

@@ -7,7 +7,7 @@
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -237,7 +237,7 @@ def alerts(
         (matched if len(of.rows) else missing).extend(of.notes)
         rows = rows.filter(pc.is_in(rows["station_id"], value_set=of.rows["station_id"].combine_chunks()))
     rows = rows.sort_by([("since", "ascending"), ("alert_id", "ascending")])
-    return Result(rows.select(chosen), [*matched, *missing])
+    return Result(rows.select(chosen), place.told([*matched, *missing]))
 
 
 def alert_id(rule: str, subject: str, since: datetime) -> str:
@@ -251,8 +251,22 @@ def stored_alerts(lake: Lake, now: datetime) -> Alerts:
     Raises:
         LakeError: the lake could not be read.
     """
-    found = _decoded(lake, lake.store.read(ALERTS_KEY))
+    states = lake.each_shard(lambda shard: _decoded(shard, shard.store.read(ALERTS_KEY)))
+    found = _united([*states.values()])
     return replace(found, rows=retained(found.rows, now))
+
+
+def _united(states: Sequence[Alerts]) -> Alerts:
+    """Return the alerts of several shards as of the one that was judged longest ago; an alert has one id in each."""
+    judged = [state for state in states if state.judged_at is not None]
+    if len(judged) < 2:
+        return (judged or [*states, Alerts()])[0]
+    return Alerts(
+        tuple({row.alert_id: row for state in judged for row in state.rows}.values()),
+        min(state.judged_at for state in judged if state.judged_at is not None),
+        tuple(dict.fromkeys(note for state in judged for note in state.notes)),
+        tuple(dict.fromkeys(rule for state in judged for rule in state.rules)),
+    )
 
 
 def retained(rows: tuple[Alert, ...], now: datetime) -> tuple[Alert, ...]:

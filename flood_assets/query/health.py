@@ -5,7 +5,7 @@ lists and the stored counts are enough.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.grouping import Ints
-from flood_assets.lake import watermarks as marking
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.lake.read import Content, footers
+from flood_assets.lake.read import Content
 from flood_assets.ledger.account import CAUSES
 from flood_assets.partitions import EPOCH, is_expired, retained_windows, utc
 from flood_assets.query import flood_warnings
@@ -74,16 +73,22 @@ class Health:
 def health(lake: Lake, now: datetime, damaged: int) -> Health:
     """Return the health of a lake at `now`; `damaged` windows of readings are known to whoever has read them.
 
+    Of shards a step succeeded when it did in the shard where that is longest ago.
+
     Raises:
         LakeError: the lake cannot be read.
     """
+    found = lake.each_shard(lambda shard: _health(shard, now))
+    united = _united([*found.values()])
+    return replace(united, damaged={READINGS.name: damaged, **united.damaged})
+
+
+def _health(lake: Lake, now: datetime) -> Health:
     listed = {name: [each.window for each in lake.windows(table)] for name, table in TABLES.items()}
     retained = {name: [window for window in of if not is_expired(window, now)] for name, of in listed.items()}
-    found = {
-        name: footers(lake.store, table, retained[name]) for name, table in TABLES.items() if table is not READINGS
-    }
+    found = {name: lake.footers(table, retained[name]) for name, table in TABLES.items() if table is not READINGS}
     broken = {name: sum(isinstance(each, DamagedWindowError) for each in of.values()) for name, of in found.items()}
-    marks = marking.load(lake.store)
+    marks = lake.watermarks()
     as_of = marks.as_of if marks is not None and marks.as_of > EPOCH else None
     failure = unhealed(lake.last_failure(), retained, None if marks is not None and marks.forgotten else as_of)
     alerts, warned = stored_alerts(lake, now), _warned(lake, now)
@@ -102,13 +107,37 @@ def health(lake: Lake, now: datetime, damaged: int) -> Health:
     return Health(
         succeeded={step: at for step, at in succeeded.items() if at is not None},
         failed=None if failure is None else failure.step,
-        damaged={READINGS.name: damaged, **broken},
+        damaged=broken,
         missing=len({*retained_windows(now)[1:-1]} - {*retained[READINGS.name]}),
         overdue=sum(is_expired(each, now - OVERDUE) for of in listed.values() for each in of),
         rejects=sum(each.rows for each in found[REJECTS.name].values() if isinstance(each, Content)),
         alerts=None if alerts.judged_at is None else {name: firing.count(name) for name in SEVERITIES},
         warnings={name: levels.count(level) for level, name in enumerate(LEVELS, 1)},
     )
+
+
+def _united(parts: Sequence[Health]) -> Health:
+    if len(parts) == 1:
+        return parts[0]
+    judged = [each.alerts for each in parts if each.alerts is not None]
+    return Health(
+        succeeded={
+            step: min(each.succeeded[step] for each in parts if step in each.succeeded)
+            for step in STEPS
+            if any(step in each.succeeded for each in parts)
+        },
+        failed=next((each.failed for each in parts if each.failed is not None), None),
+        damaged=_sums([each.damaged for each in parts]),
+        missing=max((each.missing for each in parts), default=0),
+        overdue=sum(each.overdue for each in parts),
+        rejects=sum(each.rejects for each in parts),
+        alerts=_sums(judged) if judged else None,
+        warnings=_sums([each.warnings for each in parts]),
+    )
+
+
+def _sums(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(each[name] for each in parts) for name in (parts[0] if parts else ())}
 
 
 def _observed(lake: Lake, table: Table, now: datetime) -> datetime | None:

@@ -1,7 +1,10 @@
-"""Open the lake of a question, by URL, path or as an open `Lake`, and keep its newest snapshots at hand."""
+"""Open the lake of a question, by URL, path or as an open `Lake`, and keep its newest snapshots at hand.
+
+A URL below which there are shards is read as one lake, see `flood_assets.lake.united`.
+"""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +14,7 @@ import pyarrow as pa
 
 from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.united import reading
 from flood_assets.partitions import is_expired
 from flood_assets.places import folder_of, is_api, lake_url
 from flood_assets.query.filters import shown
@@ -42,14 +46,14 @@ class Place:
     @classmethod
     def of(cls, lake: LakePlace, now: datetime, columns: Callable[[Table], Sequence[str]] | None = None) -> "Place":
         """Open a lake as `Lake.open` does, with its errors; for `s3://` the usual AWS configuration applies."""
-        if isinstance(lake, Lake):
-            return cls(lake.url, now, lake, columns)
-        url = lake_url(lake) if isinstance(lake, str | os.PathLike) else getattr(lake, "lake_url", "")
-        # Opening a lake makes its folder, and a mistyped path should not leave one behind.
-        if (folder := folder_of(url)) and not folder.is_dir():
-            return cls(url, now, None, columns)
-        opened = Lake.open(url) if isinstance(lake, str | os.PathLike) else lake.open()
-        return cls(opened.url, now, opened, columns)
+        opened = lake if isinstance(lake, Lake) else opened_if_there(lake)
+        if opened is None:
+            return cls(_url_of(lake), now, None, columns)
+        return cls(opened.url, now, reading(opened), columns)
+
+    def told(self, notes: Iterable[str]) -> list[str]:
+        """Return the notes of an answer, each once: what could not be read of shards comes first."""
+        return list(dict.fromkeys([*(self.lake.troubles if self.lake is not None else ()), *notes]))
 
     def snapshot(self, table: Table) -> pa.Table | None:
         """Return the newest snapshot, read once; None without one."""
@@ -89,3 +93,17 @@ class Place:
     def why_no_snapshot(self, table: Table) -> str:
         """Return why there is no newest snapshot, and what to do."""
         return self.why_nothing(table) or f"no window of {table.name} can be read: see the log"
+
+
+def opened_if_there(lake: str | os.PathLike[str] | Opener) -> Lake | None:
+    """Open a lake, as one to be written too; None when there is no such folder: opening would make a mistyped one."""
+    folder = folder_of(_url_of(lake))
+    if folder and not folder.is_dir():
+        return None
+    return Lake.open(lake) if isinstance(lake, str | os.PathLike) else lake.open()
+
+
+def _url_of(lake: LakePlace) -> str:
+    if isinstance(lake, Lake):
+        return lake.url
+    return lake_url(lake) if isinstance(lake, str | os.PathLike) else getattr(lake, "lake_url", "")

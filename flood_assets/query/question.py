@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets import quality
+from flood_assets.lake.united import United
 from flood_assets.ledger.account import Account, take
 from flood_assets.partitions import cutoff
 from flood_assets.query import filters
@@ -78,7 +79,7 @@ class Question:
 
     def answer(self, rows: pa.Table) -> Result:
         """Return the columns that are asked for, and the notes."""
-        return Result(rows.select(self.names), [*self.matched, *self.notes])
+        return Result(rows.select(self.names), self.place.told([*self.matched, *self.notes]))
 
     @cached_property
     def measure_ids(self) -> Sequence[str] | None:
@@ -113,6 +114,8 @@ class Question:
         if self.place.lake is None or (ids is not None and not ids):
             return None
         account = take(self.place.lake, self.place.now, measure_ids=ids)
+        if isinstance(self.place.lake, United):
+            self.place.snapshot(MEASURES)  # which notes a shard that has none
         if account.lost:
             lost = f"{counted(len(account.lost), 'damaged window')} of readings: what was in them counts as not fetched"
             self.notes.append(f"{lost}: run `flood-assets doctor`")

@@ -4,7 +4,7 @@ Settings, API and Dagster are the subject of `flood_assets.cli.doctor`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,16 +13,16 @@ import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
 from flood_assets.lake import identity as identities
-from flood_assets.lake import watermarks as marking
 from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import QUARANTINE, WATERMARKS_KEY
 from flood_assets.lake.parquet import DamagedWindowError
-from flood_assets.lake.read import NOTHING, Content, StoredWindow, footers
+from flood_assets.lake.read import NOTHING, Content, StoredWindow
 from flood_assets.landing import batches
 from flood_assets.landing.objects import DEAD
 from flood_assets.ledger.account import Account, take
 from flood_assets.ledger.day import READ, milliseconds
+from flood_assets.network import FOLDER
 from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc, window_of
 from flood_assets.places import is_api
 from flood_assets.query import flood_warnings
@@ -124,6 +124,8 @@ class Status:
     quarantined: Sequence[str]  # keys of damaged objects below `_quarantine/`
     problems: Sequence[str]  # what else could not be read, and what to do
     shard: Mapping[str, Any] | None = None  # which shard of a network it is, as `network.Shard.told` says it
+    is_shard: bool = False  # then others may list the flood warnings
+    shards: "Mapping[str, Status]" = field(default_factory=dict)  # those that could be read; none for one lake
 
     @property
     def empty(self) -> bool:
@@ -144,6 +146,9 @@ class Status:
     def faults(self) -> list[str]:
         """Sentences that say what is wrong and what to do; none for a lake that keeps what it promises."""
         faults = list(self.problems)
+        if self.shards:
+            faults += [f"shard {name}: {fault}" for name, each in self.shards.items() for fault in each.faults]
+            return faults if self.freshness is None else [*faults, *self._unlisted_warnings()]
         if self.failure is not None:
             again = f"`{self.fill}` shows why, if it fails again"
             faults.append(f"the last run failed at {shown(self.failure.at)} in the step {self.failure.step}: {again}")
@@ -179,7 +184,7 @@ class Status:
         if self.warnings is not None and self.now - self.warnings.asked_at > OVERDUE:
             yield f"the last list of flood warnings is of {shown(self.warnings.asked_at)}, over an hour ago: {remedy}"
         # The count of completeness is in the same run as the warnings; whoever only ingests readings has neither.
-        elif self.warnings is None and self.tables[COMPLETENESS.name].windows:
+        elif self.warnings is None and self.tables[COMPLETENESS.name].windows and not self.is_shard:
             yield f"no list of flood warnings of the last 24 hours is stored: {remedy}"
 
 
@@ -216,9 +221,17 @@ class _Hours:
 def look(lake: Lake, now: datetime) -> Status:
     """Return the state of the lake at `now`; objects of `readings` are read whole and once, of others the footers.
 
+    Of shards it is the state of all, as one lake with all of them would have it, with that of each in `shards`. One
+    that cannot be read is among the problems.
+
     Raises:
         LakeError: the lake cannot be listed or read. Damaged objects are no error: they are in the result.
     """
+    found = lake.each_shard(lambda shard: _look(shard, now))
+    return found[""] if "" in found else _united(lake, found, now)
+
+
+def _look(lake: Lake, now: datetime) -> Status:
     listed = {name: lake.windows(table) for name, table in TABLES.items()}
     retained = {name: [s.window for s in stored if not is_expired(s.window, now)] for name, stored in listed.items()}
     hours = _Hours()
@@ -227,7 +240,7 @@ def look(lake: Lake, now: datetime) -> Status:
     account = take(lake, now, readings=hours.each(lake, windows, now))
     tables: dict[str, TableStatus] = {}
     for name, table in TABLES.items():
-        found = hours.found if table is READINGS else footers(lake.store, table, retained[name])
+        found = hours.found if table is READINGS else lake.footers(table, retained[name])
         tables[name] = TableStatus.of(table, listed[name], found)
     identity, problems = None, list[str]()
     try:
@@ -235,7 +248,7 @@ def look(lake: Lake, now: datetime) -> Status:
     except LakeError as error:
         problems.append(str(error))
     api = None if identity is None else identity.api
-    watermarks = marking.load(lake.store)
+    watermarks = lake.watermarks()
     again = "the next refresh reads the whole day"
     if api is not None and not is_api(api):
         again = f"`flood-assets consume {api}` reads the stream again"
@@ -338,3 +351,75 @@ def _completeness(account: Account) -> Completeness | None:
         idle=int(idle.sum()),
         idle_silent=int(silent[idle].sum()),
     )
+
+
+def _united(lake: Lake, shards: Mapping[str, Status], now: datetime) -> Status:
+    parts = [*shards.values()]
+    apis = dict.fromkeys(each.api for each in parts if each.api is not None)
+    return Status(
+        url=lake.url,
+        api=", ".join(apis) or None,
+        now=now,
+        tables={name: _one_table([each.tables[name] for each in parts]) for name in TABLES},
+        missing=sorted({window for each in parts for window in each.missing}),
+        past=sum(each.past for each in parts),
+        as_of=min((each.as_of for each in parts if each.as_of is not None), default=None),
+        failure=max((each.failure for each in parts if each.failure), key=lambda failure: failure.at, default=None),
+        freshness=_all_fresh([each.freshness for each in parts if each.freshness]),
+        completeness=_all_complete([each.completeness for each in parts if each.completeness]),
+        warnings=_all_warned([each.warnings for each in parts if each.warnings]),
+        quarantined=[f"{FOLDER}{name}/{key}" for name, each in shards.items() for key in each.quarantined],
+        problems=lake.troubles,
+        shards={name: replace(each, is_shard=True) for name, each in shards.items()},
+    )
+
+
+def _one_table(parts: Sequence[TableStatus]) -> TableStatus:
+    damaged = dict[datetime, str]()
+    for window, why in sorted(item for each in parts for item in each.damaged.items()):
+        damaged[window] = f"{damaged[window]}; {why}" if window in damaged else why
+    return TableStatus(
+        windows=sorted({window for each in parts for window in each.windows} - {*damaged}),
+        expired=sorted({window for each in parts for window in each.expired}),
+        rows=sum(each.rows for each in parts),
+        size=sum(each.size for each in parts),
+        oldest=min((each.oldest for each in parts if each.oldest), default=None),
+        newest=max((each.newest for each in parts if each.newest), default=None),
+        damaged=damaged,
+    )
+
+
+def _all_fresh(parts: Sequence[Freshness]) -> Freshness | None:
+    if not parts:
+        return None
+    return Freshness(
+        measures=sum(each.measures for each in parts),
+        within={age: sum(each.within[age] for each in parts) for age in AGES},
+        newest=max(each.newest for each in parts),
+        known=_sum([each.known for each in parts]),
+        silent=_sum([each.silent for each in parts]),
+        unlisted=sum(each.unlisted for each in parts),
+    )
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [each for each in counts if each is not None]
+    return sum(known) if known else None
+
+
+def _all_complete(parts: Sequence[Completeness]) -> Completeness | None:
+    if not parts:
+        return None
+    return Completeness(
+        measures=sum(each.measures for each in parts),
+        counts={name: sum(each.counts[name] for each in parts) for name in parts[0].counts},
+        idle=sum(each.idle for each in parts),
+        idle_silent=sum(each.idle_silent for each in parts),
+    )
+
+
+def _all_warned(parts: Sequence[WarningStatus]) -> WarningStatus | None:
+    if not parts:
+        return None
+    levels = {level: sum(each.levels[level] for each in parts) for level in parts[0].levels}
+    return WarningStatus(sum(each.in_force for each in parts), levels, min(each.asked_at for each in parts))

@@ -44,6 +44,7 @@ def content(status: Status) -> dict[str, Any]:
             **{name: warned.levels[level] for level, name in ((1, "severe"), (2, "warning"), (3, "alert"))},
             "listed_at": iso(warned.asked_at),
         },
+        **({"shards": {name: content(each) for name, each in status.shards.items()}} if status.shards else {}),
     }
 
 

@@ -1,0 +1,362 @@
+"""Read the lakes of a network's shards as one lake; what cannot be read of a shard is told in `troubles`.
+
+Readers open a lake by its URL and do not know if it is one or several: `reading` finds out.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NoReturn, TypeVar
+
+import pyarrow as pa
+
+from flood_assets.errors import LakeError
+from flood_assets.lake.archive import Archive
+from flood_assets.lake.failure import RunFailure
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.members import Members, members
+from flood_assets.lake.parquet import DamagedWindowError, joined, schema_of
+from flood_assets.lake.pipeline import all_of
+from flood_assets.lake.read import Content, Cut, StoredWindow, contents_of, names_of
+from flood_assets.lake.retention import Expiry
+from flood_assets.lake.store import Store
+from flood_assets.lake.uniting import stamp_of, unite, unite_contents, unite_listings, unite_watermarks
+from flood_assets.lake.watermarks import Watermarks
+from flood_assets.lake.within import Root, Within
+from flood_assets.network import FOLDER
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, Table
+
+# Shards of a bucket that are asked at once: each waits for its answer.
+_READERS = 8
+# What each shard has: of warnings and flood areas only some have a list, and rejects are an exception.
+_EXPECTED = (READINGS.name, MEASURES.name, STATIONS.name)
+
+_NOTHING = "holds no {} of the hours asked for: run `flood-assets refresh`, which fills it"
+
+T = TypeVar("T")
+_Rows = Iterator[tuple[datetime, pa.Table | DamagedWindowError]]
+
+
+def reading(lake: Lake) -> Lake:
+    """Return a lake as it is to be read: if there are shards below its URL, their union, which cannot be written.
+
+    A folder is asked for its shards at once, which costs nothing. A bucket is asked when a first question finds nothing
+    of a lake in it, so that who reads a lake without shards makes no request more. Nothing was told yet of what is
+    returned, see `United.troubles`.
+
+    Raises:
+        LakeError: what the shards are cannot be read.
+    """
+    if isinstance(lake, United):
+        return lake.anew()
+    if not lake.store.local:
+        return United(lake.store)
+    found = members(lake.store)
+    return lake if found is None else United(lake.store, found)
+
+
+class United(Lake):
+    """The reading half of `Lake` over shards: rows, windows and counts as one lake with all of them gives them.
+
+    A shard that cannot be read leaves its rows out of the answer and a sentence in `troubles`, and so does a window
+    that is damaged in a shard. To write raises LakeError.
+
+    Args:
+        store: at the common URL.
+        found: its shards; None to find out when nothing of a lake is found there.
+    """
+
+    def __init__(self, store: Store, found: Members | None = None) -> None:
+        super().__init__(Root(store))
+        self._is = _Known(store, Lake(self.store))
+        self._troubles = dict[str, None]()
+        self._damages = dict[str, DamagedWindowError]()
+        if found is not None:
+            self._is.take(found)
+
+    def anew(self) -> "United":
+        """Return the same lake, of which nothing has been told yet."""
+        fresh = United(self._is.store)
+        fresh.store, fresh._is = self.store, self._is
+        return fresh
+
+    @property
+    def shards(self) -> dict[str, Lake]:
+        """The lakes of the shards by name; none as long as this is known to be a lake without shards, or not known."""
+        return dict(self._is.shards)
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What could not be read so far, and why: a sentence each, which names the shard."""
+        return tuple(self._troubles)
+
+    @property
+    def damages(self) -> Sequence[DamagedWindowError]:
+        """The damaged windows among what was read so far, of all shards."""
+        return tuple(self._damages.values())
+
+    def each_shard(self, ask: Callable[[Lake], T]) -> dict[str, T]:
+        """Return what is asked of each shard that can be read, by name; of a lake without shards, by no name."""
+        return self._ask(lambda lake: {"": ask(lake)}, lambda: dict(self._asked(ask)))
+
+    def source(self) -> str | None:
+        """Return the URLs of the APIs and streams that the shards are filled from; None if nobody has claimed any."""
+        found = self.each_shard(lambda lake: lake.source()).values()
+        return ", ".join(dict.fromkeys(each for each in found if each is not None)) or None
+
+    def last_failure(self) -> RunFailure | None:
+        """Return the last failure in any shard, healed or not; None without one."""
+        found = self.each_shard(lambda lake: lake.last_failure()).values()
+        return max((each for each in found if each is not None), key=lambda each: each.at, default=None)
+
+    def watermarks(self) -> Watermarks | None:
+        """Return the watermarks of all shards; see `uniting.unite_watermarks`."""
+        found = self.each_shard(lambda lake: lake.watermarks()).values()
+        return unite_watermarks([each for each in found if each is not None])
+
+    def listed_at(self, table: Table) -> datetime | None:
+        """Return when the present of a list was asked for in the shard where that is longest ago."""
+        return min(
+            (at for at in self.each_shard(lambda lake: lake.listed_at(table)).values() if at is not None), default=None
+        )
+
+    def each(
+        self,
+        table: Table,
+        windows: Sequence[datetime],
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        now: datetime | None = None,
+        columns: Sequence[str] | None = None,
+        measure_ids: Iterable[str] | None = None,
+        coded: bool = False,
+    ) -> _Rows:
+        """Yield each window with the rows of all shards, by key; what is damaged in a shard is left out and told."""
+        ids = None if measure_ids is None else sorted(set(measure_ids))
+        names = names_of(table, columns, by_measure=ids is not None)
+
+        def of(lake: Lake, some: Sequence[datetime], names: Sequence[str]) -> _Rows:
+            return lake.each(
+                table, some, start=start, end=end, now=now, columns=names, measure_ids=ids, coded=coded
+            )  # fmt: skip
+
+        if not self._is.shards:
+            held = []
+            for each in of(self._is.root, windows, names):
+                held.append(each)
+                if self._is.decided or self._is.at_root:
+                    yield from held
+                    held = []
+            if not self._is.decide():
+                yield from held
+                return
+        wanted = list(dict.fromkeys([*names, *table.key]))
+        filled = set[str]()
+        for window, pieces in self._side_by_side(windows, lambda lake: of(lake, windows, wanted)):
+            filled |= {name for name, rows in pieces.items() if len(rows)}
+            rows = unite(table, [*pieces.values()] or [schema_of(table, wanted, coded=coded).empty_table()])
+            if rows is None:
+                more = list(dict.fromkeys([*wanted, stamp_of(table)]))
+                again = self._side_by_side([window], lambda lake: of(lake, [window], more))  # noqa: B023
+                rows = unite(table, [*next(iter(again))[1].values()])
+            assert rows is not None  # noqa: S101 - for the type checker: now it is known which row is newer
+            yield window, rows.select(names)
+        if ids is None and filled and table.name in _EXPECTED:
+            self._note_without(table, windows, self._is.shards.keys() - filled)
+
+    def read(
+        self,
+        table: Table,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        now: datetime,
+        columns: Sequence[str] | None = None,
+        measure_ids: Iterable[str] | None = None,
+        coded: bool = False,
+    ) -> pa.Table:
+        """Return the retained rows with `start <= time < end` of all shards, by window and within it by key."""
+        ids = None if measure_ids is None else sorted(set(measure_ids))
+
+        def of(lake: Lake) -> pa.Table:
+            return lake.read(table, start, end, now=now, columns=columns, measure_ids=ids, coded=coded)
+
+        def united() -> pa.Table:
+            windows = Cut.of(table, start, end, now).windows()
+            pieces = self.each(
+                table, windows, start=start, end=end, now=now, columns=columns, measure_ids=ids, coded=coded
+            )
+            schema = schema_of(table, names_of(table, columns), coded=coded)
+            rows = [each for _, each in pieces if isinstance(each, pa.Table)]
+            found = joined(rows, schema) if rows else schema.empty_table()
+            return found.unify_dictionaries() if coded else found
+
+        return self._ask(of, united)
+
+    def newest_snapshot(self, table: Table, now: datetime, *, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """Return the newest retained rows of a snapshot of each shard, by key, and of one key the newest."""
+        names = names_of(table, columns)
+        wanted = list(dict.fromkeys([*names, *table.key, stamp_of(table)]))
+
+        def united() -> pa.Table | None:
+            found = self._asked(lambda lake: lake.newest_snapshot(table, now, columns=wanted))
+            pieces = [rows for _, rows in found if rows is not None]
+            for name in (name for name, rows in found if rows is None and pieces and table.name in _EXPECTED):
+                self._note(name, _NOTHING.format(table.name))
+            rows = unite(table, pieces) if pieces else None
+            return None if rows is None else rows.select(names)
+
+        return self._ask(lambda lake: lake.newest_snapshot(table, now, columns=columns), united)
+
+    def windows(self, table: Table) -> list[StoredWindow]:
+        """List a table's windows in any shard, oldest first; a window's size is that of all of its objects."""
+        return self._ask(
+            lambda lake: lake.windows(table),
+            lambda: unite_listings(found for _, found in self._asked(lambda lake: lake.windows(table))),
+        )
+
+    def footers(self, table: Table, windows: Sequence[datetime]) -> dict[datetime, Content | DamagedWindowError | None]:
+        """Return each window's content by its footers, its damage in any shard, or None if it does not exist."""
+
+        def united() -> dict[datetime, Content | DamagedWindowError | None]:
+            found = [each for _, each in self._asked(lambda lake: lake.footers(table, windows))]
+            return {window: unite_contents([each[window] for each in found]) for window in windows}
+
+        return self._ask(lambda lake: lake.footers(table, windows), united)
+
+    def contents(self, table: Table, windows: Sequence[datetime]) -> dict[datetime, Content]:
+        """Return each window's content by its footers; DamagedWindowError as for `Lake.contents`."""
+        return contents_of(self.footers(table, windows))
+
+    def damaged(self, table: Table) -> list[datetime]:
+        """Return the windows of a table that cannot be read in any shard, oldest first."""
+        return sorted(
+            {window for found in self.each_shard(lambda lake: lake.damaged(table)).values() for window in found}
+        )
+
+    def expired(self, now: datetime, *, tables: Iterable[Table] = tuple(TABLES.values())) -> list[Expiry]:
+        """Return what `expire` would do in each shard."""
+        wanted = tuple(tables)
+        return [
+            each for found in self.each_shard(lambda lake: lake.expired(now, tables=wanted)).values() for each in found
+        ]
+
+    def inspect(self, table: Table, windows: Sequence[datetime]) -> tuple[dict[datetime, Content], dict[datetime, str]]:
+        """Raise LakeError for shards, as it quarantines."""
+        return self._ask(lambda lake: lake.inspect(table, windows), self._refuse)
+
+    def expire(
+        self,
+        now: datetime,
+        *,
+        dry_run: bool = False,
+        tables: Iterable[Table] = tuple(TABLES.values()),
+        archive: Archive | None = None,
+    ) -> list[Expiry]:
+        """Raise LakeError for shards, as it deletes."""
+        wanted = tuple(tables)
+        return self._ask(lambda lake: lake.expire(now, dry_run=dry_run, tables=wanted, archive=archive), self._refuse)
+
+    def _refuse(self) -> NoReturn:
+        assert isinstance(self.store, Root)  # noqa: S101 - for the type checker
+        raise LakeError(self.store.refuses)
+
+    def _ask(self, of_one: Callable[[Lake], T], of_all: Callable[[], T]) -> T:
+        """Ask a lake without shards, or the shards; where it is not known, the lake first."""
+        if self._is.shards:
+            return of_all()
+        found = of_one(self._is.root)
+        return of_all() if self._is.decide() else found
+
+    def _asked(self, ask: Callable[[Lake], T]) -> list[tuple[str, T]]:
+        """Ask each shard; return the name and the answer of each that has one."""
+
+        def answer(shard: tuple[str, Lake]) -> T | LakeError:
+            try:
+                return ask(shard[1])
+            except LakeError as error:
+                return error
+
+        shards = list(self._is.shards.items())
+        found = []
+        for (name, _), each in zip(shards, all_of(answer, shards, self._readers), strict=True):
+            if isinstance(each, LakeError):
+                self._note(name, f"cannot be read: {each}")
+            else:
+                found.append((name, each))
+        return found
+
+    def _side_by_side(
+        self, windows: Sequence[datetime], read: Callable[[Lake], _Rows]
+    ) -> Iterator[tuple[datetime, dict[str, pa.Table]]]:
+        """Yield each window with the rows of each shard whose window can be read."""
+        going = {name: read(lake) for name, lake in self._is.shards.items()}
+
+        def following(name: str) -> pa.Table | LakeError:
+            try:
+                return next(going[name])[1]
+            except LakeError as error:
+                del going[name]
+                return error
+
+        for window in windows:
+            names, pieces = list(going), dict[str, pa.Table]()
+            for name, rows in zip(names, all_of(following, names, self._readers), strict=True):
+                if isinstance(rows, DamagedWindowError) and name in going:
+                    self._damages[rows.place] = rows
+                    self._note(name, f"lacks what is in a window: {rows}")
+                elif isinstance(rows, LakeError):
+                    self._note(name, f"cannot be read: {rows}")
+                else:
+                    pieces[name] = rows
+            yield window, pieces
+
+    @property
+    def _readers(self) -> int:
+        return 1 if self.store.local else _READERS
+
+    def _note_without(self, table: Table, windows: Sequence[datetime], names: Iterable[str]) -> None:
+        """Note those of some shards that have none of some windows, not even as empty ones."""
+        for name in sorted(names):
+            try:
+                stored = {each.window for each in self._is.shards[name].windows(table)}
+            except LakeError:
+                continue  # it was noted when it was read
+            if stored.isdisjoint(windows):
+                self._note(name, _NOTHING.format(table.name))
+
+    def _note(self, name: str, what: str) -> None:
+        self._troubles[f"the shard {name} of the network {self._is.network} {what}"] = None
+
+
+class _Known:
+    """What is known of a URL: shards, a lake without shards, or neither yet."""
+
+    def __init__(self, store: Store, root: Lake) -> None:
+        self.store, self.root = store, root
+        self.decided, self.network = False, ""
+        self.shards: dict[str, Lake] = {}
+
+    @property
+    def at_root(self) -> bool:
+        """True once something of a lake was found at the URL itself."""
+        return isinstance(self.root.store, Root) and self.root.store.found
+
+    def decide(self) -> bool:
+        """Return True if there are shards; to be called once something was asked of the lake at the root."""
+        if not self.decided:
+            found = None if self.at_root else members(self.store)
+            if found is not None:
+                self.take(found)
+            self.decided = True
+        return bool(self.shards)
+
+    def take(self, found: Members) -> None:
+        """Read these shards from now on, and write nothing."""
+        assert isinstance(self.root.store, Root)  # noqa: S101 - for the type checker
+        self.decided, self.network = True, found.network
+        self.shards = {name: Lake(Within(self.store, f"{FOLDER}{name}")) for name in found.names}
+        self.root.store.refuses = (
+            f"{self.store.url} could not be written: it unites the shards {', '.join(found.names)} of the network "
+            f"{found.network}; write the lake of one of them, such as {self.store.url}/{FOLDER}{found.names[0]}"
+        )
