@@ -249,6 +249,48 @@ def consume(*, url: str, once: bool) -> None:
     sys.exit(consume_stream(settings.lake_url(), url, settings.now, once=once))
 
 
+@main.group(invoke_without_command=True)
+@click.pass_context
+def shards(context: click.Context) -> None:
+    """List the shards: those of the file FLOOD_NETWORK, those that readers unite, and what differs.
+
+    FLOOD_LAKE_URL is the URL that they have in common. Exits with 1 if the lake of a shard cannot be read.
+    """
+    if context.invoked_subcommand is None:
+        from flood_assets.cli.shards import show as show_shards  # noqa: PLC0415
+
+        sys.exit(show_shards(settings.lake_url(), settings.now()))
+
+
+@shards.command()
+def check() -> None:
+    """Ask each API for its newest readings and name the measures that are in no shard, or in several.
+
+    Exits with 1 if there are any.
+    """
+    from flood_assets.cli.shards import check as check_shards  # noqa: PLC0415
+
+    sys.exit(check_shards(settings.lake_url(), settings.now))
+
+
+@shards.command()
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+@click.option(
+    "--drop", metavar="NAME", multiple=True, help="Measure, or old shard, whose readings may go; may be repeated."
+)
+@click.option("--keep", is_flag=True, help="Keep the old lakes; repeated without it, the command deletes them.")
+def apply(*, dry_run: bool, drop: tuple[str, ...], keep: bool) -> None:
+    """Change over to the shards of FLOOD_NETWORK: add, remove, split and join shards, and lose nothing.
+
+    New shards are filled from the lakes that hold their readings and from their APIs; then readers change over; then
+    the old lakes are deleted. May be stopped at any time and repeated. Exits with 1 if an old lake could not be deleted
+    yet.
+    """
+    from flood_assets.cli.shards import apply as apply_shards  # noqa: PLC0415
+
+    sys.exit(apply_shards(settings.lake_url(), settings.now, drop=drop, keep=keep, dry_run=dry_run))
+
+
 @main.command()
 @click.argument("name")
 @click.option(

@@ -71,21 +71,26 @@ def claim(store: Store, url: str, shard: Shard | None = None) -> None:
     _require_same(store, found, wanted)
 
 
-def claim_network(store: Store, network: str) -> None:
+def claim_network(store: Store, network: str, *, over_a_lake: bool = False) -> None:
     """Make sure that this is the common URL of this network's shards, which ordinary refreshes leave alone.
+
+    Args:
+        store: of the common URL.
+        network: its name.
+        over_a_lake: let the network take the place of a lake without shards, whose readings its shards have.
 
     Raises:
         WrongLakeError: there is a lake, or another network.
         LakeError: as for `source`.
     """
     blob = store.read(IDENTITY)
-    if blob is None:
+    found = None if blob is None else _understood(store, blob)
+    if found is None or (over_a_lake and found.network is None):
         with suppress(ConflictError):
             identity = {"api": f"network:{network}", "layout": SHARDED_LAYOUT, "network": network}
-            store.put(IDENTITY, json.dumps(identity).encode(), replaces=None)
+            store.put(IDENTITY, json.dumps(identity).encode(), replaces=None if blob is None else blob.meta)
             return
-        blob = store.read(IDENTITY)
-    found = None if blob is None else _understood(store, blob)
+        found = read(store)
     if found is not None and found.network != network:
         is_here = f"holds readings of {found.api}" if found.network is None else f"unites the shards of {found.network}"
         raise WrongLakeError(

@@ -88,11 +88,19 @@ def claim(store: Store, network: Network) -> None:
 
 
 def replace(store: Store, network: Network, before: Members | None) -> None:
-    """Have readers unite other shards from now on.
+    """Have readers unite other shards from now on, in place of others or of a lake without shards.
 
     Raises:
         ConflictError: somebody else has changed them since `before` was read.
-        WrongLakeError: there is a lake without shards, or another network.
+        WrongLakeError: there is another network.
+        LakeError: as for `members`, and if it could not be written.
     """
-    claim_network(store, network.name)
+    # First what readers see: a lake without shards is one, whole, until then.
     store.put(NETWORK_KEY, as_json(network), replaces=None if before is None else before.meta)
+    claim_network(store, network.name, over_a_lake=True)
+
+
+def described(network: Network) -> list[dict[str, Any]]:
+    """Return the shards of a network as `Members.shards` holds them once readers unite them."""
+    found: list[dict[str, Any]] = json.loads(as_json(network))["shards"]
+    return found
