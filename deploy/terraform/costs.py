@@ -133,7 +133,7 @@ def of(plan: Plan) -> dict[str, float]:
         hourly = price["t4g.small"] + price["public IPv4 address"]
         found["compute"] = on * HOURS * hourly + 12 * price["disk of a machine, gp3"]
     else:
-        # Ten seconds of a refresh, two of a cleanup with a quarter of the memory; every six hours twenty of a reconcile.
+        # Ten seconds of a refresh, two of a cleanup with a quarter of the memory; 20 of a reconcile every six hours.
         seconds = 96 * (10 * plan.memory + 2 * 0.5) + 4 * 20 * plan.memory
         found["compute"] = DAYS * seconds * price["Lambda, ARM"] * plan.scale
     # Functions look at the lake when they are called. Nobody may push without a queue, so the sensor asks nothing.

@@ -28,7 +28,7 @@ class LayoutError(RefusedError):
 
 @dataclass(frozen=True)
 class Identity:
-    """What `_lake.json` says.
+    """Content of `_lake.json`.
 
     Attributes:
         api: URL of the API or stream that fills the lake, without a password; of a network, its name with `network:`.

@@ -18,7 +18,7 @@ from flood_assets.schemas import Table
 
 
 class Reader:
-    """What is read of a lake; see `Lake`.
+    """Reading half of a lake; see `Lake`.
 
     Args:
         store: its objects.
@@ -34,7 +34,7 @@ class Reader:
 
     @property
     def troubles(self) -> Sequence[str]:
-        """What could not be read so far of shards, and why; none for a lake without shards, which raises errors."""
+        """Parts of shards that could not be read so far, and why; a lake without shards has none, and raises errors."""
         return ()
 
     @property

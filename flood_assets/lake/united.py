@@ -86,7 +86,7 @@ class United(Lake):
 
     @property
     def troubles(self) -> Sequence[str]:
-        """What could not be read so far, and why: a sentence each, which names the shard."""
+        """Parts that could not be read so far, and why: a sentence each, which names the shard."""
         return tuple(self._troubles)
 
     @property

@@ -41,7 +41,7 @@ class New:
 
     @property
     def claim(self) -> Claim:
-        """What it may own."""
+        """Measures that it may own."""
         return Claim(split_userinfo(self.shard.api)[0], self.shard.scope, self.measures)
 
 

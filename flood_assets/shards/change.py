@@ -46,7 +46,7 @@ class ShardsError(LakeError):
 
 
 class Gauges(NamedTuple):
-    """What the API lists for a shard: schemas `STATIONS` and `MEASURES`."""
+    """Lists of the API for a shard: schemas `STATIONS` and `MEASURES`."""
 
     stations: pa.Table
     measures: pa.Table
@@ -73,7 +73,7 @@ class Filler(Protocol):
 
 @dataclass(frozen=True)
 class Difference:
-    """What the file describes against what is stored.
+    """Difference between the file and what is stored.
 
     Attributes:
         before: what readers unite; None without shards.
@@ -92,7 +92,7 @@ class Difference:
 
     @property
     def nothing(self) -> bool:
-        """Whether there is nothing to do."""
+        """True if there is nothing to do."""
         return self.same and not self.going
 
 

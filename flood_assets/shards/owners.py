@@ -22,7 +22,7 @@ NOBODY = -1
 
 @dataclass(frozen=True)
 class Claim:
-    """What a shard may own.
+    """Measures that a shard may own.
 
     Attributes:
         api: its API.

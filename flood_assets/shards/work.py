@@ -20,7 +20,7 @@ from flood_assets.tick.steps import Ticked
 
 @dataclass(frozen=True)
 class Job:
-    """What is the same for all shards.
+    """Settings that are the same for all shards.
 
     Attributes:
         common_url: below which each shard has its lake.

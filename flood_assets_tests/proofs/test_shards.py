@@ -78,7 +78,7 @@ class World:
     def tick(self) -> None:
         for given in self.each():
             ticked = refresh(given)
-            assert not (ticked.failed or ticked.skipped or ticked.left), ticked
+            assert (ticked.failed, ticked.skipped, ticked.left) == ({}, [], []), ticked
 
     def reconcile(self) -> None:
         """Read the day again, then count and judge in the tick that finds nothing new."""

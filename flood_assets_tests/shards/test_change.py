@@ -4,19 +4,11 @@ Killed at an object that the change writes or deletes, every 17th or, with the m
 """
 
 import shutil
-import threading
-import time
-from contextlib import suppress
 
 import pytest
 
-from flood_assets.lake import members
-from flood_assets.network import NetworkError
-from flood_assets.schemas import READINGS
-from flood_assets.shards import change as changing
-from flood_assets.shards.change import ShardsError
-from flood_assets_tests.support.changing import GAUGES, Api, World, killed_at, network, values
-from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER
+from flood_assets_tests.support.changing import World, killed_at, network, values
+from flood_assets_tests.support.lake_rows import NOW, QUARTER
 
 PARAMETERS = network("level=level", "rain=rainfall", "flow=flow")
 STATIONS = network("one:s1", "two:s2", "rest:s3,s4")
