@@ -164,7 +164,7 @@ def ingest_until_killed(lake: Lake, chance: random.Random) -> bool:
 
 
 @pytest.mark.parametrize(
-    "many", [pytest.param(1000, marks=pytest.mark.slow), pytest.param(10_000, marks=pytest.mark.long)]
+    "many", [pytest.param(400, marks=pytest.mark.slow), pytest.param(10_000, marks=pytest.mark.long)]
 )
 def test_many_batches_of_two_publishers_end_as_a_plain_model_says(tmp_path, many):
     """Each is pushed over HTTP, many again or in a way that is refused; runs that ingest them are killed between."""

@@ -20,7 +20,7 @@ from flood_assets.partitions import window_of
 from flood_assets_tests.support.keeper import SPOILT, Keeper
 from flood_assets_tests.support.model import HOUR, MINUTE, QUIET, Gauge, Source, Trouble
 
-EXAMPLES = int(os.environ.get("FLOOD_MODEL_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("FLOOD_MODEL_EXAMPLES", "15"))
 STEPS = int(os.environ.get("FLOOD_MODEL_STEPS", "30"))
 
 # Runs start here; each is a place where the calendar turns soon.

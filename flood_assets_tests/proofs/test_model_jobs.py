@@ -25,7 +25,7 @@ from flood_assets_tests.support.retained import is_retained
 
 __all__ = ["country"]
 
-EXAMPLES = int(os.environ.get("FLOOD_MODEL_JOB_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("FLOOD_MODEL_JOB_EXAMPLES", "2"))
 STEPS = int(os.environ.get("FLOOD_MODEL_JOB_STEPS", "12"))
 MINUTE = timedelta(minutes=1)
 

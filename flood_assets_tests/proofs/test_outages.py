@@ -25,6 +25,9 @@ from flood_assets_tests.support.daemon import Daemon
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+# What a run takes seconds for, on a machine that has no time for it.
+PATIENCE_S = 150
+
 START = NOW.replace(minute=0, second=3)
 
 
@@ -95,14 +98,9 @@ def test_a_deploy_in_the_middle_of_a_run_holds_the_api_up_until_the_next_tick_at
         _, *arguments = ExecuteRunArgs(
             context.job_code_origin, run.run_id, daemon.instance.get_ref()
         ).get_command_args()
-        before = place.requests()
+        place.server.reset()
         place.server.set_faults([{"match": "/data/readings", "kind": "stall", "seconds": 600, "times": 0}])
-        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        with subprocess.Popen([sys.executable, "-m", "dagster", *arguments], env=environ) as process:
-            while place.requests() == before:
-                assert process.poll() is None
-                time.sleep(0.05)
-            process.send_signal(ended_by)
+        end_when_it_waits([sys.executable, "-m", "dagster", *arguments], place, ended_by)
         place.server.set_faults([])
 
     monkeypatch.setattr(daemon.instance.run_launcher, "launch_run", launch)
@@ -127,6 +125,27 @@ def test_a_deploy_in_the_middle_of_a_run_holds_the_api_up_until_the_next_tick_at
     assert {other.status for other in daemon.runs() if other.run_id != run} == {dg.DagsterRunStatus.SUCCESS}
     assert place.reconcile().success
     assert is_the_truth(place)
+
+
+def end_when_it_waits(command: list[str], place: Place, ended_by: signal.Signals) -> None:
+    """Start a run and end it while it waits for readings; if it does not end, say where it is, and kill it."""
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONFAULTHANDLER": "1"}
+    with subprocess.Popen(command, env=environ) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not place.server.stats().get("/data/readings latest"):
+                assert process.poll() is None, f"the run ended by itself, with {process.returncode}"
+                assert time.monotonic() < deadline, f"the run asked for no readings within {PATIENCE_S} s"
+                time.sleep(0.05)
+            process.send_signal(ended_by)
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            # It writes the traceback of each thread to stderr.
+            process.send_signal(signal.SIGABRT)
+            pytest.fail(f"the run went on for {PATIENCE_S} s after {ended_by.name}; stderr has its traceback")
+        finally:
+            # Whatever happens here, the next test meets no run that still writes.
+            process.kill()
 
 
 def status(daemon: Daemon, run_id: str) -> dg.DagsterRunStatus:

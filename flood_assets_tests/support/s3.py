@@ -67,6 +67,12 @@ class KeptConnection(MotoRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
 
+    def handle_expect_100(self) -> bool:
+        """Ask for the body at once: boto3 waits a second for this, before each object that it writes."""
+        answered = super().handle_expect_100()
+        self.wfile.flush()
+        return answered
+
     def run_wsgi(self) -> None:
         environ = self.make_environ()
         # Whole, for what the application leaves unread would be taken for the next request.

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from flood_assets.lake.lake import Lake
-from flood_assets_tests.support.browsing import CHROMIUM
+from flood_assets_tests.support.browsing import CHROMIUM, HURRIED
 from flood_assets_tests.support.paged_lake import DST, NOW, fill
 from flood_assets_tests.support.served import Served, served
 
@@ -46,10 +46,12 @@ def browse(chromium: Browser, tmp_path: Path):
     """Open a page; afterwards nothing was asked of another host, and neither script nor policy complained."""
     opened, contexts = [], []
 
-    def browse(address: str, **settings) -> Page:
+    def browse(address: str, *, hurried: bool = False, **settings) -> Page:
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
         context.set_default_timeout(120_000)
         contexts.append(context)
+        if hurried:
+            context.add_init_script(HURRIED)
         page = context.new_page()
         page.wrong = []
         page.on("pageerror", lambda error: page.wrong.append(str(error)))

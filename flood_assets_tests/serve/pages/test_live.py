@@ -93,7 +93,7 @@ def asked_for(page, server: Listening) -> list[str]:
 
 
 def test_the_map_and_its_list_follow_a_commit_and_keep_what_the_reader_has_done(server, browse):
-    page = browse(server.url)
+    page = browse(server.url, hurried=True)
     drawn(page)
     until(page, CONNECTED)
     page.evaluate("window.stays = true")
@@ -125,7 +125,7 @@ def test_the_map_and_its_list_follow_a_commit_and_keep_what_the_reader_has_done(
 
 
 def test_a_mark_changes_its_colour(server, browse):
-    page = browse(server.url)
+    page = browse(server.url, hurried=True)
     drawn(page)
     until(page, CONNECTED)
     at = centre_of(page, "Kingston")
@@ -142,7 +142,7 @@ def test_a_mark_changes_its_colour(server, browse):
 
 
 def test_a_hydrograph_follows_a_commit_and_stays_enlarged(server, browse):
-    page = browse(f"{server.url}/station/K1")
+    page = browse(f"{server.url}/station/K1", hurried=True)
     drawn(page, "charts-drawn")
     until(page, CONNECTED)
     page.evaluate("window.stays = true")
@@ -182,7 +182,7 @@ def test_a_hydrograph_follows_a_commit_and_stays_enlarged(server, browse):
 
 def test_a_page_that_lost_its_server_goes_on_after_its_last_event(lake, browse):
     with listening(lake, NOW, every=LOOK) as server:
-        page = browse(f"{server.url}/station/K1")
+        page = browse(f"{server.url}/station/K1", hurried=True)
         drawn(page, "charts-drawn")
         until(page, CONNECTED)
         change(server, 8, ("K1-level", NEXT, 1.1))
@@ -213,7 +213,7 @@ class _Refusing(BaseHTTPRequestHandler):
 
 def test_a_page_that_is_refused_comes_back_by_itself(lake, browse):
     with listening(lake, NOW, every=LOOK) as server:
-        page = browse(f"{server.url}/station/K1")
+        page = browse(f"{server.url}/station/K1", hurried=True)
         drawn(page, "charts-drawn")
         until(page, CONNECTED)
     refused = threading.Event()
