@@ -135,7 +135,7 @@ ui-demo: setup ## Open Dagster on localhost:3000 (UI_PORT=...) and the map on 80
 
 audit: setup ## Look for known vulnerabilities of what the locks pin (ADVISORIES=all.zip asks no service)
 	@$(BIN)/python -m benchmarks.envs audit
-	@$(if $(ADVISORIES),$(BIN)/python -m deploy.ci.advisories $(ADVISORIES) --) $(AUDIT)/pip-audit --progress-spinner off --disable-pip \
+	@$(if $(ADVISORIES),$(BIN)/python -m deploy.ci.advisories $(ADVISORIES) --) $(AUDIT)/pip-audit --strict --progress-spinner off --disable-pip \
 		--require-hashes --requirement requirements.lock --requirement deploy/docker/requirements.lock
 
 sbom: setup ## Write the image's bill of materials, dist/sbom.cdx.json, in CycloneDX

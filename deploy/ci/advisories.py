@@ -25,14 +25,23 @@ Advisory = dict[str, Any]
 
 
 def read(archive: Path) -> dict[str, list[Advisory]]:
-    """Return the advisories in a zip file by the normalised name of the package; withdrawn ones are left out."""
+    """Return the advisories in a zip file by the normalised name of the package; withdrawn ones are left out.
+
+    Raises:
+        ValueError: it is no such file, or says nothing of PyPI: then no answer would mean anything.
+    """
     found: dict[str, list[Advisory]] = defaultdict(list)
-    with zipfile.ZipFile(archive) as file:
-        for name in file.namelist():
-            advisory = json.loads(file.read(name))
-            if "withdrawn" not in advisory:
-                for package in {_normalised(each["package"]["name"]) for each in _affected(advisory)}:
-                    found[package].append(advisory)
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for name in file.namelist():
+                advisory = json.loads(file.read(name))
+                if "withdrawn" not in advisory:
+                    for package in {_normalised(each["package"]["name"]) for each in _affected(advisory)}:
+                        found[package].append(advisory)
+    except (OSError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+        raise ValueError(f"{archive} cannot be read: {error}") from error
+    if not found:
+        raise ValueError(f"{archive} has no advisory on a package of PyPI: expected OSV's export PyPI/all.zip")
     return found
 
 
@@ -100,7 +109,15 @@ def server(advisories: Mapping[str, Sequence[Advisory]]) -> ThreadingHTTPServer:
 
 def main(archive: Path, command: Sequence[str]) -> int:
     """Run the command over the advisories of a file; return its exit code."""
-    with server(read(archive)) as answers:
+    try:
+        advisories = read(archive)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    # An old file finds nothing new: say how old it is.
+    newest = max(each.get("modified", "") for found in advisories.values() for each in found)
+    print(f"{archive}: advisories on {len(advisories)} packages, the newest of {newest[:10] or 'an unknown day'}")
+    with server(advisories) as answers:
         threading.Thread(target=answers.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{answers.server_port}/v1/query"
         asking = [*command, "--vulnerability-service", "osv", "--osv-url", url]

@@ -2,51 +2,19 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 
 from flood_assets.defs.jobs import whole_day
 from flood_assets_tests.support import containers
+from flood_assets_tests.support.containers import answers, until
 from flood_assets_tests.support.postgresql import PASSWORD, WRITER
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(7200)]
-PATIENCE_S = 180
-
-
-def until(holds: Callable[[], object], what: str) -> float:
-    """Wait until something holds; return the seconds that it took."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < PATIENCE_S, what
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5) as answer:
-            return answer.status == 200
-    except (URLError, OSError):
-        return False
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[containers.Engine]:
-    if lacking := containers.missing():
-        pytest.skip(lacking)
-    made = containers.Engine(containers.FOLDER)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def image(engine) -> dict:
-    return engine.build()
 
 
 @pytest.fixture
@@ -56,7 +24,7 @@ def place(engine, image) -> Iterator[dict]:
     with ExitStack() as ended:
         lake = ended.enter_context(engine.volume("flood-lake"))
         simulator = ended.enter_context(engine.started("simulate", "--port", port, "--stations", "3000"))
-        until(lambda: "simulating" in engine.logs(simulator), "the simulator does not start")
+        until(lambda: "simulating" in engine.logs(simulator), lambda: "the simulator does not start")
         yield {
             "env": {"FLOOD_API_URL": f"http://127.0.0.1:{port}/flood-monitoring"},
             "volumes": [f"{lake}:/lake"],
@@ -88,8 +56,8 @@ def test_the_demo_runs_in_two_containers(engine, place, capsys):
     assert engine.run("status", **place).returncode == 0
     port = containers.free_port()
     with engine.started("serve", "--port", port, **place) as server:
-        alive = until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), engine.logs(server))
-        until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), engine.logs(server))
+        alive = until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), lambda: engine.logs(server))
+        until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), lambda: engine.logs(server))
         with urlopen(f"http://127.0.0.1:{port}/api/v1/latest.csv") as answer:
             assert len(answer.read().splitlines()) > 1000
         assert engine.stop(server) == 0
@@ -99,13 +67,37 @@ def test_the_demo_runs_in_two_containers(engine, place, capsys):
 
 def test_healthy_asks_the_server_of_its_container(engine, place):
     with engine.started("serve", **place) as server:
-        until(lambda: answers("http://127.0.0.1:8000/healthz"), engine.logs(server))
+        until(lambda: answers("http://127.0.0.1:8000/healthz"), lambda: engine.logs(server))
         engine.do("podman", "exec", server, "flood", "healthy")
+
+
+def test_workers_of_dask_run_our_code(engine, place, capsys):
+    port = containers.free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    ask = (
+        "import sys; from distributed import Client; from flood_assets.settings import dask; "
+        "client = Client(sys.argv[1], timeout=120); print(client.submit(dask, {'FLOOD_DASK': sys.argv[1]}).result(120))"
+    )
+    began = time.monotonic()
+    with (
+        engine.started("dask", "scheduler", "--host", "127.0.0.1", "--port", port, **place) as scheduler,
+        engine.started("dask", "worker", address, "--nthreads", "1", **place) as worker,
+    ):
+        until(
+            lambda: engine.do("podman", "exec", scheduler, "flood", "healthy", check=False).returncode == 0,
+            lambda: engine.logs(scheduler),
+        )
+        assert engine.run("-c", ask, address, entrypoint="python").stdout.strip() == address
+        took = time.monotonic() - began
+        assert engine.stop(worker) == 0, engine.logs(worker)
+        assert engine.stop(scheduler) == 0, engine.logs(scheduler)
+    with capsys.disabled():
+        print(f"\nDask: an answer {took:.1f} s after scheduler and worker were started")
 
 
 def test_sigterm_in_the_middle_of_a_refresh_ends_it_well(engine, place):
     with engine.started("refresh", **place) as refresh:
-        until(lambda: written(engine, place), engine.logs(refresh))
+        until(lambda: written(engine, place), lambda: engine.logs(refresh))
         assert engine.stop(refresh) == 1
         assert "the run was stopped" in engine.logs(refresh)
     assert engine.run("refresh", **place).returncode == 0
@@ -144,13 +136,13 @@ def test_sigterm_in_the_middle_of_a_run_of_dagster_lets_the_run_end(engine, plac
         code = ended.enter_context(engine.started("dagster", "code", **settings))
         until(
             lambda: engine.do("podman", "exec", code, "flood", "healthy", check=False).returncode == 0,
-            engine.logs(code),
+            lambda: engine.logs(code),
         )
         ready = time.monotonic() - began
         daemon = ended.enter_context(engine.started("dagster", "daemon", **settings))
         until(
             lambda: engine.do("podman", "exec", daemon, "flood", "healthy", check=False).returncode == 0,
-            engine.logs(daemon),
+            lambda: engine.logs(daemon),
         )
         windows = (
             "import dagster; from datetime import datetime, UTC; from flood_assets.defs.windows import sync_windows; "
@@ -161,8 +153,8 @@ def test_sigterm_in_the_middle_of_a_run_of_dagster_lets_the_run_end(engine, plac
         launch = ("job", "launch", "--workspace", "/etc/flood/local/workspace.yaml", "--location", "flood_assets")
         tags = json.dumps(dict(whole_day(datetime.now(UTC))))
         engine.run("dagster", *launch, "--job", "reconcile_job", "--tags", tags, **settings)
-        until(lambda: status() == "STARTED", "the daemon does not launch the run")
-        until(lambda: written(engine, place), "the run stores nothing")
+        until(lambda: status() == "STARTED", lambda: engine.logs(daemon))
+        until(lambda: written(engine, place), lambda: engine.logs(code))
         running = status()
         began = time.monotonic()
         assert engine.stop(daemon) == 0

@@ -44,7 +44,7 @@ def test_the_image_has_versions_that_were_tested_and_no_tool_of_development():
         "confluent-kafka",
         "mangum",
     }
-    assert wanted | {"psycopg", "apprise", "setuptools"} <= set(image)
+    assert wanted | {"dask", "distributed", "psycopg", "apprise", "setuptools"} <= set(image)
 
 
 def test_the_lock_of_the_image_names_no_place():
@@ -106,7 +106,7 @@ def test_the_dockerfile_has_no_lint():
 
 def entry(words: list[str], tmp_path: Path) -> str:
     """Return what the entry starts: each program is a script that tells its name and words."""
-    for program in ("flood-assets", "dagster", "dagster-daemon", "dagster-webserver", "python"):
+    for program in ("flood-assets", "dagster", "dagster-daemon", "dagster-webserver", "dask", "python"):
         script = tmp_path / program
         script.write_text('#!/bin/sh\necho "$(basename "$0") $*"\n')
         script.chmod(0o755)
@@ -134,6 +134,8 @@ def entry(words: list[str], tmp_path: Path) -> str:
             "dagster-webserver --host 0.0.0.0 --port 3000 --workspace /etc/flood/local/workspace.yaml --read-only",
         ),
         ("dagster instance info", "dagster instance info"),
+        ("dask scheduler", "dask scheduler"),
+        ("dask worker tcp://scheduler:8786 --nthreads 1", "dask worker tcp://scheduler:8786 --nthreads 1"),
         ("lambda refresh", "python -m awslambdaric flood_assets.functions.refresh"),
         ("healthy", ""),
     ],

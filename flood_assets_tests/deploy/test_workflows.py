@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -170,6 +172,38 @@ def advisory(name: str, *events: dict[str, str], versions: tuple[str, ...] = (),
 def test_an_advisory_concerns_the_versions_of_its_ranges(events, version, concerned):
     known = {"a-package": [advisory("A_package", *events)]}
     assert bool(advisories.concerning(known, "a.Package", version)) is concerned
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: [Errno 2]"),
+        (b"no zip", "cannot be read: File is not a zip file"),
+        ({"affected": [{"package": {"ecosystem": "npm", "name": "jinja2"}}]}, "has no advisory on a package of PyPI"),
+    ],
+    ids=["absent", "no zip", "of another index"],
+)
+def test_a_file_that_tells_nothing_is_no_clean_audit(tmp_path, capsys, content, said):
+    archive = tmp_path / "all.zip"
+    if isinstance(content, bytes):
+        archive.write_bytes(content)
+    elif content:
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("1.json", json.dumps(content))
+    assert advisories.main(archive, [sys.executable, "-c", "0"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_audit_that_cannot_ask_of_a_package_fails():
+    """Without this pip-audit lists what it could not ask, and says that nothing was found."""
+    audit = subprocess.run(
+        ["make", "--dry-run", "--old-file", ".venv/.done", "audit"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "pip-audit --strict " in audit.stdout
 
 
 def test_advisories_in_a_file_are_answered_as_osv_does(tmp_path):

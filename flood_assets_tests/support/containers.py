@@ -10,15 +10,18 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 from flood_assets_tests.support.image import DOCKER, ROOT
 
 FOLDER = ROOT / ".bench" / "image"
-BASE, IMAGE = "localhost/flood-base", "localhost/flood-assets"
+BASE, IMAGE, MACHINE = "localhost/flood-base", "localhost/flood-assets", "localhost/flood-machine"
 PROGRAMS = ("buildah", "debootstrap", "podman", "runc")
 
 _STORAGE = """[storage]
@@ -37,6 +40,22 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
 _PIP = "[global]\nno-index = true\nfind-links = /wheels\n"
+# What of the repository is needed to install it, and to run it as a service.
+REPOSITORY = (
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "setup.cfg",
+    "flood_assets",
+    "dagster_home/dagster.yaml",
+    "deploy",
+)
+# A machine as a person has it, with an index of packages that is a folder.
+_MACHINE = """FROM localhost/flood-base
+RUN apt-get update -q && apt-get install -y -q --no-install-recommends cron dbus sudo systemd-sysv && apt-get clean
+COPY pip.conf /etc/pip.conf
+"""
+PATIENCE_S = 180
 # Nothing may be written but what is meant to be, and no right is left to the user of the container. Podman has systemd
 # look after health, which not every machine has: tests ask themselves.
 CONFINED = (
@@ -155,6 +174,26 @@ class Engine:
         return said.stdout + said.stderr
 
     @contextmanager
+    def machine(self) -> Iterator[str]:
+        """Start a machine with systemd and cron, the repository in /flood, and no network; end it with the context."""
+        context = self.folder / "machine"
+        context.mkdir(exist_ok=True)
+        (context / "Containerfile").write_text(_MACHINE)
+        (context / "pip.conf").write_text(_PIP)
+        layers = ("buildah", "bud", "--layers", "--isolation", "chroot", "--pull=never", "--network", "host")
+        self.do(*layers, "--file", context / "Containerfile", "--tag", MACHINE, context, timeout=1800)
+        options = ("--systemd=always", "--privileged", "--network", "none", "--no-healthcheck")
+        wheels = f"{self.folder / 'wheels'}:/wheels:ro"
+        made = self.do("podman", "run", "--detach", *options, "--volume", wheels, MACHINE, "/sbin/init").stdout.strip()
+        try:
+            copy = f"tar -C {ROOT} -cf - {' '.join(REPOSITORY)} | podman exec --interactive {made} tar -C /flood -xf -"
+            self.do("podman", "exec", made, "mkdir", "/flood")
+            self.do("sh", "-c", copy)
+            yield made
+        finally:
+            self.do("podman", "rm", "--force", "--time", "10", made, check=False)
+
+    @contextmanager
     def volume(self, name: str) -> Iterator[str]:
         """Make a volume, which gets the owner of the folder that it is mounted on; remove it with the context."""
         with suppress(AssertionError):
@@ -176,6 +215,24 @@ def _options(
         *(word for volume in volumes for word in ("--volume", volume)),
         *(("--entrypoint", entrypoint) if entrypoint else ()),
     ]
+
+
+def until(holds: Callable[[], object], what: Callable[[], str]) -> float:
+    """Wait until something holds and return the seconds that it took; fail with what is said then."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < PATIENCE_S, what()
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def answers(url: str) -> bool:
+    """Return True if the URL is answered with 200."""
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except (URLError, OSError):
+        return False
 
 
 def free_port() -> int:
