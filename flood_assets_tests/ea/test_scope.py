@@ -169,6 +169,19 @@ def test_a_limited_answer_of_one_station_is_completed_with_its_own_pages(server)
     ]
 
 
+def test_answers_of_stations_are_as_old_as_the_first_of_them(country):
+    """Of two values the later asked one counts: an answer that took minutes must not override one asked meanwhile."""
+    moments = iter(NOW + timedelta(seconds=each) for each in range(-900, 900, 20))
+    api = FloodMonitoringApi(
+        country.url, now=lambda: next(moments), scope=Scope(stations=tuple(sorted(listed_stations(country)[:7])))
+    )
+    first = NOW - timedelta(seconds=900)
+    assert api.stations().asked_at == first
+    answer = api.latest()
+    assert answer.observed_at == first + 7 * timedelta(seconds=20)
+    assert set(answer.rows["observed_at"].to_pylist()) == {answer.observed_at}
+
+
 # What is unknown, partial or foreign
 
 
