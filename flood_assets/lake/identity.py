@@ -28,7 +28,7 @@ class LayoutError(RefusedError):
 
 @dataclass(frozen=True)
 class Identity:
-    """What `_lake.json` says.
+    """Identity of a lake, or of the common URL of shards, as `_lake.json` holds it.
 
     Attributes:
         api: URL of the API or stream that fills the lake, without a password; of a network, its name with `network:`.
