@@ -13,7 +13,7 @@ import pytest
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.http import RetryPolicy
 from flood_assets.errors import SourceError
-from flood_assets.network import WHOLE, Scope
+from flood_assets.network import Scope
 from flood_assets.simulator import Simulator, serve
 from flood_assets_tests.ea.test_client import items
 from flood_assets_tests.ea.test_parse import ROOT
@@ -36,7 +36,7 @@ def server():
         yield running
 
 
-def api_of(url: str, scope: Scope = WHOLE, **more) -> FloodMonitoringApi:
+def api_of(url: str, scope: Scope | None = None, **more) -> FloodMonitoringApi:
     return FloodMonitoringApi(url, now=lambda: NOW, retry=QUICK, scope=scope, **more)
 
 

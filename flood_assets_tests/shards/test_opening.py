@@ -1,5 +1,7 @@
 """One shard is filled by the steps of a tick as any lake is, and by nothing else."""
 
+import subprocess
+import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from flood_assets.cli.status import show
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.errors import WrongLakeError
 from flood_assets.lake.lake import Lake
@@ -40,6 +43,13 @@ def shard_of(country, scope: str, name="some"):
 def readings_of(lake: Lake, station: str, now: datetime) -> pa.Table:
     found = lake.read(READINGS, now=now)
     return found.filter(pc.equal(found["station_id"], station))
+
+
+def test_without_shards_nothing_of_them_is_imported():
+    told = "import sys; import flood_assets.tick.steps, flood_assets.query.status, flood_assets.cli.status; "
+    told += "print([name for name in sys.modules if name.startswith(('flood_assets.network', 'flood_assets.shards'))])"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_a_shard_has_its_lake_and_its_archive_below_those_of_the_network(country, tmp_path):
@@ -136,9 +146,11 @@ def test_no_refresh_but_that_of_the_shard_writes_into_its_lake(country, tmp_path
     assert [(each.key, each.e_tag) for each in given.lake.store.list("")] == before
 
 
-def test_the_status_says_which_shard_it_is_and_what_it_asks_for(country, tmp_path):
+def test_the_status_says_which_shard_it_is_and_what_it_asks_for(country, tmp_path, capsys):
     given = open_shard(shard_of(country, 'parameter = "rainfall"'), tmp_path.as_uri(), lambda: NOW)
     given.lake.claim(given.api_url, given.shard)
     status = look(given.lake, NOW)
     assert status.api == country.url
     assert content(status)["shard"] == {"name": "some", "network": "test", "parameter": "rainfall"}
+    show(given.lake.url, NOW)
+    assert "shard: the shard some of the network test (parameter rainfall)" in capsys.readouterr().out
