@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from flood_assets.cli.printing import plain_table, say
-from flood_assets.network import described
 from flood_assets.partitions import retained_windows
 from flood_assets.query.place import Place
 from flood_assets.query.status import Completeness, Freshness, Status, WarningStatus, look
@@ -59,6 +58,8 @@ def _lines(status: Status) -> Iterator[str | Grid]:
     else:
         yield f"API:  {status.api or 'none yet: the first refresh decides'}"
     if status.shard is not None:
+        from flood_assets.network import described  # noqa: PLC0415 - few networks have shards
+
         yield f"shard: {described(status.shard)}"
     if not status.empty:
         asked = f"{_time(status.as_of)}, {_ago(status.now - status.as_of)}" if status.as_of else "unknown"

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -20,8 +20,10 @@ from flood_assets.ea import parse
 from flood_assets.ea.gather import Gatherer
 from flood_assets.ea.http import CONNECTIONS, LARGEST_ANSWER, Cost, Gate, Http, NotFoundError, RetryPolicy
 from flood_assets.errors import SourceError
-from flood_assets.network import AT_ONCE, WHOLE, Scope
 from flood_assets.words import counted
+
+if TYPE_CHECKING:  # few networks have shards
+    from flood_assets.network import Scope
 
 logger = logging.getLogger("flood_assets.ea")
 
@@ -30,8 +32,10 @@ T = TypeVar("T")
 HARD_LIMIT = 10_000
 # The API limits readings to one of these numbers, and a CSV does not say so.
 LIMITS = (500, HARD_LIMIT)
-# An odd measure that is listed where it does not belong is left out; more than this share is an API without filters.
-OTHERS = 0.1
+# Requests under way at once for single measures or stations: the API asks its users to go easy.
+AT_ONCE = 4
+# A few measures that are listed where they do not belong are left out; a larger share is an API without filters.
+FEW_OTHERS, OTHERS = 3, 0.1
 # Pages of at least 500 rows each: 600,000 readings of a day fit.
 MOST_PAGES = 1_500
 
@@ -77,9 +81,9 @@ class FloodMonitoringApi(Http):
 
     Args:
         base_url, now, retry, largest, gate: as for `Http`.
-        scope: the part of it that is asked for. A list of stations takes a request for each of them wherever one asks
-            for all gauges; a station that the API does not know is named in the answer, and any other failure is one of
-            the whole answer.
+        scope: the part of it that is asked for; None for all of it. A list of stations takes a request for each of
+            them wherever one asks for all gauges; a station that the API does not know is named in the answer, and any
+            other failure is one of the whole answer.
         at_once: most requests for stations that are under way at once.
     """
 
@@ -91,23 +95,24 @@ class FloodMonitoringApi(Http):
         retry: RetryPolicy | None = None,
         largest: int = LARGEST_ANSWER,
         gate: Gate = nullcontext,
-        scope: Scope = WHOLE,
+        scope: "Scope | None" = None,
         at_once: int = AT_ONCE,
     ) -> None:
         super().__init__(base_url, now=now, retry=retry, largest=largest, gate=gate)
-        self.scope = scope
+        self._parameter = scope.parameter if scope else None
+        self._stations = scope.stations if scope else ()
         self._at_once = min(at_once, CONNECTIONS)
 
     @property
     def bulk_requests(self) -> int:
         """Requests that it takes to ask for all gauges of the scope."""
-        return len(self.scope.stations) or 1
+        return len(self._stations) or 1
 
     def stations(self) -> Listed:
         """Return every station, rows of schema `STATIONS`, and what could not be understood; some MB of JSON."""
         from flood_assets.ea.lists import parse_stations  # noqa: PLC0415 - few runs need msgspec
 
-        if self.scope.stations:
+        if self._stations:
             return self._list_of_each("stations", "", parse_stations)
         return self._list("stations", self._filtered("id/stations?_view=full"), parse_stations)
 
@@ -115,7 +120,7 @@ class FloodMonitoringApi(Http):
         """Return every measure, likewise; rows of schema `MEASURES`."""
         from flood_assets.ea.lists import parse_measures  # noqa: PLC0415 - few runs need msgspec
 
-        if self.scope.stations:
+        if self._stations:
             found = self._list_of_each("measures", "/measures", parse_measures)
         else:
             found = self._list("measures", self._filtered("id/measures"), parse_measures)
@@ -156,22 +161,22 @@ class FloodMonitoringApi(Http):
 
     def _filtered(self, path: str) -> str:
         """Return a path with the scope's parameter as a filter."""
-        if self.scope.parameter is None:
+        if self._parameter is None:
             return path
-        return f"{path}{'&' if '?' in path else '?'}parameter={quote(self.scope.parameter)}"
+        return f"{path}{'&' if '?' in path else '?'}parameter={quote(self._parameter)}"
 
     def _in_scope(self, measures: pa.Table) -> pa.Table:
         """Return the measures of the scope; SourceError if the API does not filter: its readings would be all."""
-        if self.scope.stations:
-            inside = pc.is_in(measures["station_id"], pa.array([None, *self.scope.stations]))
-        elif self.scope.parameter:
+        if self._stations:
+            inside = pc.is_in(measures["station_id"], pa.array([None, *self._stations]))
+        elif self._parameter:
             # Several values of one field are joined.
-            either = rf"(^|\|){re.escape(self.scope.parameter)}(\||$)"
+            either = rf"(^|\|){re.escape(self._parameter)}(\||$)"
             inside = pc.match_substring_regex(measures["parameter"], either).fill_null(False)
         else:
             return measures
         others = measures.filter(pc.invert(inside))
-        if len(others) > OTHERS * len(measures):
+        if len(others) > max(FEW_OTHERS, OTHERS * len(measures)):
             raise SourceError(
                 f"{self.base_url} was asked for {self._asked()}, and lists {others['measure_id'][0]} too: it does not "
                 "filter as the API does, so its readings cannot be split into shards like this one"
@@ -181,7 +186,7 @@ class FloodMonitoringApi(Http):
         return measures.filter(inside)
 
     def _asked(self) -> str:
-        return self.scope.parameter or counted(len(self.scope.stations), "station")
+        return self._parameter or counted(len(self._stations), "station")
 
     def _list(
         self, what: str, path: str, parsed: Callable[[bytes, datetime], parse.Parsed], *, may_be_empty: bool = False
@@ -231,7 +236,7 @@ class FloodMonitoringApi(Http):
         found, unknown = list[T](), list[str]()
         with ThreadPoolExecutor(self._at_once, thread_name_prefix="stations") as pool:
             asked = []
-            for station in self.scope.stations:
+            for station in self._stations:
                 own = Cost(f"{cost.what} of {station}")
                 asked.append((station, own, pool.submit(ask, f"id/stations/{quote(station, safe='%')}", own)))
             try:
@@ -258,7 +263,7 @@ class FloodMonitoringApi(Http):
 
     def _bulk(self, what: str, query: str) -> Answer:
         """Return the readings of all gauges of the scope, by a query that the API does not limit."""
-        if not self.scope.stations:
+        if not self._stations:
             return self._readings(what, self._filtered(f"data/readings.csv?{query}"))
 
         def ask(at: str, cost: Cost) -> tuple[parse.Parsed, datetime]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.ea import completeness, plan
-from flood_assets.ea.client import Answer, FloodMonitoringApi
+from flood_assets.ea.client import AT_ONCE, Answer, FloodMonitoringApi
 from flood_assets.ea.http import NotFoundError
 from flood_assets.ea.parse import FETCHED
 from flood_assets.errors import SourceError
@@ -23,8 +23,6 @@ from flood_assets.schemas import WATERMARKS
 
 log = logging.getLogger(__name__)
 
-# Requests for single measures under way at once: the API asks its users to go easy.
-AT_ONCE = 4
 # Most retries of a suspect bulk answer.
 RETRIES = 2
 # Failed requests for single measures after which the API counts as down, and the others wait for the next tick.

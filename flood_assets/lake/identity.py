@@ -8,15 +8,17 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flood_assets.errors import LakeError, RefusedError, WrongLakeError
 from flood_assets.lake.layout import FORMAT, IDENTITY, LAYOUT
 from flood_assets.lake.objects import Blob, ConflictError
 from flood_assets.lake.parquet import NewerFormatError
 from flood_assets.lake.store import Store
-from flood_assets.network import Shard, described
 from flood_assets.places import is_api, is_same_source, split_userinfo
+
+if TYPE_CHECKING:  # few networks have shards
+    from flood_assets.network import Shard
 
 # Of shards and of their common URL: versions without shards find a layout that they do not know, and leave both alone.
 SHARDED_LAYOUT = LAYOUT + 1
@@ -28,7 +30,7 @@ class LayoutError(RefusedError):
 
 @dataclass(frozen=True)
 class Identity:
-    """Content of `_lake.json`.
+    """Identity of a lake, or of the common URL of shards, as `_lake.json` holds it.
 
     Attributes:
         api: URL of the API or stream that fills the lake, without a password; of a network, its name with `network:`.
@@ -41,7 +43,7 @@ class Identity:
     network: str | None = None
 
 
-def claim(store: Store, url: str, shard: Shard | None = None) -> None:
+def claim(store: Store, url: str, shard: "Shard | None" = None) -> None:
     """Make sure that this lake is filled from this API or stream, as this shard; the first claim decides.
 
     A name and a password in the URL are neither stored nor compared; `places.is_same_source` says what is the same.
@@ -117,6 +119,8 @@ _RENAME = "give the shard a new name in the file of the network, and run `flood-
 
 def _other_shard(found: Mapping[str, Any] | None, wanted: Mapping[str, Any] | None) -> str:
     """Return what a lake is and what it should have been, and the remedy."""
+    from flood_assets.network import described  # noqa: PLC0415 - see the imports above
+
     if found is None:
         assert wanted is not None  # noqa: S101 - for the type checker: they differ
         return f"no shard, and should be {described(wanted)}: set FLOOD_LAKE_URL to another place"
@@ -235,8 +239,8 @@ def _understood(store: Store, blob: Blob) -> Identity:
         api, layout, shard, network = told["api"], told["layout"], told.get("shard"), told.get("network")
         if not isinstance(api, str) or not isinstance(layout, int):
             raise TypeError("'api' must be text and 'layout' a number")  # noqa: TRY301 - one message for all of it
-        if shard is not None:
-            described(shard)
+        if shard is not None and not {"name", "network"} <= dict(shard).keys():
+            raise TypeError("'shard' must have 'name' and 'network'")  # noqa: TRY301
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _DamagedIdentityError(
             f"{place} cannot be understood ({error}): delete it, and the next refresh writes it anew"

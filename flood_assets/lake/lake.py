@@ -7,7 +7,7 @@ Nothing here looks at the clock: `now` is an argument.
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
@@ -22,8 +22,10 @@ from flood_assets.lake.retention import Expiry
 from flood_assets.lake.s3 import S3Settings
 from flood_assets.lake.store import Patience, Store
 from flood_assets.lake.write import WRITERS, Upserted, WindowChange
-from flood_assets.network import Shard
 from flood_assets.schemas import TABLES, Table
+
+if TYPE_CHECKING:  # few networks have shards
+    from flood_assets.network import Shard
 
 _ALL = tuple(TABLES.values())
 
@@ -63,7 +65,7 @@ class Lake(Reader):
         """Return what is asked of each of its shards, by name; of a lake without shards, of itself, by no name."""
         return {"": ask(self)}
 
-    def claim(self, url: str, shard: Shard | None = None) -> None:
+    def claim(self, url: str, shard: "Shard | None" = None) -> None:
         """Make sure that this lake is filled from this API or stream, as this shard; else WrongLakeError."""
         identity.claim(self.store, url, shard)
 

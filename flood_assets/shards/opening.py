@@ -1,8 +1,8 @@
 """Open one shard for the steps of a tick: `flood_assets.tick.steps` takes them as for any lake."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import datetime
+from threading import Semaphore
 
 from flood_assets.ea.http import Gate
 from flood_assets.lake.archive import Archive
@@ -17,7 +17,7 @@ def open_shard(
     common_url: str,
     clock: Callable[[], datetime],
     *,
-    gate: Gate = nullcontext,
+    gate: Gate | None = None,
     archive: str | None = None,
     publishing: Publishing | None = None,
     seconds_left: Callable[[], float] | None = None,
@@ -31,7 +31,8 @@ def open_shard(
         shard: of the network's file.
         common_url: below which each shard has its lake.
         clock: the current time.
-        gate: held around each request, so that all shards together keep to `shard.at_once` at its API.
+        gate: held around each request, so that all shards together keep to `shard.at_once` at its API; None if this is
+            the only one that is filled now.
         archive: as `settings.archive` returns it; below a URL, each shard has a folder of its own.
         publishing: the sinks; each shard sends its own changes.
         seconds_left: until this process is ended from outside; None for no end.
@@ -41,6 +42,7 @@ def open_shard(
         LakeError: there are no credentials, or a folder cannot be made.
     """
     lake = Lake.open(shard.lake_url(common_url))
+    turns = Semaphore(shard.at_once)
     place = f"{archive}/{FOLDER}{shard.name}" if archive and "://" in archive else archive
     return Given(
         lake,
@@ -50,5 +52,5 @@ def open_shard(
         publishing=publishing or Publishing((), None),
         seconds_left=seconds_left or (lambda: float("inf")),
         shard=shard,
-        gate=gate,
+        gate=gate or (lambda: turns),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flood_assets import emf
-from flood_assets.ea.client import FloodMonitoringApi
+from flood_assets.ea.client import AT_ONCE, FloodMonitoringApi
 from flood_assets.ea.http import Gate, RetryPolicy
 from flood_assets.errors import FloodAssetsError, LakeError, SettingsError
 from flood_assets.ingest import fetch
@@ -23,7 +23,6 @@ from flood_assets.lake.write import WindowChange
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import ingest
 from flood_assets.ledger.account import CAUSES, take
-from flood_assets.network import AT_ONCE, WHOLE, Shard
 from flood_assets.partitions import retained_windows
 from flood_assets.query.survey import survey
 from flood_assets.schemas import CONDITIONS, MEASURES, STATIONS, Table
@@ -32,6 +31,7 @@ from flood_assets.tick import lists
 from flood_assets.tick.outputs import State
 
 if TYPE_CHECKING:
+    from flood_assets.network import Shard
     from flood_assets.publish.publisher import Published
 
 # Seconds that are left for what a step needs after the API's last byte: storing a country's day, and counting it.
@@ -65,7 +65,7 @@ class Given:
     alerts: Path | None = None
     publishing: Publishing = field(default_factory=lambda: Publishing((), None))
     seconds_left: Callable[[], float] = lambda: float("inf")
-    shard: Shard | None = None
+    shard: "Shard | None" = None
     gate: Gate = nullcontext
 
     @property
@@ -79,7 +79,7 @@ class Given:
         left = max(1.0, self.seconds_left() - RESERVE_S)
         usual = RetryPolicy()
         patience = RetryPolicy(deadline=min(usual.deadline, left), read_timeout=min(usual.read_timeout, left))
-        scope, at_once = (self.shard.scope, self.shard.at_once) if self.shard else (WHOLE, AT_ONCE)
+        scope, at_once = (self.shard.scope, self.shard.at_once) if self.shard else (None, AT_ONCE)
         with closing(
             FloodMonitoringApi(
                 self.api_url, now=self.clock, retry=patience, gate=self.gate, scope=scope, at_once=at_once

@@ -237,6 +237,16 @@ def test_a_lake_without_watermarks_asks_everybody_or_reads_both_days():
     assert not many.take.any()
 
 
+def test_where_a_day_takes_a_request_for_each_station_many_measures_are_asked_for_instead():
+    def chosen(requests: int) -> plan.Plan:
+        lake = plan.Known({}, known(), snapshot(), requests=requests)
+        return plan.after_latest(latest(*((name, at(9)) for name in MANY)), lake, NOW)
+
+    assert (chosen(1).since, chosen(1).days) == ((), (YESTERDAY, TODAY))
+    dear = chosen(len(MANY))
+    assert (sorted(dear.since), dear.days) == (sorted(MANY), ())
+
+
 def test_a_measure_that_an_overlapping_page_repeats_is_asked_once():
     chosen = after_latest(country(("m", at(9)), ("m", at(9))), country_watermarks(), snapshot(), NOW)
     assert chosen.since == ("m",)

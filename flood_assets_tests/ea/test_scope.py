@@ -13,7 +13,7 @@ import pytest
 from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.ea.http import RetryPolicy
 from flood_assets.errors import SourceError
-from flood_assets.network import WHOLE, Scope
+from flood_assets.network import Scope
 from flood_assets.simulator import Simulator, serve
 from flood_assets_tests.ea.test_client import items
 from flood_assets_tests.ea.test_parse import ROOT
@@ -36,7 +36,7 @@ def server():
         yield running
 
 
-def api_of(url: str, scope: Scope = WHOLE, **more) -> FloodMonitoringApi:
+def api_of(url: str, scope: Scope | None = None, **more) -> FloodMonitoringApi:
     return FloodMonitoringApi(url, now=lambda: NOW, retry=QUICK, scope=scope, **more)
 
 
@@ -132,8 +132,12 @@ def test_all_stations_together_are_the_answer_for_what_they_list(country):
     measures = measures.filter(pc.is_in(measures["station_id"], pa.array(stations)))
     api = api_of(country.url, Scope(stations=tuple(sorted(stations))))
     assert _plain(api.measures().rows).sort_by("measure_id").equals(_plain(measures).sort_by("measure_id"))
-    found = api.stations().rows
-    assert sorted(found["station_id"].to_pylist()) == sorted(stations)
+    # A page of a station says its type, which the list of all stations leaves out.
+    found, listed = (
+        each.filter(pc.is_in(each["station_id"], pa.array(stations))).sort_by("station_id")
+        for each in (api.stations().rows, plain.stations().rows)
+    )
+    assert [name for name in found.column_names if not found[name].equals(listed[name])] == ["station_type"]
     for ask in (lambda api: api.latest(), lambda api: api.readings_of_day(NOW.date())):
         expected, answer = _plain(ask(plain).rows), ask(api)
         listed = expected.filter(pc.is_in(expected["measure_id"], measures["measure_id"].combine_chunks()))
@@ -167,6 +171,19 @@ def test_a_limited_answer_of_one_station_is_completed_with_its_own_pages(server)
         "id/stations/a/readings.csv?date=2026-10-15&_offset=501",
         "id/stations/b/readings.csv?date=2026-10-15",
     ]
+
+
+def test_answers_of_stations_are_as_old_as_the_first_of_them(country):
+    """Of two values the later asked one counts: an answer that took minutes must not override one asked meanwhile."""
+    moments = iter(NOW + timedelta(seconds=each) for each in range(-900, 900, 20))
+    api = FloodMonitoringApi(
+        country.url, now=lambda: next(moments), scope=Scope(stations=tuple(sorted(listed_stations(country)[:7])))
+    )
+    first = NOW - timedelta(seconds=900)
+    assert api.stations().asked_at == first
+    answer = api.latest()
+    assert answer.observed_at == first + 7 * timedelta(seconds=20)
+    assert set(answer.rows["observed_at"].to_pylist()) == {answer.observed_at}
 
 
 # What is unknown, partial or foreign
@@ -226,19 +243,20 @@ def test_a_station_without_measures_is_none_of_an_empty_list(server):
 
 
 def test_a_measure_that_does_not_belong_to_the_scope_is_left_out(server, caplog):
-    own = [{"@id": f"{ROOT}/measures/{each}", "parameter": "level"} for each in range(19)]
+    own = [{"@id": f"{ROOT}/measures/{each}", "parameter": "level"} for each in range(4)]
     both = {"@id": f"{ROOT}/measures/both", "parameter": ["flow", "level"]}
     other = {"@id": f"{ROOT}/measures/other", "parameter": "flow"}
     server.answer(whole(items(*own, both, other), kind="application/json"))
     found = api_of(server.url, LEVEL).measures().rows["measure_id"].to_pylist()
-    assert found == [*map(str, range(19)), "both"]
+    assert found == [*map(str, range(4)), "both"]
     assert "other is listed and not of level: left out" in caplog.text
 
 
 def test_an_api_that_does_not_filter_is_refused_by_its_list(server):
-    kinds = [{"@id": f"{ROOT}/measures/{each}", "parameter": each} for each in ("level", "flow", "rainfall")]
-    server.answer(whole(items(*kinds), kind="application/json"))
-    with pytest.raises(SourceError, match=f"{server.url} was asked for level, and lists flow too: it does not filter"):
+    kinds = {"a": "level", "b": "flow", "c": "rainfall", "d": "flow", "e": "wind"}
+    listed = [{"@id": f"{ROOT}/measures/{each}", "parameter": kind} for each, kind in kinds.items()]
+    server.answer(whole(items(*listed), kind="application/json"))
+    with pytest.raises(SourceError, match=f"{server.url} was asked for level, and lists b too: it does not filter"):
         api_of(server.url, LEVEL).measures()
 
 
