@@ -6,38 +6,30 @@ No Dagster is imported. A lake without shards is run by `flood_assets.cli.run`.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from flood_assets import emf, settings
+from flood_assets import settings
 from flood_assets.cli.printing import plain_table, say
 from flood_assets.lake import members
 from flood_assets.lake.opening import open_store
 from flood_assets.network import Network, read_network
-from flood_assets.shards import work
+from flood_assets.shards import metrics, work
 from flood_assets.shards.fan import Outcome, fan_out
 from flood_assets.shards.work import Job
 from flood_assets.tick.steps import Ticked
 from flood_assets.words import counted
 
-Command = Literal["refresh", "reconcile", "expire"]
-
-_WORK: dict[Command, Callable[..., Ticked]] = {
-    "refresh": work.refresh,
-    "reconcile": work.reconcile,
-    "expire": work.expire,
-}
-
 
 def run_shards(
-    command: Command, file: Path, names: Sequence[str] = (), *, verbose: bool = False, dry_run: bool = False
+    command: work.Name, file: Path, names: Sequence[str] = (), *, verbose: bool = False, dry_run: bool = False
 ) -> int:
     """Do the command for all shards of a network, or for those that are named.
 
@@ -52,7 +44,7 @@ def run_shards(
     network, environment = read_network(file, settings.api_url()), settings.emf()
     shards = tuple(network.shard(name) for name in dict.fromkeys(names)) or network.shards
     job = Job(settings.lake_url(), os.environ.get("FLOOD_NOW", ""), settings.archive(), settings.publishing())
-    asked = partial(_WORK[command], job, **({"dry_run": True} if dry_run else {}))
+    asked = partial(work.WORKS[command], job, **({"dry_run": True} if dry_run else {}))
     _claim(job.common_url, network, dry_run=dry_run)
     console, began = Console(), time.perf_counter()
     outcomes = list[Outcome[Ticked]]()
@@ -66,7 +58,7 @@ def run_shards(
     where = f" on {settings.dask()}" if settings.dask() else ""
     say(console, f"{counted(len(outcomes), 'shard')} of the network {network.name} in {seconds:.1f} s{where}")
     if environment:
-        click.echo(_emf(command, outcomes, environment, seconds))
+        click.echo(metrics.line(outcomes, environment, settings.now(), seconds=seconds, job=command))
     if failed:
         say(Console(stderr=True), f"flood-assets: {_failed(command, failed)}")
     return 1 if failed else 0
@@ -153,27 +145,10 @@ def _cleaned(outcomes: Sequence[Outcome[Ticked]]) -> Table:
     return table
 
 
-def _failed(command: Command, failed: Sequence[Outcome[Ticked]]) -> str:
+def _failed(command: work.Name, failed: Sequence[Outcome[Ticked]]) -> str:
     reasons = "; ".join(f"{each.shard.name}: {each.reason}" for each in failed)
     again = " ".join(f"--shard {each.shard.name}" for each in failed)
     return (
         f"{command} failed in {counted(len(failed), 'shard')}: {reasons}. All others are done; "
         f"`flood-assets {command} {again}` tries these again, as the next {command} does"
-    )
-
-
-def _emf(command: Command, outcomes: Sequence[Outcome[Ticked]], environment: str, seconds: float) -> str:
-    """Return the metrics of all shards together for CloudWatch; a shard without a result failed in its readings."""
-    told = [step for outcome in outcomes for step in _told(outcome).items()]
-    lost = [] if command == "expire" else ["readings"]
-    failed = [
-        step
-        for each in outcomes
-        if each.reason
-        for step in (lost if each.result is None else each.result.failed) or [command]
-    ]
-    ended_well = not any(each.reason for each in outcomes)
-    names = ", ".join(each.shard.name for each in outcomes if each.reason)
-    return emf.of_run(
-        told, failed, environment, settings.now(), seconds=seconds, ended_well=ended_well, job=command, shards=names
     )

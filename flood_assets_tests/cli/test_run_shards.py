@@ -1,4 +1,4 @@
-"""The commands over the shards of a network: a line and an outcome for each, and what fails is named with its remedy."""
+"""The commands over the shards of a network: a line for each, and what fails is named with its reason and remedy."""
 
 import json
 import subprocess
