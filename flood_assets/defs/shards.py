@@ -194,13 +194,13 @@ def _wanted(context: dg.AssetExecutionContext, network: Network, key: dg.AssetKe
     """Return the shards of a run, all if it names none, without those that it has done before a retry."""
     named = context.has_partition_key or context.has_partition_key_range
     names = [*context.partition_keys] if named else [shard.name for shard in network.shards]
-    done = _materialized(context, key) if context.retry_number else ()
+    done = _materialized(context, key) if context.op_execution_context.retry_number else ()
     return [network.shard(name) for name in names if name not in done]
 
 
 def _materialized(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Collection[str]:
     records = context.instance.get_records_for_run(
-        context.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+        context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
     ).records
     return {record.partition_key for record in records if record.asset_key == key and record.partition_key}
 
