@@ -73,5 +73,10 @@ def build_defs(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return the definitions for the API, the lake and the clock that the environment names."""
+    """Return the definitions for the API, the lake and the clock that the environment names, or for its network."""
+    if (file := settings.network_file()) is not None:
+        from flood_assets.defs.shards import network_defs  # noqa: PLC0415 - most lakes have no shards
+        from flood_assets.network import read_network  # noqa: PLC0415
+
+        return network_defs(read_network(file, settings.api_url()))
     return build_defs(emf=settings.emf())

@@ -12,13 +12,13 @@ import dagster as dg
 from pydantic import Field
 
 from flood_assets.defs import dagster_storage
-from flood_assets.defs.own_records import LABEL, is_own_backfill, own_runs
+from flood_assets.defs.own_records import LABEL, RETENTION, SHARDS, is_own_backfill, own_runs
 from flood_assets.defs.resources import Clock
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.words import counted
 
-# The assets with a Dagster partition for each window.
-PARTITIONED = [dg.AssetKey(table.name) for table in (STATIONS, MEASURES, READINGS)]
+# The assets with a Dagster partition for each window, or for each shard.
+PARTITIONED = [*(dg.AssetKey(table.name) for table in (STATIONS, MEASURES, READINGS)), SHARDS, RETENTION]
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
 
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 LABEL = ".dagster/repository"
 _OF_ASSETS = ("__ASSET_JOB", "__ephemeral_asset_job__")
 
-ASSETS = frozenset({*(dg.AssetKey(name) for name in TABLES), alerts.key, landed.key, published.key, retention.key})
+# Where there is a network, its shards are the partitions of these two.
+SHARDS, RETENTION = dg.AssetKey("shards"), retention.key
+ASSETS = frozenset(
+    {*(dg.AssetKey(name) for name in TABLES), SHARDS, alerts.key, landed.key, published.key, retention.key}
+)
 _JOBS = (refresh_job.name, reconcile_job.name, retention_job.name, landing_job.name, "housekeeping_job")
 _PAGE = 200
 

@@ -5,12 +5,17 @@
 Everything that decides travels in the `Job`; only credentials are read where the work is done.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
-from flood_assets import settings
+import pyarrow.compute as pc
+
+from flood_assets import emf, settings
 from flood_assets.ea.http import Gate
 from flood_assets.network import Shard
+from flood_assets.schemas import TIMELINESS
 from flood_assets.settings import Publishing
 from flood_assets.shards.opening import open_shard
 from flood_assets.shards.outcome import PartlyFailedError
@@ -42,12 +47,14 @@ class Job:
 
 def refresh(job: Job, shard: Shard, gate: Gate) -> Ticked:
     """Do what a tick does; PartlyFailedError if a step failed."""
-    return _whole(steps.refresh(_given(job, shard, gate)))
+    given = _given(job, shard, gate)
+    return _whole(steps.refresh(given), given)
 
 
 def reconcile(job: Job, shard: Shard, gate: Gate) -> Ticked:
     """Read the last 24 hours again; PartlyFailedError if a step failed."""
-    return _whole(steps.reconcile(_given(job, shard, gate)))
+    given = _given(job, shard, gate)
+    return _whole(steps.reconcile(given), given)
 
 
 def expire(job: Job, shard: Shard, gate: Gate, *, dry_run: bool = False) -> Ticked:
@@ -60,11 +67,20 @@ def expire(job: Job, shard: Shard, gate: Gate, *, dry_run: bool = False) -> Tick
     return Ticked({"expire": told | {"deleted_rows": sum(each.rows or 0 for each in found)}})
 
 
+Name = Literal["refresh", "reconcile", "expire"]
+WORKS: dict[Name, Callable[..., Ticked]] = {"refresh": refresh, "reconcile": reconcile, "expire": expire}
+
+
 def _given(job: Job, shard: Shard, gate: Gate) -> steps.Given:
     return open_shard(shard, job.common_url, job.clock, gate=gate, archive=job.archive, publishing=job.publishing)
 
 
-def _whole(ticked: Ticked) -> Ticked:
+def _whole(ticked: Ticked, given: steps.Given) -> Ticked:
+    """Add the newest reading of all, which a tick without news does not tell."""
+    timeliness = given.lake.newest_snapshot(TIMELINESS, given.clock(), columns=["newest_at"])
+    newest = None if timeliness is None else pc.max(timeliness["newest_at"]).as_py()
+    if newest is not None and "readings" in ticked.done:
+        ticked.done["readings"][emf.NEWEST] = newest.timestamp()
     if ticked.failed:
         raise PartlyFailedError("; ".join(f"{name} failed: {why}" for name, why in ticked.failed.items()), ticked)
     return ticked
