@@ -61,6 +61,10 @@ def _lines(status: Status) -> Iterator[str | Grid]:
         from flood_assets.network import described  # noqa: PLC0415 - few networks have shards
 
         yield f"shard: {described(status.shard)}"
+    if status.shards:
+        yield ""
+        yield _shards(status)
+        yield ""
     if not status.empty:
         asked = f"{_time(status.as_of)}, {_ago(status.now - status.as_of)}" if status.as_of else "unknown"
         yield f"{'newest change' if status.follows else 'last refresh'}: {asked} (now is {_time(status.now)})"
@@ -74,6 +78,17 @@ def _lines(status: Status) -> Iterator[str | Grid]:
         found = counted(len(status.quarantined), "damaged object")
         yield f"quarantined: {found}, deleted when the window expires: {_some(status.quarantined)}"
     yield from (f"fault: {fault}" for fault in status.faults)
+
+
+def _shards(status: Status) -> Grid:
+    grid = plain_table("shard", "windows", "readings", "measures", "newest (UTC)", "refreshed (UTC)", "faults", left=1)
+    every = len(retained_windows(status.now))
+    for name, each in status.shards.items():
+        readings, fresh = each.tables[READINGS.name], each.freshness
+        times = [f"{at:%m-%d %H:%M}" if at else "-" for at in (fresh and fresh.newest, each.as_of)]
+        windows, measures = f"{len(readings.windows)} of {every}", fresh.measures if fresh else 0
+        grid.add_row(name, windows, f"{readings.rows:,}", f"{measures:,}", *times, f"{len(each.faults):,}")
+    return grid
 
 
 def _grid(status: Status) -> Grid:

@@ -5,33 +5,75 @@ one shares the objects that stayed the same.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from flood_assets.errors import LakeError
-from flood_assets.lake.layout import ALERTS_KEY, CURRENT, FAILURE, IDENTITY, WATERMARKS_KEY
+from flood_assets.lake.layout import ALERTS_KEY, CURRENT, FAILURE, IDENTITY, NETWORK_KEY, WATERMARKS_KEY
+from flood_assets.lake.members import members
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.pipeline import all_of
 from flood_assets.lake.store import Store
+from flood_assets.network import FOLDER
 from flood_assets.schemas import TABLES
 
 # Objects that are read at once: in a distant bucket each waits for its answer.
 _READERS = 8
 _HELD = (*TABLES, CURRENT)
-_HELD_KEYS = (IDENTITY, FAILURE, WATERMARKS_KEY, ALERTS_KEY)
+_HELD_KEYS = (IDENTITY, FAILURE, WATERMARKS_KEY, ALERTS_KEY, NETWORK_KEY)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The objects below a URL.
+
+    Attributes:
+        metas: all of them.
+        away: shards that could not be listed, and why.
+    """
+
+    metas: Sequence[Meta]
+    away: Mapping[str, LakeError] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, store: Store) -> "Listing":
+        """List a lake, or a network shard by shard if it cannot be listed as a whole; LakeError as for `Store.list`."""
+        try:
+            return cls(store.list(""))
+        except LakeError:
+            network, head = members(store), store.head(NETWORK_KEY)
+            if network is None or head is None:
+                raise
+        metas, away = [head], dict[str, LakeError]()
+        for name in network.names:
+            try:
+                metas += store.list(f"{FOLDER}{name}")
+            except LakeError as error:
+                away[name] = error
+        if len(away) == len(network.names):
+            raise next(iter(away.values()))
+        return cls(metas, away)
 
 
 class Frozen(Store):
-    """Objects of a lake in memory: all but quarantine, locks and strangers' files. It cannot be written."""
+    """Objects of a lake in memory: all but quarantine, locks and strangers' files. It cannot be written.
+
+    Of shards it holds the objects of each, below the folder of the shard. One that cannot be read is held as it was.
+
+    Attributes:
+        away: shards that could not be read, and why.
+    """
 
     local = True
     # Messages name it, and those who read them over HTTP are not to know where the lake is.
     url = "served-lake"
 
-    def __init__(self, blobs: Mapping[str, Blob]) -> None:
+    def __init__(self, blobs: Mapping[str, Blob], away: Mapping[str, LakeError] | None = None) -> None:
         self._blobs = blobs
+        self.away = away or {}
 
     @classmethod
-    def of(cls, store: Store, before: "Frozen | None" = None, listed: Sequence[Meta] | None = None) -> "Frozen":
+    def of(cls, store: Store, before: "Frozen | None" = None, listed: Listing | None = None) -> "Frozen":
         """Hold what a store has now; `before` itself if nothing has changed since.
 
         An object that is replaced while the others are read is held as it was read. Watermarks are never newer than the
@@ -45,19 +87,37 @@ class Frozen(Store):
         Raises:
             LakeError: the lake cannot be listed or read.
         """
+        listing = Listing.of(store) if listed is None else listed
         known = before._blobs if before else {}
-        listed = [meta for meta in (store.list("") if listed is None else listed) if _held(meta.key)]
-        blobs = {meta.key: known[meta.key] for meta in listed if _same(known.get(meta.key), meta)}
-        if before is not None and len(blobs) == len(listed) == len(known):
+        shards = _shards(store, known, listing)
+        metas = [meta for meta in listing.metas if _held(meta.key, shards)]
+        blobs = {meta.key: known[meta.key] for meta in metas if _same(known.get(meta.key), meta)}
+        # What is held of a shard that cannot be listed stays as it was.
+        away = {name: error for name, error in listing.away.items() if name in shards}
+        blobs |= {key: blob for key, blob in known.items() if _shard_of(key) in away}
+        missing = [meta.key for meta in metas if meta.key not in blobs]
+        if before is not None and not missing and len(blobs) == len(known) and away.keys() == before.away.keys():
             return before
-        missing = [meta.key for meta in listed if meta.key not in blobs]
-        read = all_of(store.read, missing, 1 if store.local else _READERS)
-        # One that is gone meanwhile had expired.
-        blobs |= {key: blob for key, blob in zip(missing, read, strict=True) if blob is not None}
-        frozen = cls(blobs)
-        marks = next((meta.e_tag for meta in listed if meta.key == WATERMARKS_KEY), None)
+
+        def read(key: str) -> Blob | LakeError | None:
+            try:
+                return store.read(key)
+            except LakeError as error:
+                if _shard_of(key) not in shards:
+                    raise
+                return error
+
+        for key, blob in zip(missing, all_of(read, missing, 1 if store.local else _READERS), strict=True):
+            if isinstance(blob, LakeError):
+                away.setdefault(_shard_of(key), blob)
+            elif blob is not None:  # one that is gone meanwhile had expired
+                blobs[key] = blob
+        blobs = {key: blob for key, blob in blobs.items() if _shard_of(key) not in away}
+        blobs |= {key: blob for key, blob in known.items() if _shard_of(key) in away}
+        frozen = cls(blobs, away)
+        marks = [meta for meta in metas if meta.key.endswith(WATERMARKS_KEY) and _shard_of(meta.key) not in away]
         # A refresh replaces them last. If they are newer than the listing, windows may be too.
-        return frozen if frozen.e_tag(WATERMARKS_KEY) == marks else cls.of(store, frozen)
+        return frozen if all(frozen.e_tag(m.key) == m.e_tag for m in marks) else cls.of(store, frozen)
 
     @property
     def modified(self) -> datetime | None:
@@ -96,8 +156,25 @@ class Frozen(Store):
         raise LakeError(f"{self.url}/{keys[0]} could not be deleted: this is a copy in memory, of a moment")
 
 
-def _held(key: str) -> bool:
+def _shards(store: Store, known: Mapping[str, Blob], listing: Listing) -> frozenset[str]:
+    """Return the names of the shards that are united; none for a lake without shards."""
+    meta = next((meta for meta in listing.metas if meta.key == NETWORK_KEY), None)
+    if meta is None:
+        return frozenset()
+    found = members(Frozen(known) if _same(known.get(NETWORK_KEY), meta) else store)
+    return frozenset(() if found is None else found.names)
+
+
+def _shard_of(key: str) -> str:
+    """Return the shard of an object; empty for what is in none."""
     folder, _, rest = key.partition("/")
+    return folder.removeprefix(FOLDER) if rest and folder.startswith(FOLDER) else ""
+
+
+def _held(key: str, shards: frozenset[str]) -> bool:
+    folder, _, rest = key.partition("/")
+    if shards:
+        return key == NETWORK_KEY or (_shard_of(key) in shards and _held(rest, frozenset()))
     return key in _HELD_KEYS or (bool(rest) and folder in _HELD)
 
 

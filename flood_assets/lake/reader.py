@@ -39,7 +39,7 @@ class Reader:
 
     @property
     def damages(self) -> Sequence[DamagedWindowError]:
-        """Damaged windows of shards that were left out so far; none for a lake without shards, which yields them."""
+        """Windows of shards that were left out as damaged so far; none for a lake without shards, which yields them."""
         return ()
 
     def source(self) -> str | None:

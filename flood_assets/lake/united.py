@@ -3,7 +3,7 @@
 Readers open a lake by its URL and do not know if it is one or several: `reading` finds out.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NoReturn, TypeVar
 
@@ -13,6 +13,7 @@ from flood_assets.errors import LakeError
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.failure import RunFailure
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.layout import key_of
 from flood_assets.lake.members import Members, members
 from flood_assets.lake.parquet import DamagedWindowError, joined, schema_of
 from flood_assets.lake.pipeline import all_of
@@ -23,6 +24,7 @@ from flood_assets.lake.uniting import stamp_of, unite, unite_contents, unite_lis
 from flood_assets.lake.watermarks import Watermarks
 from flood_assets.lake.within import Root, Within
 from flood_assets.network import FOLDER
+from flood_assets.partitions import window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, Table
 
 # Shards of a bucket that are asked at once: each waits for its answer.
@@ -39,9 +41,9 @@ _Rows = Iterator[tuple[datetime, pa.Table | DamagedWindowError]]
 def reading(lake: Lake) -> Lake:
     """Return a lake as it is to be read: if there are shards below its URL, their union, which cannot be written.
 
-    A folder is asked for its shards at once, which costs nothing. A bucket is asked when a first question finds nothing
-    of a lake in it, so that who reads a lake without shards makes no request more. Nothing was told yet of what is
-    returned, see `United.troubles`.
+    A folder is asked for its shards at once, which costs nothing. A bucket is asked when a question finds nothing of a
+    lake in it, or misses what a lake has as a rule, so that who reads a lake without shards makes no request more.
+    Nothing was told yet of what is returned, see `United.troubles`.
 
     Raises:
         LakeError: what the shards are cannot be read.
@@ -140,19 +142,14 @@ class United(Lake):
                 table, some, start=start, end=end, now=now, columns=names, measure_ids=ids, coded=coded
             )  # fmt: skip
 
+        rest = windows
         if not self._is.shards:
-            held = []
-            for each in of(self._is.root, windows, names):
-                held.append(each)
-                if self._is.decided or self._is.at_root:
-                    yield from held
-                    held = []
-            if not self._is.decide():
-                yield from held
+            rest = yield from self._of_root(table, windows, of(self._is.root, windows, names))
+            if not self._is.shards:
                 return
         wanted = list(dict.fromkeys([*names, *table.key]))
         filled = set[str]()
-        for window, pieces in self._side_by_side(windows, lambda lake: of(lake, windows, wanted)):
+        for window, pieces in self._side_by_side(rest, lambda lake: of(lake, rest, wanted)):
             filled |= {name for name, rows in pieces.items() if len(rows)}
             rows = unite(table, [*pieces.values()] or [schema_of(table, wanted, coded=coded).empty_table()])
             if rows is None:
@@ -162,7 +159,25 @@ class United(Lake):
             assert rows is not None  # noqa: S101 - for the type checker: now it is known which row is newer
             yield window, rows.select(names)
         if ids is None and filled and table.name in _EXPECTED:
-            self._note_without(table, windows, self._is.shards.keys() - filled)
+            self._note_without(table, rest, self._is.shards.keys() - filled)
+
+    def _of_root(
+        self, table: Table, windows: Sequence[datetime], found: _Rows
+    ) -> Generator[tuple[datetime, pa.Table | DamagedWindowError], None, Sequence[datetime]]:
+        """Yield windows of a lake at the URL itself; return those that are left to the shards, once there are some."""
+        held = []
+        for number, each in enumerate(found):
+            # A lake that has given way to shards is deleted: from then on its windows are theirs.
+            if self._is.missed(_between(table, windows[number : number + 1], windows)) and self._is.decide(gone=True):
+                return windows[number - len(held) :]
+            held.append(each)
+            if self._is.decided or self._is.at_root:
+                yield from held
+                held = []
+        if self._is.decide():
+            return windows[len(windows) - len(held) :]
+        yield from held
+        return ()
 
     def read(
         self,
@@ -182,7 +197,6 @@ class United(Lake):
             return lake.read(table, start, end, now=now, columns=columns, measure_ids=ids, coded=coded)
 
         def united() -> pa.Table:
-            windows = Cut.of(table, start, end, now).windows()
             pieces = self.each(
                 table, windows, start=start, end=end, now=now, columns=columns, measure_ids=ids, coded=coded
             )
@@ -191,7 +205,8 @@ class United(Lake):
             found = joined(rows, schema) if rows else schema.empty_table()
             return found.unify_dictionaries() if coded else found
 
-        return self._ask(of, united)
+        windows = Cut.of(table, start, end, now).windows()
+        return self._ask(of, united, _between(table, windows, windows))
 
     def newest_snapshot(self, table: Table, now: datetime, *, columns: Sequence[str] | None = None) -> pa.Table | None:
         """Return the newest retained rows of a snapshot of each shard, by key, and of one key the newest."""
@@ -206,7 +221,9 @@ class United(Lake):
             rows = unite(table, pieces) if pieces else None
             return None if rows is None else rows.select(names)
 
-        return self._ask(lambda lake: lake.newest_snapshot(table, now, columns=columns), united)
+        # These lists are asked for every hour.
+        usual = [key_of(table, window_of(now))] if table.name in _EXPECTED else []
+        return self._ask(lambda lake: lake.newest_snapshot(table, now, columns=columns), united, usual)
 
     def windows(self, table: Table) -> list[StoredWindow]:
         """List a table's windows in any shard, oldest first; a window's size is that of all of its objects."""
@@ -261,12 +278,15 @@ class United(Lake):
         assert isinstance(self.store, Root)  # noqa: S101 - for the type checker
         raise LakeError(self.store.refuses)
 
-    def _ask(self, of_one: Callable[[Lake], T], of_all: Callable[[], T]) -> T:
-        """Ask a lake without shards, or the shards; where it is not known, the lake first."""
+    def _ask(self, of_one: Callable[[Lake], T], of_all: Callable[[], T], usual: Iterable[str] = ()) -> T:
+        """Ask a lake without shards, or the shards; where it is not known, the lake first.
+
+        `usual` are objects that a lake without shards has as a rule: one that lacks them may have given way to shards.
+        """
         if self._is.shards:
             return of_all()
         found = of_one(self._is.root)
-        return of_all() if self._is.decide() else found
+        return of_all() if self._is.decide(gone=self._is.missed(usual)) else found
 
     def _asked(self, ask: Callable[[Lake], T]) -> list[tuple[str, T]]:
         """Ask each shard; return the name and the answer of each that has one."""
@@ -329,6 +349,11 @@ class United(Lake):
         self._troubles[f"the shard {name} of the network {self._is.network} {what}"] = None
 
 
+def _between(table: Table, some: Iterable[datetime], windows: Sequence[datetime]) -> list[str]:
+    """Return the objects of some windows that are neither the first nor the last: these two need not be there."""
+    return [key_of(table, window) for window in some if windows[0] < window < windows[-1]]
+
+
 class _Known:
     """What is known of a URL: shards, a lake without shards, or neither yet."""
 
@@ -342,10 +367,17 @@ class _Known:
         """True once something of a lake was found at the URL itself."""
         return isinstance(self.root.store, Root) and self.root.store.found
 
-    def decide(self) -> bool:
-        """Return True if there are shards; to be called once something was asked of the lake at the root."""
-        if not self.decided:
-            found = None if self.at_root else members(self.store)
+    def missed(self, keys: Iterable[str]) -> bool:
+        """Return True if one of some objects was looked for at the URL itself, and was not there."""
+        return isinstance(self.root.store, Root) and not self.root.store.missed.isdisjoint(keys)
+
+    def decide(self, *, gone: bool = False) -> bool:
+        """Return True if there are shards; to be called once something was asked of the lake at the root.
+
+        It is found out when nothing of a lake was found there, or with `gone`: one request, once.
+        """
+        if not self.decided and (gone or not self.at_root):
+            found = members(self.store)
             if found is not None:
                 self.take(found)
             self.decided = True

@@ -60,12 +60,13 @@ class Root(Store):
 
     Attributes:
         found: True once there was.
+        missed: objects that were looked for and are not there.
         refuses: why nothing may be written; empty if it may.
     """
 
     def __init__(self, store: Store) -> None:
         self.url, self.local = store.url, store.local
-        self.found, self.refuses = False, ""
+        self.found, self.refuses, self.missed = False, "", set[str]()
         self._store = store
 
     def get(self, key: str, *, whole_up_to: int | None = None) -> Blob | Meta | None:
@@ -107,4 +108,6 @@ class Root(Store):
 
     def _note(self, key: str, *, there: bool) -> None:
         folder, _, rest = key.partition("/")
+        if not there:
+            self.missed.add(key)
         self.found |= there and (key == WATERMARKS_KEY or (bool(rest) and (folder in TABLES or folder == CURRENT)))

@@ -4,15 +4,17 @@ What `sql` computes when it is asked, conditions, completeness and timeliness, i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from flood_assets.errors import SettingsError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import ALERTS_KEY, CURRENT, current_key
+from flood_assets.lake.uniting import stamp_of
+from flood_assets.network import FOLDER
 from flood_assets.places import folder_of
 from flood_assets.query.sql import LATEST, SHOWN, VIEWS, moment_macros
-from flood_assets.schemas import ALERTS, READINGS
+from flood_assets.schemas import ALERTS, COMPLETENESS, READINGS, Table
 
 _HEAD = """\
 -- Views of the lake {url} for DuckDB's own shell, written by `flood-assets sql --init`:
@@ -47,6 +49,7 @@ _OF_WINDOWS = {
 _OF_ALERTS = (
     "SELECT * EXCLUDE (readings, told) FROM {files}\nWHERE cleared_at IS NULL OR cleared_at > now() - INTERVAL 24 HOURS"
 )
+_OF_SHARDS = "SELECT * FROM (\n{bodies}\n)\nQUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest} DESC) = 1"
 _COMPUTED = ("conditions", "completeness", "timeliness")
 
 
@@ -74,27 +77,52 @@ def script(lake: Lake, now: datetime, *, stopped: bool = False) -> str:
 
 
 def _views(lake: Lake, place: str) -> Iterator[str]:
-    present = {meta.key for folder in (CURRENT, ALERTS_KEY.partition("/")[0]) for meta in lake.store.list(folder)}
+    there = lake.each_shard(_stored)
     for name in VIEWS:
         table = READINGS if name == "latest" else SHOWN[name]
-        if name == "latest":
-            body = LATEST
-        elif name in _OF_WINDOWS:
-            files = f"{_glob(place)}/{name}/date=*/hour=*/{name}.parquet"
-            body = _OF_WINDOWS[name].format(files=_read(files))
-        elif table is ALERTS:
-            body = _OF_ALERTS.format(files=_read(f"{_glob(place)}/{ALERTS_KEY}"))
-        else:
-            body = _OF_PRESENT.format(files=_read(f"{_glob(place)}/{current_key(table)}"))
-        one = ALERTS_KEY if table is ALERTS else current_key(table)
-        is_there = lake.windows(table) if table.name in _OF_WINDOWS else one in present
+        places = [
+            _glob(f"{place}/{FOLDER}{shard}" if shard else place) for shard, has in there.items() if table.name in has
+        ]
         refresh = "FLOOD_ALERTS=alerts.toml flood-assets refresh" if table is ALERTS else "flood-assets refresh"
         comment = _STORED if name in _COMPUTED else ""
+        body = LATEST if name == "latest" else _united(table, [_body(name, each) for each in places])
         yield (
             f"{comment}CREATE OR REPLACE VIEW {name} AS\n{body};\n"
-            if is_there
+            if places
             else _NONE.format(name=name, refresh=refresh)
         )
+    yield from (f"-- Not here: {trouble}\n" for trouble in lake.troubles)
+
+
+def _stored(lake: Lake) -> set[str]:
+    """Return the tables that a lake has."""
+    present = {meta.key for folder in (CURRENT, ALERTS_KEY.partition("/")[0]) for meta in lake.store.list(folder)}
+    return {
+        name
+        for name, table in SHOWN.items()
+        if (lake.windows(table) if name in _OF_WINDOWS else _one(table) in present)
+    }
+
+
+def _one(table: Table) -> str:
+    return ALERTS_KEY if table is ALERTS else current_key(table)
+
+
+def _body(name: str, place: str) -> str:
+    """Return the SELECT of a view over the files of one lake."""
+    if name in _OF_WINDOWS:
+        return _OF_WINDOWS[name].format(files=_read(f"{place}/{name}/date=*/hour=*/{name}.parquet"))
+    table = SHOWN[name]
+    return (_OF_ALERTS if table is ALERTS else _OF_PRESENT).format(files=_read(f"{place}/{_one(table)}"))
+
+
+def _united(table: Table, bodies: Sequence[str]) -> str:
+    """Return the SELECT of a view over shards: of rows with one key, as of a station in two shards, the newest."""
+    if len(bodies) < 2:
+        return "".join(bodies)
+    key = ", ".join(table.key if table is not COMPLETENESS else ("window_start", *table.key))
+    newest = "since" if table is ALERTS else stamp_of(table)
+    return _OF_SHARDS.format(bodies="\nUNION ALL BY NAME\n".join(bodies), key=key, newest=newest)
 
 
 def _read(files: str) -> str:

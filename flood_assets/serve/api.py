@@ -28,6 +28,7 @@ from flood_assets.schemas import (
 from flood_assets.serve import asked, deprecated, formats, tables
 from flood_assets.serve.bodies import Bodies, Body
 from flood_assets.serve.errors import BadRequestError
+from flood_assets.serve.headers import NOTES
 from flood_assets.serve.http import problem, send
 from flood_assets.serve.openapi import of_rows, of_status
 from flood_assets.serve.paging import Answer, Part, names_of, part_of
@@ -129,7 +130,10 @@ class Api:
                 body = await self.bodies.made(snapshot, place, now, lambda: make(snapshot, now))
         except BadRequestError as error:
             return problem(request, 400, str(error))
-        return send(request, body, now, self.watcher.age() if self.watcher.trouble else None)
+        response = send(request, body, now, self.watcher.age() if self.watcher.trouble else None)
+        if snapshot.notes:
+            response.headers[NOTES] = "; ".join(snapshot.notes).encode("ascii", "replace").decode()
+        return response
 
 
 def router(api: Api) -> APIRouter:
@@ -282,8 +286,8 @@ def _said(snapshot: Snapshot, answer: Answer, part: Part, following: str | None,
     said["as_of"] = None if snapshot.as_of is None else f"{snapshot.as_of:%Y-%m-%dT%H:%M:%SZ}"
     said["numberMatched"] = answer.count
     said["numberReturned"] = part.end - part.start
-    if answer.notes:
-        said["notes"] = list(answer.notes)
+    if notes := [*dict.fromkeys((*snapshot.notes, *answer.notes))]:
+        said["notes"] = notes
     if following:
         said["next"] = following
     return said
@@ -298,5 +302,7 @@ def _next(request: Request, place: str, limit: int | None) -> str:
 def _status(snapshot: Snapshot, now: datetime) -> Body:
     said = content(look(snapshot.lake, now))
     # Where the lake is stored is nobody's business.
-    del said["lake"]
+    for each in (said, *said.get("shards", {}).values()):
+        del each["lake"]
+    said["faults"] = [*dict.fromkeys((*snapshot.notes, *said["faults"]))]
     return Body(msgspec.json.encode(said), "application/json", snapshot.cut(now), now + timedelta(seconds=30))

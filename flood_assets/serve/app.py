@@ -20,7 +20,7 @@ from flood_assets import __version__
 from flood_assets.serve import api as rows
 from flood_assets.serve import asked, push
 from flood_assets.serve.dialects import ea, erddap, features
-from flood_assets.serve.headers import DEFAULTS, SafeHeaders
+from flood_assets.serve.headers import DEFAULTS, NOTES, SafeHeaders
 from flood_assets.serve.http import problem
 from flood_assets.serve.limits import METRICS_PATH, SHOWN, Limits, Throttle
 from flood_assets.serve.metrics import Metrics
@@ -88,7 +88,7 @@ def create(
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "OPTIONS"],
         allow_headers=["Authorization", "X-Api-Key", "Range", "If-None-Match", "Last-Event-ID"],
-        expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After", *SHOWN],
+        expose_headers=["ETag", "Link", "Number-Matched", "Age", "Content-Range", "Retry-After", NOTES, *SHOWN],
     )
     app.add_middleware(SafeHeaders)
     traffic = Traffic()

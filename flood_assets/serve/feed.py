@@ -142,7 +142,7 @@ class Wanted:
         """Return what there is to say of the filter; BadRequestError if it has no meaning."""
         nothing = tables.changed(snapshot, np.zeros(0, np.int64), joined=self.given.joined)
         names_of(Answer.of(nothing, ()), self.given.columns)
-        return chosen(snapshot, self.given).notes
+        return (*snapshot.notes, *chosen(snapshot, self.given).notes)
 
     def cut(self, plan: Plan) -> Plan:
         """Return the part of a plan that is of this filter's gauges."""

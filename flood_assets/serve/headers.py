@@ -2,6 +2,9 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+# Says of an answer in any format which shards it lacks, or has as they were.
+NOTES = "Notes"
+
 # Of data. A page has its own. What is answered outside the middleware adds them itself: 500 and what is no HTTP.
 DEFAULTS = [
     (b"x-content-type-options", b"nosniff"),

@@ -8,7 +8,7 @@ to compute. Names and labels are bounded: regions and parameters, never stations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import product
 
@@ -28,6 +28,7 @@ from flood_assets.lake.cursor import Cursor
 from flood_assets.lake.layout import CURRENT, LANDING, PUBLISHED, QUARANTINE, RECEIPTS
 from flood_assets.landing import batches
 from flood_assets.ledger.account import CAUSES
+from flood_assets.network import FOLDER
 from flood_assets.query import health, outbox
 from flood_assets.query.conditions import FRESHNESS, freshness_of
 from flood_assets.schemas import TABLES
@@ -104,12 +105,20 @@ class Metrics:
             "Time at which the lake was last found to be as it is served.",
             0 if confirmed is None else confirmed.timestamp(),
         )
+        snapshot = self._watcher.snapshot
+        away = len(snapshot.frozen.away) if snapshot else 0
+        yield _one("shards_unreadable", "Shards that could not be read at the last look.", away)
         yield _one("stream_clients", "Clients that follow the stream.", self._stream.clients)
 
     def _beside(self, snapshot: Snapshot, now: datetime) -> Iterator[Metric]:
         """Yield what the listing says of all objects, and the sinks."""
         size, number = dict.fromkeys((*_FOLDERS, _OTHER), 0), dict.fromkeys((*_FOLDERS, _OTHER), 0)
-        for meta in self._watcher.listed:
+        # Of shards all together: what is in a shard is below its folder.
+        listed = [
+            replace(meta, key=meta.key.partition("/")[2]) if meta.key.startswith(FOLDER) else meta
+            for meta in self._watcher.listed
+        ]
+        for meta in listed:
             folder = meta.key.partition("/")[0]
             folder = folder if folder in size else _OTHER
             size[folder] += meta.size
@@ -117,7 +126,7 @@ class Metrics:
         yield _by("lake_size_bytes", "Size of the objects of the lake.", "folder", size)
         yield _by("lake_objects", "Objects of the lake.", "folder", number)
         yield _one("quarantined_objects", "Damaged objects that were moved below _quarantine/.", number[QUARANTINE])
-        landed = batches.among(self._watcher.listed)
+        landed = batches.among(listed)
         waiting = [meta.modified for _, meta in (*landed.batches, *landed.uploads)]
         longest = max(0.0, (now - min(waiting)).total_seconds()) if waiting else 0
         yield _one("landing_batches", "Pushed batches that wait to be ingested.", len(waiting))
@@ -149,7 +158,7 @@ class Metrics:
 
     def _of_snapshot(self, snapshot: Snapshot, now: datetime) -> Iterator[Metric]:
         """Yield what the lake says of the work on it and of the gauges."""
-        found = health.health(snapshot.lake, now, len(snapshot.damaged))
+        found = health.health(snapshot.lake, now, len(snapshot.damaged) + len(snapshot.lake.damages))
         times = {step: at.timestamp() for step, at in found.succeeded.items()}
         times = dict.fromkeys(health.STEPS, 0.0) | times
         if found.alerts is None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from fastapi import FastAPI
 
 from flood_assets.lake.lake import Lake
-from flood_assets.query.place import Place
+from flood_assets.query.place import opened_if_there
 from flood_assets.serve.app import create
 from flood_assets.serve.keys import Keys
 from flood_assets.serve.limits import Limits
@@ -19,7 +19,7 @@ def watcher_of(lake_url: str, clock: Callable[[], datetime]) -> Watcher:
     """Return a watcher of a lake, which is opened at its first look; one that is not there yet is waited for."""
 
     def opened() -> Lake:
-        found = Place.of(lake_url, clock()).lake
+        found = opened_if_there(lake_url)
         if found is None:
             raise NoLakeError("there is no lake yet: `flood-assets refresh` makes and fills it")
         return found

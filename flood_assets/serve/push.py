@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from flood_assets.errors import FloodAssetsError
+from flood_assets.lake.layout import NETWORK_KEY
 from flood_assets.lake.objects import Put
 from flood_assets.landing import batches, bodies, gauges, rules, streamed, uploads
 from flood_assets.landing.errors import OtherContentError, PushError, TooLargeError, UnknownTypeError, UnreadableError
@@ -50,9 +51,15 @@ _MS, _SET_BACK = timedelta(milliseconds=1), timedelta(minutes=1)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _VALID_S = int(uploads.VALID / timedelta(seconds=1))
 
+
+class SeveralLakesError(PushError):
+    """Push to a server of several lakes."""
+
+
 _STATUS: Mapping[type[PushError], int] = {
     UnreadableError: 400,
     OtherContentError: 409,
+    SeveralLakesError: 409,
     TooLargeError: 413,
     UnknownTypeError: 415,
 }
@@ -180,6 +187,7 @@ class Push:
             )
             return problem(request, 401, why, headers={"www-authenticate": challenge()})
         try:
+            self._require_one_lake()
             response: Response = await answer(request, key)
         except NothingAcceptedError as error:
             refused = msgspec.to_builtins(error.refused)
@@ -195,6 +203,15 @@ class Push:
             # Half of a body lands nowhere, and nobody reads this.
             return problem(request, 400, "the body ended early: send it again")
         return response
+
+    def _require_one_lake(self) -> None:
+        """Refuse what is pushed to shards: SeveralLakesError. A pushed gauge would have to be in one of them."""
+        snapshot = self._watcher.snapshot
+        if snapshot is not None and snapshot.frozen.head(NETWORK_KEY) is not None:
+            raise SeveralLakesError(
+                "this server unites the shards of a network, and takes no pushes: push to a server of one shard, "
+                "which its operator starts with the lake URL/shard=NAME"
+            )
 
     async def _posted(self, request: Request, key: Key) -> Response:
         data = await _body(request)

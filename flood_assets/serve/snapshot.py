@@ -5,7 +5,7 @@ frozen lake. Nothing is cut to the last 24 hours here: that depends on the momen
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -17,14 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flood_assets.grouping import Floats, Ints
-from flood_assets.lake import watermarks
 from flood_assets.lake.frozen import Frozen
 from flood_assets.lake.lake import Lake
-from flood_assets.lake.layout import key_of
+from flood_assets.lake.members import members
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
+from flood_assets.lake.united import reading
 from flood_assets.ledger.day import milliseconds
+from flood_assets.network import FOLDER
 from flood_assets.partitions import RETENTION, from_ms, is_expired, to_ms
 from flood_assets.query import flood_warnings
+from flood_assets.query.filters import shown
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIMELINESS, Table
 from flood_assets.serve.formats import Coded
 
@@ -76,6 +78,8 @@ class Snapshot:
 
     Attributes:
         frozen: the lake's objects as they were.
+        lake: the lake as it was, or the union of its shards; it cannot be written.
+        notes: shards that could not be read then, or in part, or hold nothing; to be said first with each answer.
         taken_at: when it was looked at.
         stations: the newest list, schema `STATIONS`; no rows without one.
         measures: likewise, schema `MEASURES`.
@@ -90,6 +94,8 @@ class Snapshot:
     """
 
     frozen: Frozen
+    lake: Lake
+    notes: tuple[str, ...]
     taken_at: datetime
     stations: pa.Table
     measures: pa.Table
@@ -110,17 +116,18 @@ class Snapshot:
 
         Damaged windows are left out and told, as `flood-assets status` does.
         """
-        lake = Lake(frozen)
-        known = before.decoded if before else {}
+        lake = reading(Lake(frozen))
+        # What is damaged in a shard is left out of its window, which is to be told as long as it is so.
+        known = before.decoded if before and not before.lake.damages else {}
         keys = [(each.window, each.e_tag) for each in lake.windows(READINGS) if not is_expired(each.window, now)]
         decoded = {key: known[key] for key in keys if key in known and key[1] is not None}
-        damaged = dict[datetime, DamagedWindowError]()
+        damaged, e_tags = dict[datetime, DamagedWindowError](), dict(keys)
         missing = [window for window, e_tag in keys if (window, e_tag) not in decoded]
         for window, rows in lake.each(READINGS, missing, coded=True):
             if isinstance(rows, DamagedWindowError):
                 damaged[window] = rows
             else:
-                decoded[window, frozen.e_tag(key_of(READINGS, window))] = rows
+                decoded[window, e_tags[window]] = rows
         stations, measures, timeliness = (_newest(lake, table, now) for table in (STATIONS, MEASURES, TIMELINESS))
         nothing = schema_of(READINGS, READINGS.schema.names, coded=True).empty_table()
         rows = pa.concat_tables([nothing, *(decoded[key] for key in sorted(decoded))])
@@ -141,6 +148,8 @@ class Snapshot:
         )
         return cls(
             frozen=frozen,
+            lake=lake,
+            notes=(*_away(frozen), *lake.troubles),
             taken_at=now,
             stations=stations,
             measures=measures,
@@ -161,11 +170,6 @@ class Snapshot:
             if found is None or not now < found.until:
                 found = self._kept[name] = make()
             return found
-
-    @cached_property
-    def lake(self) -> Lake:
-        """The lake as it was; it cannot be written."""
-        return Lake(self.frozen)
 
     @cached_property
     def codes(self) -> Mapping[str, int]:
@@ -199,7 +203,7 @@ class Snapshot:
     @cached_property
     def as_of(self) -> datetime | None:
         """The time up to which the API was asked; None for a lake that no refresh has filled."""
-        found = watermarks.load(self.lake.store)
+        found = self.lake.watermarks()
         return found.as_of if found and not found.forgotten else None
 
     @cached_property
@@ -211,7 +215,8 @@ class Snapshot:
     def version(self) -> str:
         """A name of this state of the lake, the same in each process."""
         return blake2b(
-            repr([(each.key, each.e_tag) for each in self.frozen.list("")]).encode(), digest_size=9
+            repr([*((each.key, each.e_tag) for each in self.frozen.list("")), *self.frozen.away]).encode(),
+            digest_size=9,
         ).hexdigest()
 
     def has_readings(self, now: datetime) -> bool:
@@ -242,6 +247,19 @@ class Snapshot:
     def warnings(self, now: datetime) -> "flood_warnings.Known | None":
         """Return the flood warnings of the last 24 hours; None if no list is stored."""
         return flood_warnings.known(self.lake, now)
+
+
+def _away(frozen: Frozen) -> Iterator[str]:
+    network = members(frozen)
+    for name in frozen.away:
+        held = frozen.list(f"{FOLDER}{name}")
+        rows = "is missing here"
+        if held:
+            rows = f"is here as of {shown(max(meta.modified for meta in held))}"
+        yield (
+            f"the shard {name} of the network {network.network if network else ''} cannot be read at present, and what "
+            f"it holds {rows}: the server's log says why"
+        )
 
 
 def _newest(lake: Lake, table: Table, now: datetime) -> pa.Table:

@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 from flood_assets import quality, query
 from flood_assets.grouping import Blocks, CodedPiece, Ints
 from flood_assets.ledger.account import Account, take
-from flood_assets.ledger.day import READ
-from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, retained_windows, to_ms, window_of
+from flood_assets.partitions import RETENTION, WINDOW, cutoff, from_ms, to_ms, window_of
 from flood_assets.query import filters
 from flood_assets.query.filters import Span
 from flood_assets.query.question import LOST
@@ -271,8 +270,7 @@ class Accounted:
 
     @classmethod
     def _accounted(cls, snapshot: Snapshot, now: datetime) -> "Accounted":
-        rows = snapshot.lake.each(READINGS, retained_windows(now), now=now, columns=READ, coded=True)
-        return cls(take(snapshot.lake, now, readings=rows), _soon(snapshot, now))
+        return cls(take(snapshot.lake, now), _soon(snapshot, now))
 
 
 def _soon(snapshot: Snapshot, now: datetime) -> datetime:

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from flood_assets.errors import FloodAssetsError
 from flood_assets.lake import identity
-from flood_assets.lake.frozen import Frozen
+from flood_assets.lake.frozen import Frozen, Listing
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.objects import Meta
+from flood_assets.lake.united import reading
 from flood_assets.serve.snapshot import Snapshot
 
 EVERY = timedelta(seconds=5)
@@ -56,6 +57,7 @@ class Watcher:
         self.confirmed_at: datetime | None = None
         self.trouble = self._reason = ""
         self._open, self._clock, self.every = open_lake, clock, every
+        self._away: dict[str, str] = {}
         self._lake: Lake | None = None
         self._followers: list[Callable[[Snapshot | None, Snapshot], object]] = []
         self._stopping = threading.Event()
@@ -91,9 +93,9 @@ class Watcher:
         with self._looking:
             now, before = self._clock(), self.snapshot
             try:
-                listed = self.lake().store.list("")
+                listed = Listing.of(self.lake().store)
                 frozen = Frozen.of(self.lake().store, before.frozen if before else None, listed)
-                identity.require_layout(frozen)
+                reading(Lake(frozen)).each_shard(lambda lake: identity.require_layout(lake.store))
                 if before is None or frozen is not before.frozen:
                     self.snapshot = Snapshot.of(frozen, now, before)
                     # Sorting a day takes several times its memory, which the allocator would keep.
@@ -104,7 +106,11 @@ class Watcher:
                 self._reason = str(error)
                 self.trouble = str(error) if isinstance(error, NoLakeError) else _UNREADABLE
                 return
-            self.listed, self.confirmed_at, self.trouble, self._reason = listed, now, "", ""
+            self.listed, self.confirmed_at, self.trouble, self._reason = listed.metas, now, "", ""
+            if (away := {name: str(error) for name, error in frozen.away.items()}) != self._away:
+                for name, why in away.items():
+                    logger.warning("the shard %s cannot be read, so the last of it stays: %s", name, why)
+                self._away = away
             if self.snapshot is not None and self.snapshot is not before:
                 for follower in self._followers:
                     follower(before, self.snapshot)

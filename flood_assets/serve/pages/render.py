@@ -87,6 +87,7 @@ def page(
         .render(
             now=now,
             as_of=as_of,
+            notes=snapshot.notes if snapshot else (),
             data_version=snapshot.version if snapshot else "",
             old=as_of is not None and now - as_of > _OLD,
             **said,

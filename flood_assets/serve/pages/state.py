@@ -78,7 +78,7 @@ def view(snapshot: Snapshot, now: datetime) -> StateView:
     seen = Overview.of(snapshot, now)
     ids = snapshot.ids.to_pylist()
     lone = [ids[code] for code, station in enumerate(snapshot.station_ids) if station is None]
-    faults = [text.replace(snapshot.lake.url, "the lake") for text in status.faults]
+    faults = [text.replace(snapshot.lake.url, "the lake") for text in dict.fromkeys([*snapshot.notes, *status.faults])]
     return StateView(status, faults, _regions(snapshot, now, seen), lone, min(seen.until, now + _HOLDS))
 
 
