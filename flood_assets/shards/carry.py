@@ -4,7 +4,7 @@ Nothing is taken from the old lakes. Everything is united, or only stored where 
 killed is repeated, and two may run at once. What is carried beside readings is in `beside`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -72,13 +72,23 @@ class Counts:
         owned: those that belong to a new shard.
         added: those that it had not had.
         revised: those that it had in an older state.
+        missing: those that it has not when it is read again.
+        different: those that it has in an older state, or with another value, when it is read again.
         left: by name of the old shard, readings of each measure that belongs to no new shard.
     """
 
     owned: int = 0
     added: int = 0
     revised: int = 0
+    missing: int = 0
+    different: int = 0
     left: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def leave(self, old: Old, rows: pa.Table) -> None:
+        """Count readings of an old lake that belong to no new shard."""
+        for one in rows["measure_id"].value_counts().to_pylist():
+            left = self.left.setdefault(old.name, {})
+            left[one["values"]] = left.get(one["values"], 0) + one["counts"]
 
 
 def count(old: Sequence[Old], now: datetime) -> Counts:
@@ -91,59 +101,48 @@ def count(old: Sequence[Old], now: datetime) -> Counts:
     for _, each, rows in _windows(old, now, ["measure_id", "date_time", "station_id"]):
         owner = each.owners.of_rows(rows)
         found.owned += int((owner != NOBODY).sum())
-        nobody = rows.filter(pa.array(owner == NOBODY))
-        left = found.left.setdefault(each.name, {})
-        for one in nobody["measure_id"].value_counts().to_pylist():
-            left[one["values"]] = left.get(one["values"], 0) + one["counts"]
-    found.left = {name: left for name, left in found.left.items() if left}
+        found.leave(each, rows.filter(pa.array(owner == NOBODY)))
     return found
 
 
-def carry_readings(old: Sequence[Old], new: Sequence[New], now: datetime) -> Counts:
-    """Unite the retained readings of old lakes with those of their owners, the oldest window first.
+def carry_readings(old: Sequence[Old], new: Sequence[New], now: datetime, clock: Callable[[], datetime]) -> Counts:
+    """Unite the retained readings of old lakes with those of their owners, the oldest window first, and prove it.
 
-    What a sink has got of them from an old lake, it is not sent again from the new one.
+    Each window is read back from the new lakes: what was read of the old ones has to be there. What a sink has got from
+    an old lake, it is not sent again from the new one.
+
+    Args:
+        old: lakes to read.
+        new: lakes to write.
+        now: decides what is carried.
+        clock: the current time: what has expired by then may be gone.
 
     Raises:
         LakeError: a window is damaged, or a lake cannot be read or written.
     """
     found = Counts()
     sinks = _sinks(old)
-    for window, pieces in _owned(old, len(new), now):
+    for window, pieces in _owned(old, len(new), now, found):
         for number, parts in enumerate(pieces):
             if parts:
-                rows = pa.concat_tables([rows for _, rows in parts])
-                changes = new[number].lake.follow_readings(rows, now).windows
+                rows, lake = pa.concat_tables([rows for _, rows in parts]), new[number].lake
+                changes = lake.follow_readings(rows, now).windows
                 found.owned += len(rows)
                 found.added += sum(change.added for change in changes)
                 found.revised += sum(change.revised for change in changes)
-                _carry_cursors(sinks, window, parts, new[number].lake, now)
-    return found
-
-
-def unproved(old: Sequence[Old], new: Sequence[New], now: datetime) -> Counts:
-    """Read both again and compare: `added` is missing in a new shard, `revised` has an older state or another value.
-
-    Raises:
-        LakeError: a lake cannot be read.
-    """
-    found = Counts()
-    for window, pieces in _owned(old, len(new), now):
-        for number, parts in enumerate(pieces):
-            if parts:
-                rows = pa.concat_tables([rows for _, rows in parts])
-                stored = _stored(new[number].lake, window)
-                _, counts = united(stored, rows)
-                found.owned += len(rows)
-                found.added += counts.added
-                found.revised += counts.revised
+                there = _stored(lake, window)
+                _, lacks = united(there, rows.filter(pc.greater(rows["date_time"], pa.scalar(cutoff(clock()), TIME))))
+                found.missing += lacks.added
+                found.different += lacks.revised
+                if sinks:
+                    _carry_cursors(sinks, window, parts, lake, there, now)
     return found
 
 
 def _owned(
-    old: Sequence[Old], shards: int, now: datetime
+    old: Sequence[Old], shards: int, now: datetime, counts: Counts
 ) -> Iterator[tuple[datetime, list[list[tuple[Old, pa.Table]]]]]:
-    """Yield each window with the rows that belong to each shard, and the lake that they are from."""
+    """Yield each window with the rows that belong to each shard, and the lake that they are from; count the others."""
     at, pieces = None, list[list[tuple[Old, pa.Table]]]()
     for window, each, rows in _windows(old, now, None):
         if window != at:
@@ -151,6 +150,7 @@ def _owned(
                 yield at, pieces
             at, pieces = window, [[] for _ in range(shards)]
         owner = each.owners.of_rows(rows)
+        counts.leave(each, rows.filter(pa.array(owner == NOBODY)))
         for number in np.unique(owner[owner != NOBODY]).tolist():
             pieces[number].append((each, rows.filter(pa.array(owner == number))))
     if at is not None:
@@ -180,7 +180,7 @@ def _retained(lake: Lake, table: Table, now: datetime) -> list[datetime]:
     return [each.window for each in lake.windows(table) if not is_expired(each.window, now)]
 
 
-def _stored(lake: Lake, window: datetime) -> pa.Table | None:
+def _stored(lake: Lake, window: datetime) -> pa.Table:
     ((_, rows),) = lake.each(READINGS, [window])
     if isinstance(rows, DamagedWindowError):
         raise rows
@@ -203,6 +203,7 @@ def _carry_cursors(
     window: datetime,
     parts: Sequence[tuple[Old, pa.Table]],
     lake: Lake,
+    there: pa.Table,
     now: datetime,
 ) -> None:
     """Tell the cursors of a new shard which of the carried readings of a window were published.
@@ -210,9 +211,7 @@ def _carry_cursors(
     A commit counts as published only if no row of it is left to publish: of those that are carried, and of those that
     the shard has from elsewhere.
     """
-    if not sinks:
-        return
-    elsewhere = _commits(_elsewhere(lake, window, parts))
+    elsewhere = _commits(_elsewhere(there, parts))
     for sink, cursors in sinks.items():
         sent, unsent, ids, id_commits = [_NONE], [elsewhere], [_NONE], [_NONE]
         for old, rows in parts:
@@ -229,12 +228,11 @@ def _carry_cursors(
             cursor.advance(lake.store, sink, {window: part}, now)
 
 
-def _elsewhere(lake: Lake, window: datetime, parts: Sequence[tuple[Old, pa.Table]]) -> pa.Table:
+def _elsewhere(there: pa.Table, parts: Sequence[tuple[Old, pa.Table]]) -> pa.Table:
     """Return the rows of a shard's window that are none of the carried ones."""
     columns = [*_KEYS, "changed_at"]
     carried = pa.concat_tables([rows.select(columns) for _, rows in parts])
-    stored = _stored(lake, window)
-    return carried[:0] if stored is None else stored.select(columns).join(carried, columns, join_type="left anti")
+    return there.select(columns).join(carried, columns, join_type="left anti")
 
 
 def _commits(rows: pa.Table) -> Ints:

@@ -27,7 +27,7 @@ from flood_assets.lake.objects import ConflictError
 from flood_assets.network import Network, NetworkError, Shard
 from flood_assets.partitions import window_of
 from flood_assets.places import is_api
-from flood_assets.schemas import MEASURES, STATIONS
+from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.shards import carry, removal
 from flood_assets.shards.beside import carry_beside, move_waiting
 from flood_assets.shards.carry import Counts, New, Old
@@ -173,7 +173,7 @@ class Change:
         for shard in found.new:
             self.say(f"shard {shard.name}: would be filled")
         new = [self._new(shard, store=False) for shard in self.network.shards]
-        counts = carry.count(self._old(found.going, new), self.clock())
+        counts = carry.count(self._old(found.going, new), self.now)
         if counts.owned:
             self.say(f"{counted(counts.owned, 'reading')} would be carried and proved")
         self._require_owners(counts)
@@ -197,14 +197,20 @@ class Change:
             return True
         if not found.same:
             self._archive(found)
-        new = self._filled(found)
+        for shard in found.new:
+            self.filler.claim(shard)
+        new = [self._new(shard, store=shard in found.new) for shard in self.network.shards]
+        old = self._old(found.going, new)
+        self._require_owners(carry.count(old, self.now))
         if not found.same:
-            if found.going:
-                self._prove(self._old(found.going, new), new)
+            # Before the APIs are asked, which do not know when a reading was first seen.
+            self._carry(old, new)
+            self._refresh(found.new)
+            self._catch_up(old, new)
             self._change_over(found)
         # From here on only runs that had begun before may still write to the old lakes.
         identity.claim_network(self.common.store, self.network.name, over_a_lake=True)
-        return self._retire(found.going, new)
+        return self._retire(old, new)
 
     def _archive(self, found: Difference) -> None:
         """Archive what has expired: only what is retained is carried, and archived by its new shard."""
@@ -219,20 +225,10 @@ class Change:
                     f"changed: {waits[0].why}"
                 )
 
-    def _filled(self, found: Difference) -> list[New]:
-        """Fill the new shards from the old lakes, then from the API, and return all shards of the file."""
-        for shard in found.new:
-            self.filler.claim(shard)
-        new = [self._new(shard, store=shard in found.new) for shard in self.network.shards]
-        old = self._old(found.going, new)
-        if old:
-            self._require_owners(carry.count(old, self.clock()))
-            # Before the API is asked, which does not know when a reading was first seen.
-            self._carry(old, new)
-        for number, shard in enumerate(found.new, 1):
-            self.say(f"{shard.name}: asking its API ({number} of {len(found.new)})")
+    def _refresh(self, shards: Sequence[Shard]) -> None:
+        for number, shard in enumerate(shards, 1):
+            self.say(f"shard {shard.name}: asking its API ({number} of {len(shards)})")
             self.filler.refresh(shard)
-        return new
 
     def _new(self, shard: Shard, *, store: bool) -> New:
         """Return a shard with the measures that the API lists for it: as it is stored, else as it answers now."""
@@ -267,29 +263,35 @@ class Change:
         return found
 
     def _carry(self, old: Sequence[Old], new: Sequence[New]) -> None:
-        for each in old:
-            self.say(f"{called(each.name)}: carrying its readings")
-        counts = carry.carry_readings(old, new, self.now)
+        """Carry what the new shards have not got from the old lakes; ShardsError if it is not there then."""
+        if not old:
+            return
+        self.say(f"carrying the readings of {_named(old)}")
         carry_beside(old, new, self.clock())
-        if counts.owned:
-            self.say(
-                f"{counted(counts.owned, 'reading')} carried: {counts.added:,} new, {counts.revised:,} revised, "
-                f"{counts.owned - counts.added - counts.revised:,} there already"
+        counts = carry.carry_readings(old, new, self.now, self.clock)
+        if counts.missing or counts.different:
+            raise ShardsError(
+                f"{counted(counts.missing, 'reading')} of the old shards missing in the new ones, "
+                f"{counts.different:,} different: nothing is deleted. Run the command again; `flood-assets status` of "
+                "a shard's lake may say why"
             )
-
-    def _prove(self, old: Sequence[Old], new: Sequence[New]) -> None:
-        """Require that nothing is missing in the new shards; what came meanwhile is carried."""
-        found = carry.unproved(old, new, self.clock())
-        for _ in range(ROUNDS):
-            if not found.added and not found.revised:
-                self.say(f"{counted(found.owned, 'reading')} proved: each is in its new shard")
-                return
-            self._carry(old, new)
-            found = carry.unproved(old, new, self.clock())
-        raise ShardsError(
-            f"{counted(found.added, 'reading')} of the old shards missing in the new ones, {found.revised:,} "
-            "different: nothing is deleted. Run the command again; `flood-assets status` of a shard's lake may say why"
+        self._require_owners(counts)
+        known = counts.owned - counts.added - counts.revised
+        self.say(
+            f"{counted(counts.owned, 'reading')} proved to be in their new shards: {counts.added:,} new, "
+            f"{counts.revised:,} revised, {known:,} there before"
         )
+
+    def _catch_up(self, old: Sequence[Old], new: Sequence[New]) -> None:
+        """Carry what came while the APIs were asked, until nobody writes to the old lakes meanwhile, if that may be.
+
+        What comes later is carried after readers have changed over, who do not see it for these seconds.
+        """
+        for _ in range(ROUNDS):
+            before = [each.lake.windows(READINGS) for each in old]
+            self._carry(old, new)
+            if [each.lake.windows(READINGS) for each in old] == before:
+                return
 
     def _change_over(self, found: Difference) -> None:
         try:
@@ -301,30 +303,27 @@ class Change:
             ) from None
         self.say(f"readers unite {', '.join(each.name for each in self.network.shards)}")
 
-    def _retire(self, going: Sequence[str], new: Sequence[New]) -> bool:
+    def _retire(self, old: Sequence[Old], new: Sequence[New]) -> bool:
         """Carry what the old lakes got since, and delete them once all they hold is proved to be in the new ones."""
-        left = list(going)
         for _ in range(ROUNDS):
-            left = [name for name in left if name in stored(self.common)]
-            if not left:
+            there = stored(self.common)
+            old = [each for each in old if each.name in there]
+            if not old:
                 return True
             # Only what is listed before it is carried may go.
-            listed = {name: removal.held(self.filler.at(name).store, identity=bool(name)) for name in left}
-            old = self._old(left, new)
-            self._require_owners(carry.count(old, self.clock()))
+            listed = [removal.held(each.lake.store, identity=bool(each.name)) for each in old]
             self._carry(old, new)
-            self._prove(old, new)
             for each in old:
                 move_waiting(each.lake.store, new[0].lake.store)
             if self.keep:
-                self.say(f"kept: {', '.join(map(called, left))}. The same command without --keep deletes them")
+                self.say(f"kept: {_named(old)}. The same command without --keep deletes them")
                 return True
-            for each in old:
-                if not removal.remove(each.lake.store, listed[each.name]):
+            for each, ours in zip(old, listed, strict=True):
+                if not removal.remove(each.lake.store, ours):
                     self.say(f"{called(each.name)}: deleted")
-        left = [name for name in left if name in stored(self.common)]
+        left = [each for each in old if each.name in stored(self.common)]
         if left:
-            self.say(f"{', '.join(map(called, left))}: somebody still writes there; run the command again later")
+            self.say(f"{_named(left)}: somebody still writes there; run the command again later")
         return not left
 
     def _require_owners(self, counts: Counts) -> None:
@@ -349,3 +348,7 @@ class Change:
 def called(name: str) -> str:
     """Return a lake in words, by its shard's name."""
     return f"shard {name}" if name else "the lake without shards"
+
+
+def _named(old: Sequence[Old]) -> str:
+    return ", ".join(called(each.name) for each in old)

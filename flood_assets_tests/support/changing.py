@@ -56,12 +56,13 @@ class Api:
     now: datetime = NOW
 
     def tick(self, now: datetime) -> None:
-        """Show a reading of each gauge at a moment, and correct the one before."""
+        """Show a reading of each gauge at a moment, and correct the one before; whoever looks sees all or nothing."""
+        shown = dict(self.readings)
         for measure, _, _ in self.gauges:
-            if (measure, self.now) in self.readings:
-                self.readings[measure, self.now] += 0.5
-            self.readings[measure, now] = float(len(self.readings))
-        self.now = now
+            if (measure, self.now) in shown:
+                shown[measure, self.now] += 0.5
+            shown[measure, now] = float(len(shown))
+        self.readings, self.now = shown, now
 
     def of(self, shard: Shard | None) -> list[tuple[str, str, str]]:
         """Return the gauges of a shard; all for none."""
@@ -83,15 +84,14 @@ class Api:
         measures = [dict(zip(("measure_id", "station_id", "parameter"), gauge, strict=True)) for gauge in gauges]
         return Gauges(snapshot(STATIONS, self.now, *stations), snapshot(MEASURES, self.now, *measures))
 
-    def fill(self, lake: Lake, shard: Shard | None = None, now: datetime | None = None) -> None:
+    def fill(self, lake: Lake, shard: Shard | None = None) -> None:
         """Store lists and readings as a tick does."""
-        now = now or self.now
-        lists = self.lists(shard)
+        lists, now, readings = self.lists(shard), self.now, self.readings
         lake.claim(URL, shard)
         lake.put_snapshots(STATIONS, [window_of(now)], lists.stations)
         lake.put_snapshots(MEASURES, [window_of(now)], lists.measures)
         ids = {measure for measure, _, _ in self.of(shard)}
-        shown = [(*key, value) for key, value in sorted(self.readings.items()) if key[0] in ids]
+        shown = [(*key, value) for key, value in sorted(readings.items()) if key[0] in ids]
         lake.upsert_readings(fetched(*shown), now, now, stations=lists.measures)
 
 
@@ -146,7 +146,7 @@ class World:
         for shard in of.shards:
             self.api.fill(self.lake(shard), shard)
 
-    def filled(self, of: Network | None, hours: int = 2) -> "World":
+    def filled(self, of: Network | None, hours: int = 1) -> "World":
         """Fill hour by hour, so that readings have histories."""
         for hour in range(hours, -1, -1):
             self.api.tick(NOW - hour * HOUR)
