@@ -68,7 +68,7 @@ def limits(task: Task) -> dict[str, Any]:
 
 def _waited(answers: "Sequence[Answer]") -> float:
     """Return the wall time spent waiting for bytes; single gauges are requested several at a time."""
-    from flood_assets.ea.fetch import AT_ONCE  # noqa: PLC0415
+    from flood_assets.ea.client import AT_ONCE  # noqa: PLC0415
 
     singles = [len(answer.rows["measure_id"].unique()) <= 1 for answer in answers]
     parts = (one.cost.seconds_download / (AT_ONCE if alone else 1) for one, alone in zip(answers, singles, strict=True))
