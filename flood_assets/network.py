@@ -24,11 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from flood_assets.errors import SettingsError
-from flood_assets.places import split_userinfo
+from flood_assets.places import SHARD_FOLDER, split_userinfo
 from flood_assets.words import counted
 
-# What stands before a shard's name in the URL of its lake: readers of Hive's names find the shard as a column.
-FOLDER = "shard="
 # Requests that all shards together have under way at one API: it asks its users to go easy.
 AT_ONCE = 4
 
@@ -96,7 +94,7 @@ class Shard:
 
     def lake_url(self, common: str) -> str:
         """Return the URL of its lake below the common URL."""
-        return f"{common}/{FOLDER}{self.name}"
+        return f"{common}/{SHARD_FOLDER}{self.name}"
 
     def told(self) -> dict[str, Any]:
         """Return the shard as `_lake.json` and `_network.json` hold it: without the password of its API."""
@@ -117,6 +115,11 @@ class Network:
                 return each
         known = ", ".join(each.name for each in self.shards)
         raise NetworkError(f"the network {self.name} has no shard '{name}': it has {known}")
+
+    def as_json(self) -> bytes:
+        """Return what `_network.json` at the common URL holds: the shards that readers unite."""
+        shards = [{**each.told(), "api": split_userinfo(each.api)[0]} for each in self.shards]
+        return json.dumps({"network": self.name, "shards": shards}, indent=1).encode()
 
 
 def read_network(path: Path, api: str) -> Network:
@@ -232,9 +235,3 @@ def _read(path: Path, what: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise NetworkError(f"{what} is '{path}', which cannot be read ({error})") from None
-
-
-def as_json(network: Network) -> bytes:
-    """Return what `_network.json` at the common URL holds: the shards that readers unite."""
-    shards = [{**each.told(), "api": split_userinfo(each.api)[0]} for each in network.shards]
-    return json.dumps({"network": network.name, "shards": shards}, indent=1).encode()

@@ -15,6 +15,8 @@ from flood_assets.errors import SettingsError
 P = TypeVar("P", bound=PurePath)
 
 BUCKETS = ("s3", "az", "gs")
+# Before a shard's name in the URL of its lake: readers of Hive's names find the shard as a column.
+SHARD_FOLDER = "shard="
 
 # `s3:` and what else looks like a scheme; one letter is a drive of Windows.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flood_assets.errors import SettingsError
-from flood_assets.network import NetworkError, Scope, as_json, parse_network, read_network
+from flood_assets.network import NetworkError, Scope, parse_network, read_network
 from flood_assets.settings import dask
 
 API = "http://127.0.0.1:8765/flood-monitoring"
@@ -40,7 +40,7 @@ def test_stations_come_from_a_list_or_a_file_and_their_order_is_no_difference(tm
 
 def test_a_password_is_in_nothing_that_is_stored():
     network = parse_network(shards('name = "a"\napi = "https://me:secret@example.org/x"'), API)
-    stored = as_json(network)
+    stored = network.as_json()
     assert b"secret" not in stored
     assert json.loads(stored)["shards"] == [{"name": "a", "network": "england", "api": "https://example.org/x"}]
 

@@ -14,7 +14,7 @@ from flood_assets.lake.members import members
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.pipeline import all_of
 from flood_assets.lake.store import Store
-from flood_assets.network import FOLDER
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.schemas import TABLES
 
 # Objects that are read at once: in a distant bucket each waits for its answer.
@@ -47,7 +47,7 @@ class Listing:
         metas, away = [head], dict[str, LakeError]()
         for name in network.names:
             try:
-                metas += store.list(f"{FOLDER}{name}")
+                metas += store.list(f"{SHARD_FOLDER}{name}")
             except LakeError as error:
                 away[name] = error
         if len(away) == len(network.names):
@@ -168,7 +168,7 @@ def _shards(store: Store, known: Mapping[str, Blob], listing: Listing) -> frozen
 def _shard_of(key: str) -> str:
     """Return the shard of an object; empty for what is in none."""
     folder, _, rest = key.partition("/")
-    return folder.removeprefix(FOLDER) if rest and folder.startswith(FOLDER) else ""
+    return folder.removeprefix(SHARD_FOLDER) if rest and folder.startswith(SHARD_FOLDER) else ""
 
 
 def _held(key: str, shards: frozenset[str]) -> bool:

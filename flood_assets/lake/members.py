@@ -6,14 +6,16 @@ network, from which it is made.
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flood_assets.errors import LakeError
 from flood_assets.lake.identity import claim_network
 from flood_assets.lake.layout import NETWORK_KEY
 from flood_assets.lake.objects import ConflictError, Meta
 from flood_assets.lake.store import Store
-from flood_assets.network import Network, NetworkError, as_json
+
+if TYPE_CHECKING:  # readers of a lake without shards need nothing of it
+    from flood_assets.network import Network
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Members:
 
     Attributes:
         network: the network's name.
-        shards: name and scope of each, and the URL of its API without its password, as `network.as_json` says.
+        shards: name and scope of each, and the URL of its API without its password, as `network.Network.as_json` says.
         meta: the object that says so.
     """
 
@@ -58,7 +60,7 @@ def members(store: Store) -> Members | None:
     return Members(network, shards, blob.meta)
 
 
-def claim(store: Store, network: Network) -> None:
+def claim(store: Store, network: "Network") -> None:
     """Make sure that the lakes below a common URL are the shards of this network; the first claim decides.
 
     Raises:
@@ -71,12 +73,14 @@ def claim(store: Store, network: Network) -> None:
         # First what keeps an ordinary refresh away.
         claim_network(store, network.name)
         try:
-            store.put(NETWORK_KEY, as_json(network), replaces=None)
+            store.put(NETWORK_KEY, network.as_json(), replaces=None)
         except ConflictError:
             found = members(store)
         else:
             return
-    if found is not None and json.loads(as_json(network)) != {"network": found.network, "shards": [*found.shards]}:
+    if found is not None and json.loads(network.as_json()) != {"network": found.network, "shards": [*found.shards]}:
+        from flood_assets.network import NetworkError  # noqa: PLC0415 - see the imports above
+
         described = ", ".join(each.name for each in network.shards)
         raise NetworkError(
             f"{store.url} unites the shards {', '.join(found.names)} of the network {found.network}, and FLOOD_NETWORK "
@@ -87,7 +91,7 @@ def claim(store: Store, network: Network) -> None:
     claim_network(store, network.name)
 
 
-def replace(store: Store, network: Network, before: Members | None) -> None:
+def replace(store: Store, network: "Network", before: Members | None) -> None:
     """Have readers unite other shards from now on, in place of others or of a lake without shards.
 
     Raises:
@@ -96,11 +100,11 @@ def replace(store: Store, network: Network, before: Members | None) -> None:
         LakeError: as for `members`, and if it could not be written.
     """
     # First what readers see: a lake without shards is one, whole, until then.
-    store.put(NETWORK_KEY, as_json(network), replaces=None if before is None else before.meta)
+    store.put(NETWORK_KEY, network.as_json(), replaces=None if before is None else before.meta)
     claim_network(store, network.name, over_a_lake=True)
 
 
-def described(network: Network) -> list[dict[str, Any]]:
+def described(network: "Network") -> list[dict[str, Any]]:
     """Return the shards of a network as `Members.shards` holds them once readers unite them."""
-    found: list[dict[str, Any]] = json.loads(as_json(network))["shards"]
+    found: list[dict[str, Any]] = json.loads(network.as_json())["shards"]
     return found

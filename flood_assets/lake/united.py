@@ -23,8 +23,8 @@ from flood_assets.lake.store import Store
 from flood_assets.lake.uniting import stamp_of, unite, unite_contents, unite_listings, unite_watermarks
 from flood_assets.lake.watermarks import Watermarks
 from flood_assets.lake.within import Root, Within
-from flood_assets.network import FOLDER
 from flood_assets.partitions import window_of
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, Table
 
 # Shards of a bucket that are asked at once: each waits for its answer.
@@ -387,8 +387,8 @@ class _Known:
         """Read these shards from now on, and write nothing."""
         assert isinstance(self.root.store, Root)  # noqa: S101 - for the type checker
         self.decided, self.network = True, found.network
-        self.shards = {name: Lake(Within(self.store, f"{FOLDER}{name}")) for name in found.names}
+        self.shards = {name: Lake(Within(self.store, f"{SHARD_FOLDER}{name}")) for name in found.names}
         self.root.store.refuses = (
             f"{self.store.url} could not be written: it unites the shards {', '.join(found.names)} of the network "
-            f"{found.network}; write the lake of one of them, such as {self.store.url}/{FOLDER}{found.names[0]}"
+            f"{found.network}; write the lake of one of them, such as {self.store.url}/{SHARD_FOLDER}{found.names[0]}"
         )

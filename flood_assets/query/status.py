@@ -22,9 +22,8 @@ from flood_assets.landing import batches
 from flood_assets.landing.objects import DEAD
 from flood_assets.ledger.account import Account, take
 from flood_assets.ledger.day import READ, milliseconds
-from flood_assets.network import FOLDER
 from flood_assets.partitions import cutoff, is_expired, retained_windows, to_ms, utc, window_of
-from flood_assets.places import is_api
+from flood_assets.places import SHARD_FOLDER, is_api
 from flood_assets.query import flood_warnings
 from flood_assets.query.filters import shown
 from flood_assets.schemas import COMPLETENESS, MEASURES, READINGS, STATIONS, TABLES, TIME, WARNING_AREAS, Table
@@ -368,7 +367,7 @@ def _united(lake: Lake, shards: Mapping[str, Status], now: datetime) -> Status:
         freshness=_all_fresh([each.freshness for each in parts if each.freshness]),
         completeness=_all_complete([each.completeness for each in parts if each.completeness]),
         warnings=_all_warned([each.warnings for each in parts if each.warnings]),
-        quarantined=[f"{FOLDER}{name}/{key}" for name, each in shards.items() for key in each.quarantined],
+        quarantined=[f"{SHARD_FOLDER}{name}/{key}" for name, each in shards.items() for key in each.quarantined],
         problems=lake.troubles,
         shards={name: replace(each, is_shard=True) for name, each in shards.items()},
     )

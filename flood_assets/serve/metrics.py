@@ -28,7 +28,7 @@ from flood_assets.lake.cursor import Cursor
 from flood_assets.lake.layout import CURRENT, LANDING, PUBLISHED, QUARANTINE, RECEIPTS
 from flood_assets.landing import batches
 from flood_assets.ledger.account import CAUSES
-from flood_assets.network import FOLDER
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.query import health, outbox
 from flood_assets.query.conditions import FRESHNESS, freshness_of
 from flood_assets.schemas import TABLES
@@ -115,7 +115,7 @@ class Metrics:
         size, number = dict.fromkeys((*_FOLDERS, _OTHER), 0), dict.fromkeys((*_FOLDERS, _OTHER), 0)
         # Of shards all together: what is in a shard is below its folder.
         listed = [
-            replace(meta, key=meta.key.partition("/")[2]) if meta.key.startswith(FOLDER) else meta
+            replace(meta, key=meta.key.partition("/")[2]) if meta.key.startswith(SHARD_FOLDER) else meta
             for meta in self._watcher.listed
         ]
         for meta in listed:

@@ -23,8 +23,8 @@ from flood_assets.lake.members import members
 from flood_assets.lake.parquet import DamagedWindowError, schema_of
 from flood_assets.lake.united import reading
 from flood_assets.ledger.day import milliseconds
-from flood_assets.network import FOLDER
 from flood_assets.partitions import RETENTION, from_ms, is_expired, to_ms
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.query import flood_warnings
 from flood_assets.query.filters import shown
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TIMELINESS, Table
@@ -252,7 +252,7 @@ class Snapshot:
 def _away(frozen: Frozen) -> Iterator[str]:
     network = members(frozen)
     for name in frozen.away:
-        held = frozen.list(f"{FOLDER}{name}")
+        held = frozen.list(f"{SHARD_FOLDER}{name}")
         rows = "is missing here"
         if held:
             rows = f"is here as of {shown(max(meta.modified for meta in held))}"

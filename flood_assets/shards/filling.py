@@ -7,7 +7,8 @@ from datetime import datetime
 from flood_assets.errors import SourceError
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
-from flood_assets.network import FOLDER, Shard
+from flood_assets.network import Shard
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.shards.change import Gauges
 from flood_assets.shards.opening import open_shard
 from flood_assets.tick.steps import Given, refresh
@@ -29,7 +30,7 @@ class ApiFiller:
 
     def at(self, name: str) -> Lake:
         """Open the lake of a shard's name; of an empty one the lake at the common URL."""
-        return Lake.open(f"{self.common_url}/{FOLDER}{name}" if name else self.common_url)
+        return Lake.open(f"{self.common_url}/{SHARD_FOLDER}{name}" if name else self.common_url)
 
     def gauges(self, shard: Shard) -> Gauges:
         """Ask the API which gauges a shard has; SourceError if it does not answer."""
@@ -52,7 +53,7 @@ class ApiFiller:
         if self.archive_place is None:
             return None
         store = self.at(name).store
-        return Archive.beside(store, f"{self.archive_place}/{FOLDER}{name}" if name else self.archive_place)
+        return Archive.beside(store, f"{self.archive_place}/{SHARD_FOLDER}{name}" if name else self.archive_place)
 
     def _given(self, shard: Shard) -> Given:
         return open_shard(shard, self.common_url, self.clock, archive=self.archive_place)

@@ -7,7 +7,8 @@ from threading import Semaphore
 from flood_assets.ea.http import Gate
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
-from flood_assets.network import FOLDER, Shard
+from flood_assets.network import Shard
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.settings import Publishing
 from flood_assets.tick.steps import Given
 
@@ -43,7 +44,7 @@ def open_shard(
     """
     lake = Lake.open(shard.lake_url(common_url))
     turns = Semaphore(shard.at_once)
-    place = f"{archive}/{FOLDER}{shard.name}" if archive and "://" in archive else archive
+    place = f"{archive}/{SHARD_FOLDER}{shard.name}" if archive and "://" in archive else archive
     return Given(
         lake,
         shard.api,

@@ -21,7 +21,7 @@ from flood_assets.lake.layout import (
 )
 from flood_assets.lake.objects import Meta
 from flood_assets.lake.store import Store
-from flood_assets.network import FOLDER
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.schemas import TABLES
 
 logger = logging.getLogger("flood_assets.shards")
@@ -41,9 +41,9 @@ def lakes(listed: Iterable[Meta], *, network: bool) -> list[str]:
     found = dict[str, None]()
     for meta in listed:
         folder, _, inside = meta.key.partition("/")
-        if folder.startswith(FOLDER):
+        if folder.startswith(SHARD_FOLDER):
             if _is_ours(inside) or _waits(inside):
-                found[folder.removeprefix(FOLDER)] = None
+                found[folder.removeprefix(SHARD_FOLDER)] = None
         # What is kept for a whole network, such as a failure, is beside its shards.
         elif _is_of_table(meta.key) or _waits(meta.key) or (meta.key == IDENTITY and not network):
             found[""] = None

@@ -15,8 +15,9 @@ from flood_assets.lake import members
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.folder import Folder
 from flood_assets.lake.lake import Lake
-from flood_assets.network import FOLDER, Network, Shard, parse_network
+from flood_assets.network import Network, Shard, parse_network
 from flood_assets.partitions import cutoff, window_of
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
 from flood_assets.shards.change import Change, Gauges
 from flood_assets_tests.support.lake_rows import HOUR, NOW, fetched, snapshot
@@ -104,7 +105,7 @@ class Filled:
     archive_place: str | None = None
 
     def at(self, name: str) -> Lake:
-        return Lake.open(f"{self.common}/{FOLDER}{name}" if name else self.common)
+        return Lake.open(f"{self.common}/{SHARD_FOLDER}{name}" if name else self.common)
 
     def gauges(self, shard: Shard) -> Gauges:
         return self.api.lists(shard)
@@ -163,7 +164,7 @@ class World:
     def names(self) -> list[str]:
         """Return the shards that hold an object but locks, and an empty name for a lake without shards."""
         names = {
-            meta.key.split("/")[0].removeprefix(FOLDER) if meta.key.startswith(FOLDER) else ""
+            meta.key.split("/")[0].removeprefix(SHARD_FOLDER) if meta.key.startswith(SHARD_FOLDER) else ""
             for meta in self.common.store.list("")
             if ".locks/" not in meta.key and meta.key not in ("_network.json", "_lake.json")
         }
