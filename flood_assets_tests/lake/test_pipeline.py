@@ -1,5 +1,7 @@
 """Tasks run in parallel, their results come in order, and no more than a few are held."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -133,3 +135,46 @@ def test_an_error_of_any_share_is_raised(wrong):
 
     with pytest.raises(ValueError, match=f"number {wrong}"):
         all_of(work, range(4), 2)
+
+
+# Raises where the caller's thread begins or ends the n-th function of Python on its way: what a signal may do.
+STOPPED = """
+import sys
+from flood_assets.lake import pipeline
+from flood_assets.lake.pipeline import all_of, in_order
+
+pipeline._GRACE_S = 0.01
+
+class Stop(BaseException):
+    pass
+
+def stopped_at(n, run):
+    def trace(frame, event, argument):
+        nonlocal n
+        n -= event != "line"
+        if n == 0:
+            raise Stop
+        return trace
+
+    # Once only: what is done on the way out is not stopped again.
+    sys.settrace(trace)
+    try:
+        run()
+    except (Stop, RuntimeError):  # from a Condition that was left before it had its lock again
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+for run in (lambda: list(in_order(str, range(5), 3)), lambda: all_of(str, range(5), 3)):
+    n = 1
+    while stopped_at(n, run):
+        n += 1
+    print(n, flush=True)
+"""
+
+
+def test_a_signal_that_raises_anywhere_leaves_nobody_waiting():
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=60, check=True)
+    assert min(map(int, done.stdout.split())) > 20
+    assert done.stderr == ""
