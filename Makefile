@@ -20,7 +20,7 @@ SECRETS := deploy/docker/.env
 # Debian's packages for a real S3, each named like the program in it.
 CEPH := ceph-mon ceph-osd radosgw
 
-# Use up to four cores: each process starts servers of its own.
+# One process more than there are processors, as some wait, and four at most: each starts servers of its own.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # Dagster prefers `dg dev`, which needs another package and does the same: hide its notice.

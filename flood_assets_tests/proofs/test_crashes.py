@@ -170,6 +170,8 @@ def test_runs_that_are_killed_leave_a_folder_whole_and_the_next_run_completes(co
     kill_again_and_again(operator, KILLS)
 
 
+# What a killed write leaves in a bucket is tested with the store; that each run copes with it, in the long proofs.
+@pytest.mark.long
 def test_runs_that_are_killed_leave_a_bucket_whole_and_the_next_run_completes(country, processes, moto):
     operator = Operator(moto, country, processes, random.Random(f"{SEED} bucket"))
     kill_again_and_again(operator, KILLS)
