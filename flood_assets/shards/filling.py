@@ -10,7 +10,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.network import Shard
 from flood_assets.places import SHARD_FOLDER
 from flood_assets.shards.change import Gauges
-from flood_assets.shards.opening import open_shard
+from flood_assets.shards.opening import archive_of, open_shard
 from flood_assets.tick.steps import Given, refresh
 
 
@@ -50,10 +50,7 @@ class ApiFiller:
 
     def archive(self, name: str) -> Archive | None:
         """Return where expired readings of a lake are kept; None to keep none."""
-        if self.archive_place is None:
-            return None
-        store = self.at(name).store
-        return Archive.beside(store, f"{self.archive_place}/{SHARD_FOLDER}{name}" if name else self.archive_place)
+        return archive_of(self.at(name), name, self.archive_place)
 
     def _given(self, shard: Shard) -> Given:
         return open_shard(shard, self.common_url, self.clock, archive=self.archive_place)

@@ -44,14 +44,24 @@ def open_shard(
     """
     lake = Lake.open(shard.lake_url(common_url))
     turns = Semaphore(shard.at_once)
-    place = f"{archive}/{SHARD_FOLDER}{shard.name}" if archive and "://" in archive else archive
     return Given(
         lake,
         shard.api,
         clock,
-        archive=Archive.beside(lake.store, place) if place else None,
+        archive=archive_of(lake, shard.name, archive),
         publishing=publishing or Publishing((), None),
         seconds_left=seconds_left or (lambda: float("inf")),
         shard=shard,
         gate=gate or (lambda: turns),
     )
+
+
+def archive_of(lake: Lake, name: str, place: str | None) -> Archive | None:
+    """Return where the expired readings of a shard's lake are kept; None to keep none.
+
+    Below the URL of an archive each shard has a folder of its own; the `archive` of a lake is in the shard's lake. An
+    empty name is that of a lake without shards.
+    """
+    if place is None:
+        return None
+    return Archive.beside(lake.store, f"{place}/{SHARD_FOLDER}{name}" if name and "://" in place else place)

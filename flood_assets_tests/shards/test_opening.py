@@ -17,6 +17,7 @@ from flood_assets.network import parse_network
 from flood_assets.query.status import look
 from flood_assets.query.status_json import content
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets.shards.filling import ApiFiller
 from flood_assets.shards.opening import open_shard
 from flood_assets.simulator import Simulator, api, serve
 from flood_assets.tick.steps import Given, clean, reconcile, refresh
@@ -59,6 +60,11 @@ def test_a_shard_has_its_lake_and_its_archive_below_those_of_the_network(country
     assert given.archive.url == f"{tmp_path.as_uri()}/archive/shard=some"
     own = open_shard(shard, f"{tmp_path.as_uri()}/lake", lambda: NOW, archive="archive")
     assert own.archive.url == f"{given.lake.url}/archive"
+    # A change of shards brings what expires to the same place.
+    for archive, expected in ((f"{tmp_path.as_uri()}/archive", given.archive.url), ("archive", own.archive.url)):
+        filler = ApiFiller(f"{tmp_path.as_uri()}/lake", lambda: NOW, archive)
+        assert filler.archive("some").url == expected
+        assert filler.archive("").url == (archive if "://" in archive else f"{tmp_path.as_uri()}/lake/archive")
 
 
 def test_what_expires_of_a_shard_is_archived_and_deleted(country, tmp_path):
