@@ -165,7 +165,7 @@ class United(Lake):
         self, table: Table, windows: Sequence[datetime], found: _Rows
     ) -> Generator[tuple[datetime, pa.Table | DamagedWindowError], None, Sequence[datetime]]:
         """Yield windows of a lake at the URL itself; return those that are left to the shards, once there are some."""
-        held = []
+        held: list[tuple[datetime, pa.Table | DamagedWindowError]] = []
         for number, each in enumerate(found):
             # A lake that has given way to shards is deleted: from then on its windows are theirs.
             if self._is.missed(_between(table, windows[number : number + 1], windows)) and self._is.decide(gone=True):
