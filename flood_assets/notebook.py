@@ -11,6 +11,11 @@ $FLOOD_NOW, else this machine's time.
 In pandas times are datetime64[ms, UTC], dates datetime64, text is `str`, whole numbers that may be missing are Int32,
 and quality flags int8.
 
+What does not fit into memory is a dask DataFrame: `load_readings(engine="dask")` has the same columns and dtypes, and
+each partition, some hours of one shard (with `flags`, the whole shard), is read when it is computed. Partitions are in
+order of time, and those of several shards unordered among each other. What is damaged or away by then is an error: it
+is found by the process that computes, which opens the lake by its URL, and a bucket with credentials of its own.
+
 An answer that is empty, or not quite what was asked for, is no error: it has its columns, and a `NothingFoundWarning`
 says why and what to do. Wrong arguments are errors.
 """
@@ -24,6 +29,7 @@ import pyarrow as pa
 
 from flood_assets import query, settings
 from flood_assets.query.filters import FILTERS, Moment, Texts
+from flood_assets.query.parts import Part, Parts, readings_in_parts
 from flood_assets.query.place import LakePlace
 
 if TYPE_CHECKING:
@@ -45,20 +51,31 @@ def to_pandas(rows: pa.Table) -> "pd.DataFrame":
     return frame
 
 
-def _loader(question: Callable[..., query.Result]) -> "Callable[..., pd.DataFrame]":
-    """Return a loader that asks a question with the defaults of the settings, warns of its notes and gives pandas."""
+def _loader(
+    question: Callable[..., query.Result], in_parts: Callable[..., Parts] | None = None
+) -> "Callable[..., pd.DataFrame]":
+    """Return a loader that asks a question with the defaults of the settings, warns of its notes and gives pandas.
 
-    def load(*, lake: LakePlace | None = None, now: Moment | None = None, **wanted: Any) -> "pd.DataFrame":
-        result = question(lake or settings.lake_url(), settings.now() if now is None else now, **wanted)
-        for note in result.notes:
+    With `in_parts`, which gives its answer in parts, the loader takes `engine="dask"`.
+    """
+
+    def load(
+        *, lake: LakePlace | None = None, now: Moment | None = None, engine: str = "pandas", **wanted: Any
+    ) -> "pd.DataFrame":
+        here, at = lake or settings.lake_url(), settings.now() if now is None else now
+        if (in_parts is None and engine != "pandas") or engine not in ("pandas", "dask"):
+            known = "'pandas'" if in_parts is None else "'pandas' or 'dask'"
+            raise ValueError(f"engine is '{engine}': expected {known}")
+        found = question(here, at, **wanted) if in_parts is None or engine == "pandas" else in_parts(here, at, **wanted)
+        for note in found.notes:
             warnings.warn(note, NothingFoundWarning, stacklevel=2)
-        return to_pandas(result.rows)
+        return _with_dask(found) if isinstance(found, Parts) else to_pandas(found.rows)
 
     load.__name__ = load.__qualname__ = f"load_{question.__name__}"
     load.__doc__ = question.__doc__
     # For help() and completion: the question's keywords, each gauge filter by its name, then what may be left out.
     signature = inspect.signature(load)
-    *defaults, _ = signature.parameters.values()
+    *defaults, engine, _ = signature.parameters.values()
     _, _, *own = inspect.signature(question).parameters.values()
     of_gauges = bool(own) and own[-1].kind is inspect.Parameter.VAR_KEYWORD
     own = own[:-1] if of_gauges else own
@@ -66,11 +83,35 @@ def _loader(question: Callable[..., query.Result]) -> "Callable[..., pd.DataFram
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Texts | None)
         for name in (FILTERS if of_gauges else ())
     ]
-    load.__signature__ = signature.replace(parameters=[*own, *chosen, *defaults])  # type: ignore[attr-defined]
+    last = [*defaults, engine] if in_parts is not None else defaults
+    load.__signature__ = signature.replace(parameters=[*own, *chosen, *last])  # type: ignore[attr-defined]
     return load
 
 
-load_readings = _loader(query.readings)
+def _with_dask(found: Parts) -> "pd.DataFrame":
+    """Return a dask DataFrame, which reads each part when it is computed."""
+    try:
+        import dask  # noqa: PLC0415 - few need it
+        import dask.dataframe as dd  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError('engine="dask" needs dask: run `pip install "flood-assets[dask]"`') from error
+    make: Any = dd
+    nothing = to_pandas(found.schema.empty_table())
+    # Text would be of another dtype than in pandas.
+    with dask.config.set({"dataframe.convert-string": False}):
+        frame: pd.DataFrame = (
+            make.from_map(_part, found.parts, meta=nothing, label="readings")
+            if found.parts
+            else make.from_pandas(nothing, npartitions=1)
+        )
+    return frame
+
+
+def _part(part: Part) -> "pd.DataFrame":
+    return to_pandas(part.rows())
+
+
+load_readings = _loader(query.readings, in_parts=readings_in_parts)
 load_changes = _loader(query.changes)
 load_completeness = _loader(query.completeness)
 load_timeliness = _loader(query.timeliness)

@@ -24,7 +24,10 @@ def show(lake_url: str, now: datetime) -> None:
     Raises:
         LakeError: there is no lake, or it could not be read.
     """
-    state = stored_alerts(opened(lake_url, now), now)
+    lake = opened(lake_url, now)
+    state = stored_alerts(lake, now)
+    for trouble in lake.troubles:
+        click.echo(trouble, err=True)
     if state.judged_at is None:
         click.echo("no alerts were judged yet: set FLOOD_ALERTS to a file of rules, and run `flood-assets refresh`")
         return

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Unpack
 
+import click
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
@@ -62,16 +63,18 @@ def show(lake_url: str, name: str, now: datetime) -> None:
     if lake is None:
         raise NotFoundError(f"there is no lake at {lake_url}: `flood-assets refresh` makes and fills it")
     stations = query.stations(lake, now, station=name)
-    rivers = query.stations(lake, now, river=name) if stations.notes else None
+    rivers = query.stations(lake, now, river=name) if _of_name(stations) else None
     # Notes say that the name matches by its words only, or not at all: a river's whole name comes before that.
-    if rivers is not None and rivers.notes and len(stations.rows):
+    if rivers is not None and _of_name(rivers) and len(stations.rows):
         rivers = None
     rows = stations.rows if rivers is None else rivers.rows
     if not len(rows):
         raise NotFoundError("; ".join(dict.fromkeys([*stations.notes, *(rivers.notes if rivers else [])])))
     found = rows.to_pylist()
+    for note in stations.missing:
+        click.echo(note, err=True)
     # A script that reads it finds each line whole.
-    for note in (rivers or stations).notes:
+    for note in _of_name(rivers or stations):
         console.print(note, soft_wrap=not console.is_terminal)
     if rivers is not None:
         lines = _river(name, _found(lake, found, now, river=name), now)
@@ -81,6 +84,11 @@ def show(lake_url: str, name: str, now: datetime) -> None:
         lines = _station(_found(lake, found, now, station=found[0]["station_id"]), now)
     for line in lines:
         console.print(line.rstrip(), soft_wrap=not console.is_terminal)
+
+
+def _of_name(found: query.Result) -> list[str]:
+    """Return the notes on the name that was asked for."""
+    return [note for note in found.notes if note not in found.missing]
 
 
 def _found(lake: Lake, stations: list[Row], now: datetime, **gauges: Unpack[GaugeFilters]) -> _Found:

@@ -174,7 +174,7 @@ def _shard_of(key: str) -> str:
 def _held(key: str, shards: frozenset[str]) -> bool:
     folder, _, rest = key.partition("/")
     if shards:
-        return key == NETWORK_KEY or (_shard_of(key) in shards and _held(rest, frozenset()))
+        return key in (NETWORK_KEY, ALERTS_KEY) or (_shard_of(key) in shards and _held(rest, frozenset()))
     return key in _HELD_KEYS or (bool(rest) and folder in _HELD)
 
 

@@ -3,7 +3,7 @@
 Readers open a lake by its URL and do not know if it is one or several: `reading` finds out.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NoReturn, TypeVar
 
@@ -23,8 +23,8 @@ from flood_assets.lake.store import Store
 from flood_assets.lake.uniting import stamp_of, unite, unite_contents, unite_listings, unite_watermarks
 from flood_assets.lake.watermarks import Watermarks
 from flood_assets.lake.within import Root, Within
-from flood_assets.partitions import window_of
 from flood_assets.places import SHARD_FOLDER
+from flood_assets.partitions import cutoff, window_of
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, Table
 
 # Shards of a bucket that are asked at once: each waits for its answer.
@@ -72,6 +72,7 @@ class United(Lake):
         self._is = _Known(store, Lake(self.store))
         self._troubles = dict[str, None]()
         self._damages = dict[str, DamagedWindowError]()
+        self._away = set[str]()
         if found is not None:
             self._is.take(found)
 
@@ -144,7 +145,8 @@ class United(Lake):
 
         rest = windows
         if not self._is.shards:
-            rest = yield from self._of_root(table, windows, of(self._is.root, windows, names))
+            found = of(self._is.root, windows, names)
+            rest = yield from self._of_root(table, windows, _ends(windows, now), found)
             if not self._is.shards:
                 return
         wanted = list(dict.fromkeys([*names, *table.key]))
@@ -162,13 +164,13 @@ class United(Lake):
             self._note_without(table, rest, self._is.shards.keys() - filled)
 
     def _of_root(
-        self, table: Table, windows: Sequence[datetime], found: _Rows
+        self, table: Table, windows: Sequence[datetime], ends: Collection[datetime], found: _Rows
     ) -> Generator[tuple[datetime, pa.Table | DamagedWindowError], None, Sequence[datetime]]:
         """Yield windows of a lake at the URL itself; return those that are left to the shards, once there are some."""
-        held = list[tuple[datetime, pa.Table | DamagedWindowError]]()
+        held: list[tuple[datetime, pa.Table | DamagedWindowError]] = []
         for number, each in enumerate(found):
             # A lake that has given way to shards is deleted: from then on its windows are theirs.
-            if self._is.missed(_between(table, windows[number : number + 1], windows)) and self._is.decide(gone=True):
+            if self._is.missed(_between(table, windows[number : number + 1], ends)) and self._is.decide(gone=True):
                 return windows[number - len(held) :]
             held.append(each)
             if self._is.decided or self._is.at_root:
@@ -206,7 +208,8 @@ class United(Lake):
             return found.unify_dictionaries() if coded else found
 
         windows = Cut.of(table, start, end, now).windows()
-        return self._ask(of, united, _between(table, windows, windows))
+        between = _between(table, windows, _ends(windows, now))
+        return self._ask(of, united, lambda _: self._is.missed(between))
 
     def newest_snapshot(self, table: Table, now: datetime, *, columns: Sequence[str] | None = None) -> pa.Table | None:
         """Return the newest retained rows of a snapshot of each shard, by key, and of one key the newest."""
@@ -221,9 +224,11 @@ class United(Lake):
             rows = unite(table, pieces) if pieces else None
             return None if rows is None else rows.select(names)
 
-        # These lists are asked for every hour.
-        usual = [key_of(table, window_of(now))] if table.name in _EXPECTED else []
-        return self._ask(lambda lake: lake.newest_snapshot(table, now, columns=columns), united, usual)
+        return self._ask(
+            lambda lake: lake.newest_snapshot(table, now, columns=columns),
+            united,
+            lambda found: found is None and table.name in _EXPECTED,
+        )
 
     def windows(self, table: Table) -> list[StoredWindow]:
         """List a table's windows in any shard, oldest first; a window's size is that of all of its objects."""
@@ -278,15 +283,17 @@ class United(Lake):
         assert isinstance(self.store, Root)  # noqa: S101 - for the type checker
         raise LakeError(self.store.refuses)
 
-    def _ask(self, of_one: Callable[[Lake], T], of_all: Callable[[], T], usual: Iterable[str] = ()) -> T:
+    def _ask(
+        self, of_one: Callable[[Lake], T], of_all: Callable[[], T], lacks: Callable[[T], bool] = lambda _: False
+    ) -> T:
         """Ask a lake without shards, or the shards; where it is not known, the lake first.
 
-        `usual` are objects that a lake without shards has as a rule: one that lacks them may have given way to shards.
+        `lacks` says of its answer that it lacks what is there as a rule: the lake may have given way to shards.
         """
         if self._is.shards:
             return of_all()
         found = of_one(self._is.root)
-        return of_all() if self._is.decide(gone=self._is.missed(usual)) else found
+        return of_all() if self._is.decide(gone=lacks(found)) else found
 
     def _asked(self, ask: Callable[[Lake], T]) -> list[tuple[str, T]]:
         """Ask each shard; return the name and the answer of each that has one."""
@@ -297,11 +304,11 @@ class United(Lake):
             except LakeError as error:
                 return error
 
-        shards = list(self._is.shards.items())
+        shards = [shard for shard in self._is.shards.items() if shard[0] not in self._away]
         found = []
         for (name, _), each in zip(shards, all_of(answer, shards, self._readers), strict=True):
             if isinstance(each, LakeError):
-                self._note(name, f"cannot be read: {each}")
+                self._note_away(name, each)
             else:
                 found.append((name, each))
         return found
@@ -310,7 +317,7 @@ class United(Lake):
         self, windows: Sequence[datetime], read: Callable[[Lake], _Rows]
     ) -> Iterator[tuple[datetime, dict[str, pa.Table]]]:
         """Yield each window with the rows of each shard whose window can be read."""
-        going = {name: read(lake) for name, lake in self._is.shards.items()}
+        going = {name: read(lake) for name, lake in self._is.shards.items() if name not in self._away}
 
         def following(name: str) -> pa.Table | LakeError:
             try:
@@ -326,7 +333,7 @@ class United(Lake):
                     self._damages[rows.place] = rows
                     self._note(name, f"lacks what is in a window: {rows}")
                 elif isinstance(rows, LakeError):
-                    self._note(name, f"cannot be read: {rows}")
+                    self._note_away(name, rows)
                 else:
                     pieces[name] = rows
             yield window, pieces
@@ -337,21 +344,31 @@ class United(Lake):
 
     def _note_without(self, table: Table, windows: Sequence[datetime], names: Iterable[str]) -> None:
         """Note those of some shards that have none of some windows, not even as empty ones."""
-        for name in sorted(names):
+        for name in sorted({*names} - self._away):
             try:
                 stored = {each.window for each in self._is.shards[name].windows(table)}
-            except LakeError:
-                continue  # it was noted when it was read
+            except LakeError as error:
+                self._note_away(name, error)
+                continue
             if stored.isdisjoint(windows):
                 self._note(name, _NOTHING.format(table.name))
+
+    def _note_away(self, name: str, error: LakeError) -> None:
+        """Note a shard that cannot be read; it is not asked again, as each question may take as long as the first."""
+        self._away.add(name)
+        self._note(name, f"cannot be read: {error}")
 
     def _note(self, name: str, what: str) -> None:
         self._troubles[f"the shard {name} of the network {self._is.network} {what}"] = None
 
 
-def _between(table: Table, some: Iterable[datetime], windows: Sequence[datetime]) -> list[str]:
-    """Return the objects of some windows that are neither the first nor the last: these two need not be there."""
-    return [key_of(table, window) for window in some if windows[0] < window < windows[-1]]
+def _between(table: Table, some: Iterable[datetime], ends: Collection[datetime]) -> list[str]:
+    """Return the objects of some windows but those at the ends of the day, which need not be there."""
+    return [key_of(table, window) for window in some if window not in ends]
+
+
+def _ends(windows: Sequence[datetime], now: datetime | None) -> Collection[datetime]:
+    return (*windows[:1], *windows[-1:]) if now is None else (window_of(cutoff(now)), window_of(now))
 
 
 class _Known:

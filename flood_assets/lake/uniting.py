@@ -35,7 +35,8 @@ def unite(table: Table, pieces: Sequence[pa.Table]) -> pa.Table | None:
     if len(filled) < 2:
         return (filled or list(pieces))[0]
     rows = pa.concat_tables(filled).unify_dictionaries().combine_chunks()
-    texts, starts = _runs(rows[table.key[0]].chunk(0))
+    begin = np.cumsum([0, *(len(each) for each in filled[:-1])])
+    texts, starts = _runs(rows[table.key[0]].chunk(0), begin)
     if len(pc.unique(texts)) == len(texts):
         if ascend(texts):
             return rows
@@ -62,15 +63,15 @@ def unite(table: Table, pieces: Sequence[pa.Table]) -> pa.Table | None:
     return sorted_.take(order).filter(pa.array(np.append(~again, [True])))
 
 
-def _runs(texts: pa.Array) -> tuple[pa.Array, Ints]:
-    """Return the text of each run of equal ones, and where it starts."""
+def _runs(texts: pa.Array, begin: Ints) -> tuple[pa.Array, Ints]:
+    """Return the text of each run of equal ones in a piece, and where it starts; pieces begin at `begin`."""
     if pa.types.is_dictionary(texts.type):
         codes = texts.indices.to_numpy()
-        starts = np.flatnonzero(np.append([True], codes[1:] != codes[:-1]))
+        starts = np.union1d(np.flatnonzero(codes[1:] != codes[:-1]) + 1, begin)
         return texts.dictionary.cast(pa.string()).take(pa.array(codes[starts])), starts
-    runs = pc.run_end_encode(texts)
-    ends = runs.run_ends.to_numpy().astype(np.int64)
-    return runs.values, np.append([0], ends[:-1])
+    ends = pc.run_end_encode(texts).run_ends.to_numpy().astype(np.int64)
+    starts = np.union1d(ends[:-1], begin)
+    return texts.take(pa.array(starts)), starts
 
 
 def _ranges(starts: Ints, ends: Ints, order: Ints) -> Ints:

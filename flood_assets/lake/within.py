@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flood_assets.errors import LakeError
-from flood_assets.lake.layout import CURRENT, WATERMARKS_KEY
+from flood_assets.lake.layout import ALERTS_KEY, CURRENT, PUBLISHED, WATERMARKS_KEY
 from flood_assets.lake.objects import Blob, Meta
 from flood_assets.lake.store import Store
 from flood_assets.schemas import TABLES
+
+# Alerts are judged over all shards.
+_OF_ALL = (f"{ALERTS_KEY.partition('/')[0]}/", f"{PUBLISHED}/")
 
 
 class Within(Store):
@@ -61,7 +64,7 @@ class Root(Store):
     Attributes:
         found: True once there was.
         missed: objects that were looked for and are not there.
-        refuses: why nothing may be written; empty if it may.
+        refuses: why nothing but the state of the alerts may be written; empty if all may.
     """
 
     def __init__(self, store: Store) -> None:
@@ -93,17 +96,17 @@ class Root(Store):
         return found
 
     def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:
-        """Write an object, as `Store.put`; LakeError if nothing may be written."""
-        self._require_writable()
+        """Write an object, as `Store.put`; LakeError if that may not be written."""
+        self._require_writable([key])
         self._store.put(key, data, replaces=replaces)
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects, as `Store.delete`; LakeError if nothing may be."""
-        self._require_writable()
+        """Delete objects, as `Store.delete`; LakeError if one may not be."""
+        self._require_writable(keys)
         self._store.delete(keys)
 
-    def _require_writable(self) -> None:
-        if self.refuses:
+    def _require_writable(self, keys: Sequence[str]) -> None:
+        if self.refuses and not all(key.startswith(_OF_ALL) for key in keys):
             raise LakeError(self.refuses)
 
     def _note(self, key: str, *, there: bool) -> None:

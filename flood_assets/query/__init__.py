@@ -11,8 +11,8 @@ Nothing here knows pandas or Dagster, reads the environment or the clock, warns 
 
 from flood_assets.query.alerts import alerts
 from flood_assets.query.flood_warnings import station_areas, warning_areas, warnings
+from flood_assets.query.place import Result
 from flood_assets.query.query import changes, completeness, conditions, measures, readings, stations, timeliness
-from flood_assets.query.question import Result
 
 __all__ = [
     "Result",

@@ -25,9 +25,8 @@ from flood_assets.lake.store import Revision
 from flood_assets.partitions import cutoff, from_ms, to_ms
 from flood_assets.query import filters, names
 from flood_assets.query.filters import Moment, Texts
-from flood_assets.query.place import LakePlace, Place
+from flood_assets.query.place import LakePlace, Place, Result
 from flood_assets.query.query import stations
-from flood_assets.query.question import Result
 from flood_assets.schemas import ALERTS, TIME
 
 logger = logging.getLogger("flood_assets.alerts")
@@ -237,7 +236,7 @@ def alerts(
         (matched if len(of.rows) else missing).extend(of.notes)
         rows = rows.filter(pc.is_in(rows["station_id"], value_set=of.rows["station_id"].combine_chunks()))
     rows = rows.sort_by([("since", "ascending"), ("alert_id", "ascending")])
-    return Result(rows.select(chosen), place.told([*matched, *missing]))
+    return place.result(rows.select(chosen), [*matched, *missing])
 
 
 def alert_id(rule: str, subject: str, since: datetime) -> str:
@@ -252,6 +251,9 @@ def stored_alerts(lake: Lake, now: datetime) -> Alerts:
         LakeError: the lake could not be read.
     """
     states = lake.each_shard(lambda shard: _decoded(shard, shard.store.read(ALERTS_KEY)))
+    if "" not in states:
+        # What is judged over all shards is kept at the URL that they have in common.
+        states[""] = _decoded(lake, lake.store.read(ALERTS_KEY))
     found = _united([*states.values()])
     return replace(found, rows=retained(found.rows, now))
 
@@ -260,7 +262,7 @@ def _united(states: Sequence[Alerts]) -> Alerts:
     """Return the alerts of several shards as of the one that was judged longest ago; an alert has one id in each."""
     judged = [state for state in states if state.judged_at is not None]
     if len(judged) < 2:
-        return (judged or [*states, Alerts()])[0]
+        return (judged or states)[0]
     return Alerts(
         tuple({row.alert_id: row for state in judged for row in state.rows}.values()),
         min(state.judged_at for state in judged if state.judged_at is not None),

@@ -15,9 +15,8 @@ from flood_assets.lake.lake import Lake
 from flood_assets.partitions import WINDOW, cutoff, is_expired
 from flood_assets.query import filters, names, nearby
 from flood_assets.query.filters import GaugeFilters, Moment, Texts, shown
-from flood_assets.query.place import LakePlace, Place
+from flood_assets.query.place import LakePlace, Place, Result
 from flood_assets.query.query import stations
-from flood_assets.query.question import Result
 from flood_assets.schemas import WARNING_AREAS, WARNINGS
 from flood_assets.warnings import in_force as only_in_force
 
@@ -124,7 +123,7 @@ def warnings(
     found = None if place.lake is None else known(place.lake, now)
     if place.lake is None or found is None:
         rows = _with_distance(WARNINGS.schema.empty_table(), near)
-        return Result(rows.select(chosen), place.told([place.why_nothing(WARNINGS)]))
+        return place.result(rows.select(chosen), [place.why_nothing(WARNINGS)])
     rows = only_in_force(found.rows) if in_force else found.rows
     if now - found.asked_at > OVERDUE:
         notes.append(
@@ -148,7 +147,7 @@ def warnings(
         missing.append(f"no such flood warning is {state}, by the list of {shown(found.asked_at)}")
     order = ["severity_level", *([DISTANCE.name] if near is not None else []), "flood_area_id"]
     rows = rows.sort_by([(name, "ascending") for name in order])
-    return Result(rows.select(chosen), place.told([*notes, *matched, *missing]))
+    return place.result(rows.select(chosen), [*notes, *matched, *missing])
 
 
 def warning_areas(
@@ -174,7 +173,7 @@ def warning_areas(
     areas = place.snapshot(WARNING_AREAS)
     if areas is None:
         rows = _with_distance(WARNING_AREAS.schema.empty_table(), near)
-        return Result(rows.select(chosen), place.told([place.why_no_snapshot(WARNING_AREAS)]))
+        return place.result(rows.select(chosen), [place.why_no_snapshot(WARNING_AREAS)])
     fits, matched, missing = _chosen(areas, {"area": area, "county": county, "river": river})
     rows = areas.filter(fits)
     if near is not None:
@@ -182,7 +181,7 @@ def warning_areas(
         rows = rows.sort_by([(DISTANCE.name, "ascending"), ("flood_area_id", "ascending")])
     if not len(rows) and not missing:
         missing.append("no flood area matches all of that, though each name is known")
-    return Result(rows.select(chosen), place.told([*matched, *missing]))
+    return place.result(rows.select(chosen), [*matched, *missing])
 
 
 def station_areas(
@@ -220,7 +219,7 @@ def station_areas(
     rows = pa.table([*ids, pa.array(pairs.km), *names_of_both], schema=STATION_AREAS)
     if not len(rows) and not notes:
         notes.append(f"no flood area has its centre within {nearby.WITHIN_KM:g} km of such a station")
-    return Result(rows.select(chosen), place.told(notes))
+    return place.result(rows.select(chosen), notes)
 
 
 def _columns(columns: Texts | None, schema: pa.Schema, near: Texts | None) -> list[str]:

@@ -30,6 +30,21 @@ class Opener(Protocol):
 LakePlace = str | os.PathLike[str] | Lake | Opener
 
 
+@dataclass(frozen=True)
+class Result:
+    """The answer to a question.
+
+    Attributes:
+        rows: the answer; an empty one has its columns.
+        notes: why it is empty, or less than was asked for, and what to do; empty when there is nothing to say.
+        missing: the first of the notes, if any: which shards could not be read, and why.
+    """
+
+    rows: pa.Table
+    notes: list[str]
+    missing: Sequence[str] = ()
+
+
 @dataclass
 class Place:
     """A lake at a moment; `lake` is None when there is no such folder, which is not made.
@@ -51,9 +66,10 @@ class Place:
             return cls(_url_of(lake), now, None, columns)
         return cls(opened.url, now, reading(opened), columns)
 
-    def told(self, notes: Iterable[str]) -> list[str]:
-        """Return the notes of an answer, each once: what could not be read of shards comes first."""
-        return list(dict.fromkeys([*(self.lake.troubles if self.lake is not None else ()), *notes]))
+    def result(self, rows: pa.Table, notes: Iterable[str]) -> Result:
+        """Return an answer with its notes, each once; what is missing of shards comes first."""
+        missing = tuple(self.lake.troubles) if self.lake is not None else ()
+        return Result(rows, list(dict.fromkeys([*missing, *notes])), missing)
 
     def snapshot(self, table: Table) -> pa.Table | None:
         """Return the newest snapshot, read once; None without one."""

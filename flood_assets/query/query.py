@@ -12,8 +12,8 @@ from flood_assets import quality
 from flood_assets.query import conditions as rules
 from flood_assets.query import filters
 from flood_assets.query.filters import Duration, GaugeFilters, Moment, Span, Texts
-from flood_assets.query.place import LakePlace
-from flood_assets.query.question import LOST, Question, Result
+from flood_assets.query.place import LakePlace, Result
+from flood_assets.query.question import LOST, Question
 from flood_assets.query.survey import survey
 from flood_assets.schemas import COMPLETENESS, CONDITIONS, MEASURES, READINGS, STATIONS, TIMELINESS, Table
 

@@ -15,7 +15,7 @@ from flood_assets.partitions import cutoff
 from flood_assets.query import filters
 from flood_assets.query.filters import GaugeFilters, Gauges, Span, Texts, shown
 from flood_assets.query.names import nothing_given, suggestions
-from flood_assets.query.place import LakePlace, Place
+from flood_assets.query.place import LakePlace, Place, Result
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, Table
 from flood_assets.words import counted
 
@@ -25,19 +25,6 @@ _OF_MEASURE = [MEASURES.schema.field(name) for name in ("parameter", "qualifier"
 
 # For notes: until when.
 LOST = "readings up to {} are deleted"
-
-
-@dataclass(frozen=True)
-class Result:
-    """The answer to a question.
-
-    Attributes:
-        rows: the answer; an empty one has its columns.
-        notes: why it is empty, or less than was asked for, and what to do; empty when there is nothing to say.
-    """
-
-    rows: pa.Table
-    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ class Question:
 
     def answer(self, rows: pa.Table) -> Result:
         """Return the columns that are asked for, and the notes."""
-        return Result(rows.select(self.names), self.place.told([*self.matched, *self.notes]))
+        return self.place.result(rows.select(self.names), [*self.matched, *self.notes])
 
     @cached_property
     def measure_ids(self) -> Sequence[str] | None:

@@ -123,7 +123,6 @@ class Status:
     quarantined: Sequence[str]  # keys of damaged objects below `_quarantine/`
     problems: Sequence[str]  # what else could not be read, and what to do
     shard: Mapping[str, Any] | None = None  # which shard of a network it is, as `network.Shard.told` says it
-    is_shard: bool = False  # then others may list the flood warnings
     shards: "Mapping[str, Status]" = field(default_factory=dict)  # those that could be read; none for one lake
 
     @property
@@ -183,7 +182,7 @@ class Status:
         if self.warnings is not None and self.now - self.warnings.asked_at > OVERDUE:
             yield f"the last list of flood warnings is of {shown(self.warnings.asked_at)}, over an hour ago: {remedy}"
         # The count of completeness is in the same run as the warnings; whoever only ingests readings has neither.
-        elif self.warnings is None and self.tables[COMPLETENESS.name].windows and not self.is_shard:
+        elif self.warnings is None and self.tables[COMPLETENESS.name].windows and self.shard is None:
             yield f"no list of flood warnings of the last 24 hours is stored: {remedy}"
 
 
@@ -369,7 +368,7 @@ def _united(lake: Lake, shards: Mapping[str, Status], now: datetime) -> Status:
         warnings=_all_warned([each.warnings for each in parts if each.warnings]),
         quarantined=[f"{SHARD_FOLDER}{name}/{key}" for name, each in shards.items() for key in each.quarantined],
         problems=lake.troubles,
-        shards={name: replace(each, is_shard=True) for name, each in shards.items()},
+        shards={name: replace(each, shard=each.shard or {"name": name}) for name, each in shards.items()},
     )
 
 

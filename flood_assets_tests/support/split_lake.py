@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from flood_assets.lake import members, watermarks
 from flood_assets.lake.lake import Lake
@@ -37,7 +36,8 @@ def split(lake: Lake, common: Path, shard_of: Callable[[str], str] = by_hash, na
     for name in names:
         _fill(lake, Lake.open(common / f"shard={name}"), name, shard_of, listed, leads=name == names[0])
     described = "".join(f'[[shard]]\nname = "{name}"\nparameter = "{name}"\n' for name in names)
-    members.claim(Lake.open(common).store, parse_network(f'name = "england"\n{described}', lake.source() or API))
+    network = parse_network(f'name = "england"\n{described}', lake.source() or API)
+    members.replace(Lake.open(common).store, network, None)
 
 
 def _all_measures(lake: Lake) -> dict[str, set[str]]:
@@ -57,23 +57,17 @@ def _fill(
 
     def mine(table: Table, rows: pa.Table) -> pa.Table:
         if "measure_id" in rows.column_names:
-            return rows.filter(
-                pa.array([shard_of(each) == name for each in rows["measure_id"].to_pylist()], pa.bool_())
-            )
+            return _where(rows, "measure_id", lambda measure: shard_of(measure) == name)
         if table is STATIONS:
-            at = [listed.get(each, set()) for each in rows["station_id"].to_pylist()]
-            return rows.filter(
-                pa.array([(leads and not of) or any(shard_of(m) == name for m in of) for of in at], pa.bool_())
-            )
+            of = {
+                each: {shard_of(measure) for measure in listed.get(each, ())} for each in rows["station_id"].to_pylist()
+            }
+            return _where(rows, "station_id", lambda each: name in of[each] or (leads and not of[each]))
         return rows if leads else rows.slice(0, 0)
 
     for table in TABLES.values():
-        keys = [key_of(table, stored.window) for stored in lake.windows(table)]
-        for key in [*keys, current_key(table)]:
-            if lake.store.head(key) is None or (table in (WARNINGS, WARNING_AREAS) and not leads):
-                continue
-            rows, asked_at = _rows(lake.store, table, key)
-            shard.store.put(key, encode(table, mine(table, rows), asked_at=asked_at), replaces=None)
+        if leads or table not in (WARNINGS, WARNING_AREAS):
+            _copy(lake, shard, table, mine)
     for key in (ALERTS_KEY, FAILURE) if leads else ():
         if (blob := lake.store.read(key)) is not None:
             shard.store.put(key, blob.data.to_pybytes(), replaces=None)
@@ -82,13 +76,19 @@ def _fill(
         watermarks.advance(shard.store, mine(MEASURES, marks.rows), marks.as_of, marks.asked)
 
 
+def _copy(lake: Lake, shard: Lake, table: Table, mine: Callable[[Table, pa.Table], pa.Table]) -> None:
+    for key in [*(key_of(table, stored.window) for stored in lake.windows(table)), current_key(table)]:
+        if lake.store.head(key) is not None:
+            rows, asked_at = _rows(lake.store, table, key)
+            shard.store.put(key, encode(table, mine(table, rows), asked_at=asked_at), replaces=None)
+
+
+def _where(rows: pa.Table, column: str, wanted: Callable[[str], bool]) -> pa.Table:
+    return rows.filter(pa.array([wanted(each) for each in rows[column].to_pylist()], pa.bool_()))
+
+
 def _rows(store: Store, table: Table, key: str):
     blob = store.read(key)
     assert blob is not None
     file = WindowFile(table, key, blob.data)
     return file.read(), file.asked_at
-
-
-def keep(rows: pa.Table, measure: str) -> pa.Table:
-    """Return the rows of a measure."""
-    return rows.filter(pc.equal(rows["measure_id"], measure))

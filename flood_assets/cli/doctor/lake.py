@@ -49,8 +49,13 @@ def check_lake() -> Findings:
         free = shutil.disk_usage(folder).free
         found = f"{free / 1e9:,.1f} GB free on the disk of {folder}"
         yield ok(found) if free >= LEAST_FREE_BYTES else warning(found, "free some space: a full disk stops refreshes")
-    yield from check_windows(lake)
-    yield from _check_claim(lake)
+    from flood_assets.lake.united import reading
+
+    whole = reading(lake)
+    yield from check_windows(whole)
+    for trouble in whole.troubles:
+        yield failed(trouble, "run `flood-assets status`, which shows each shard")
+    yield from _check_claim(whole)
 
 
 def _check_credentials() -> Findings:
