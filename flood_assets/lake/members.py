@@ -94,14 +94,13 @@ def claim(store: Store, network: "Network") -> None:
 def replace(store: Store, network: "Network", before: Members | None) -> None:
     """Have readers unite other shards from now on, in place of others or of a lake without shards.
 
+    Refreshes of such a lake go on until the caller lets the network take its place (`identity.claim_network`).
+
     Raises:
         ConflictError: somebody else has changed them since `before` was read.
-        WrongLakeError: there is another network.
         LakeError: as for `members`, and if it could not be written.
     """
-    # First what readers see: a lake without shards is one, whole, until then.
     store.put(NETWORK_KEY, network.as_json(), replaces=None if before is None else before.meta)
-    claim_network(store, network.name, over_a_lake=True)
 
 
 def described(network: "Network") -> list[dict[str, Any]]:

@@ -216,16 +216,17 @@ def _carry_cursors(
         sent, unsent, ids, id_commits = [_NONE], [elsewhere], [_NONE], [_NONE]
         for old, rows in parts:
             commits = _commits(rows)
-            there = cursors.get(old.name, cursor.Cursor()).windows.get(window, Part())
-            known = np.isin(commits, there.commits)
+            before = cursors.get(old.name, cursor.Cursor()).windows.get(window, Part())
+            known = np.isin(commits, before.commits)
             sent.append(commits[known])
             unsent.append(commits[~known])
-            ids.append(there.ids)
-            id_commits.append(there.id_commits)
+            ids.append(before.ids)
+            id_commits.append(before.id_commits)
         whole = np.setdiff1d(np.concatenate(sent), np.concatenate(unsent))
         part = Part(None, whole, np.concatenate(ids), np.concatenate(id_commits))
         if len(part.commits) or len(part.ids):
-            cursor.advance(lake.store, sink, {window: part}, now)
+            # It holds no ids from before then.
+            cursor.advance(lake.store, sink, {window: part}, max(now, *(each.as_of for each in cursors.values())))
 
 
 def _elsewhere(there: pa.Table, parts: Sequence[tuple[Old, pa.Table]]) -> pa.Table:

@@ -45,7 +45,7 @@ def carried(world: World, readings: dict) -> dict:
     ],
 )
 def test_readers_see_the_same_readings_with_their_histories(world, before, after):
-    world.filled(before)
+    world.filled(before, hours=2)
     readings = world.union()
     change = world.change(after)
     assert change.apply()

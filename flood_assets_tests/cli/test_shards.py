@@ -1,0 +1,92 @@
+"""`flood-assets shards` over a simulated API: from a lake without shards to parameters, and on to lists of stations."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from flood_assets.cli.main import main
+from flood_assets.lake import members
+from flood_assets.lake.lake import Lake
+from flood_assets.schemas import MEASURES, READINGS
+from flood_assets.simulator import Server, Simulator
+from flood_assets.tick.steps import Given, refresh
+
+NOW = datetime(2026, 10, 15, 9, 7, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def country():
+    with Server(Simulator(stations=8, seed=1)) as server:
+        server.set_clock(NOW)
+        yield server
+
+
+@pytest.fixture
+def run(country, tmp_path, monkeypatch):
+    """Return what runs a command and returns what it says, and its exit code."""
+    for name, text in (
+        ("FLOOD_API_URL", country.url),
+        ("FLOOD_LAKE_URL", str(tmp_path / "lake")),
+        ("FLOOD_NOW", NOW.isoformat()),
+        ("FLOOD_NETWORK", str(tmp_path / "network.toml")),
+        ("COLUMNS", "200"),
+    ):
+        monkeypatch.setenv(name, text)
+
+    def command(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(main, ["shards", *words])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    return command
+
+
+def described(folder, shards) -> None:
+    """Write the file of a network: each shard has a parameter, or stations."""
+    text = "".join(
+        f'[[shard]]\nname = "{name}"\n{key} = {list(asks) if key == "stations" else repr(asks)}\n'
+        for name, (key, asks) in shards.items()
+    )
+    (folder / "network.toml").write_text(f'name = "england"\n{text}'.replace("'", '"'))
+
+
+def union(folder) -> list[dict]:
+    common = Lake.open(folder / "lake")
+    found = members.members(common.store)
+    urls = [common.url] if found is None else [f"{common.url}/shard={name}" for name in found.names]
+    rows = [row for url in urls for row in Lake.open(url).read(READINGS, now=NOW).to_pylist()]
+    return sorted(rows, key=lambda row: (row["measure_id"], row["date_time"]))
+
+
+def test_from_a_lake_without_shards_to_parameters_and_on_to_stations(run, country, tmp_path):
+    lake = Lake.open(tmp_path / "lake")
+    country.set_clock(NOW - timedelta(hours=1))
+    refresh(Given(lake, country.url, lambda: NOW - timedelta(hours=1)))
+    country.set_clock(NOW)
+    assert not refresh(Given(lake, country.url, lambda: NOW)).failed
+    before = union(tmp_path)
+    parameters = sorted(set(lake.newest_snapshot(MEASURES, NOW)["parameter"].to_pylist()))
+    described(tmp_path, {name: ("parameter", name) for name in parameters})
+
+    assert "new: readers do not unite it yet" in run()
+    assert "would be carried and proved" in run("apply", "--dry-run")
+    assert union(tmp_path) == before
+    told = run("apply")
+    assert f"readers unite {', '.join(parameters)}" in told
+    assert "the lake without shards: deleted" in told
+    assert union(tmp_path) == before
+    assert "readers unite what FLOOD_NETWORK describes" in run()
+    assert "each is in one shard" in run("check")
+
+    # Who has no station that can be asked for is in no shard by station.
+    stations = sorted({row["station_id"] for row in before} - {None, ""})
+    homeless = sorted({row["measure_id"] for row in before if not row["station_id"]})
+    described(tmp_path, {"north": ("stations", stations[:3]), "south": ("stations", stations[3:])})
+    assert f"would be in no shard, and nothing was deleted: {homeless[0]}" in run("apply", code=1)
+    assert union(tmp_path) == before
+    told = run("apply", *(word for measure in homeless for word in ("--drop", measure)))
+    assert "readers unite north, south" in told
+    assert union(tmp_path) == [row for row in before if row["station_id"]]
+    assert "nothing is to be done" in run("apply")
+    assert f"in no shard: {len(homeless)} measure" in run("check", code=1)
