@@ -34,6 +34,9 @@ def _time(_context: click.Context, _option: click.Parameter, text: str | None) -
 
 
 _verbose = click.option("--verbose", "-v", is_flag=True, help="Show Dagster's log.")
+_shards = click.option(
+    "--shard", "shards", metavar="NAME", multiple=True, help="Only this shard of FLOOD_NETWORK; may be repeated."
+)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,40 +45,57 @@ def main() -> None:
     """Store the last 24 hours of every river, tide, rain and groundwater gauge in England.
 
     FLOOD_API_URL is the API (default: the live one), FLOOD_LAKE_URL the lake (default: the folder ./lake). With
-    DAGSTER_HOME set, runs are recorded there and show in the Dagster UI.
+    DAGSTER_HOME set, runs are recorded there and show in the Dagster UI. FLOOD_NETWORK is a file that describes the
+    shards of a lake, FLOOD_DASK where they are filled (default: one after the other in this process).
     """
     settings.use_the_systems_allocator()
 
 
 @main.command()
+@_shards
 @_verbose
-def refresh(*, verbose: bool) -> None:
+def refresh(*, shards: tuple[str, ...], verbose: bool) -> None:
     """Delete what has expired, then fetch and store new readings and the flood warnings.
 
     The first refresh fetches the last 24 hours of readings with two requests, later ones only what is new.
     """
-    from flood_assets.cli.run import run  # noqa: PLC0415
-
-    sys.exit(run("refresh", verbose=verbose))
+    sys.exit(_run("refresh", shards, verbose=verbose))
 
 
 @main.command()
+@_shards
 @_verbose
-def reconcile(*, verbose: bool) -> None:
+def reconcile(*, shards: tuple[str, ...], verbose: bool) -> None:
     """Delete what has expired, then re-read the last 24 hours to find late and corrected readings."""
-    from flood_assets.cli.run import run  # noqa: PLC0415
-
-    sys.exit(run("reconcile", verbose=verbose))
+    sys.exit(_run("reconcile", shards, verbose=verbose))
 
 
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; change nothing.")
+@_shards
 @_verbose
-def expire(*, dry_run: bool, verbose: bool) -> None:
+def expire(*, dry_run: bool, shards: tuple[str, ...], verbose: bool) -> None:
     """Delete everything older than 24 hours."""
+    sys.exit(_run("expire", shards, verbose=verbose, dry_run=dry_run))
+
+
+def _run(
+    command: Literal["refresh", "reconcile", "expire"],
+    shards: tuple[str, ...],
+    *,
+    verbose: bool,
+    dry_run: bool = False,
+) -> int:
+    """Run a command for the lake, or for the shards of FLOOD_NETWORK."""
+    if (file := settings.network_file()) is not None:
+        from flood_assets.cli.run_shards import run_shards  # noqa: PLC0415
+
+        return run_shards(command, file, shards, verbose=verbose, dry_run=dry_run)
+    if shards:
+        raise SettingsError("--shard names a part of a network: set FLOOD_NETWORK to the file that describes it")
     from flood_assets.cli.run import run  # noqa: PLC0415
 
-    sys.exit(run("expire", verbose=verbose, dry_run=dry_run))
+    return run(command, verbose=verbose, dry_run=dry_run)
 
 
 @main.command()

@@ -1,0 +1,131 @@
+"""The commands over the shards of a network: a line and an outcome for each, and what fails is named with its remedy."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner, Result
+
+from flood_assets.cli.main import main
+from flood_assets.lake.lake import Lake
+from flood_assets.schemas import READINGS
+from flood_assets_tests.conftest import NOW, Place
+from flood_assets_tests.support import proof
+
+Run = Callable[..., Result]
+NAMES = ("flow", "level", "rainfall")
+
+
+@pytest.fixture
+def run(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path) -> Run:
+    described = "".join(f'[[shard]]\nname = "{name}"\nparameter = "{name}"\n' for name in NAMES)
+    (tmp_path / "network.toml").write_text(f'name = "england"\n{described}')
+    for name, value in {
+        "COLUMNS": "80",
+        "FLOOD_API_URL": place.api_url,
+        "FLOOD_LAKE_URL": place.lake_url,
+        "FLOOD_NETWORK": str(tmp_path / "network.toml"),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def command(*words: str) -> Result:
+        monkeypatch.setenv("FLOOD_NOW", place.now.isoformat())
+        result = CliRunner().invoke(main, words)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return command
+
+
+def shard_of(place: Place, name: str) -> Lake:
+    return Lake.open(f"{place.lake_url}/shard={name}")
+
+
+def held(place: Place) -> dict:
+    found = {}
+    for name in NAMES:
+        more = proof.held(shard_of(place, name), place.now)
+        assert not found.keys() & more.keys(), "a reading is in two shards"
+        found |= more
+    return found
+
+
+def test_refresh_fills_each_shard_and_sums_them_up(place, run):
+    result = run("refresh")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    for name, line in zip(NAMES, lines, strict=False):
+        rows = len(shard_of(place, name).read(READINGS, now=NOW))
+        assert line.startswith(f"{name}: {rows:,} new and 0 revised readings, ")
+    assert lines[3].split() == ["shard", "new", "revised", "same", "missing", "requests", "tries", "seconds"]
+    total = len(held(place))
+    assert lines[9].split()[:4] == ["all", f"{total:,}", "0", "0"]
+    assert lines[10].startswith("3 shards of the network england in ")
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_failed_shard_is_named_with_its_reason_and_alone_is_tried_again(place, run, tmp_path):
+    (tmp_path / "lake" / "shard=level").parent.mkdir()
+    (tmp_path / "lake" / "shard=level").write_text("in the way")
+    result = run("refresh")
+    assert result.exit_code == 1
+    assert "\nlevel failed:" in result.output
+    said = " ".join(result.stderr.split())
+    assert "refresh failed in 1 shard: level: file://" in said
+    assert "`flood-assets refresh --shard level` tries these again" in said
+    (tmp_path / "lake" / "shard=level").unlink()
+    again = run("refresh", "--shard", "level")
+    assert again.exit_code == 0
+    assert again.output.startswith("level: ")
+    assert "rainfall" not in again.output
+
+
+def test_reconcile_reads_the_day_again_and_expire_empties_what_is_over(place, run):
+    assert run("refresh").exit_code == 0
+    before = len(held(place))
+    result = run("reconcile")
+    assert result.exit_code == 0
+    assert f"{before:,}" in result.output.splitlines()[9].split()[3]
+    place.at(NOW + timedelta(hours=3))
+    dry = run("expire", "--dry-run")
+    assert "level: 3 windows would be deleted, 1 would be trimmed, " in dry.output or "would be deleted" in dry.output
+    assert run("expire").exit_code == 0
+    assert not proof.past(shard_of(place, "level"), place.now)
+
+
+def test_the_metrics_of_all_shards_are_one_line(place, run, monkeypatch):
+    monkeypatch.setenv("FLOOD_EMF", "prod")
+    result = run("refresh")
+    told = json.loads(next(line for line in result.output.splitlines() if line.startswith("{")))
+    assert told["RowsNew"] == len(held(place))
+    assert (told["RefreshSucceeded"], told["Failures"], told["job"]) == (1.0, 0.0, "refresh")
+
+
+def test_other_lakes_and_wrong_names_are_refused(place, run, monkeypatch, tmp_path):
+    assert run("refresh", "--shard", "level").exit_code == 0
+    unknown = run("refresh", "--shard", "tide")
+    assert (unknown.exit_code, "has no shard 'tide': it has flow, level, rainfall" in unknown.output) == (2, True)
+    (tmp_path / "network.toml").write_text('name = "england"\n[[shard]]\nname = "all"\n')
+    other = run("refresh")
+    assert (other.exit_code, "unites the shards flow, level, rainfall" in other.output) == (2, True)
+    monkeypatch.delenv("FLOOD_NETWORK")
+    alone = run("refresh", "--shard", "level")
+    assert (alone.exit_code, "set FLOOD_NETWORK to the file" in alone.output) == (2, True)
+
+
+def test_without_a_network_nothing_of_shards_is_imported(place):
+    code = """
+import sys
+from click.testing import CliRunner
+from flood_assets.cli.main import main
+result = CliRunner().invoke(main, ["expire"])
+assert result.exit_code == 0, result.output
+import flood_assets.tick.steps
+ours = ("flood_assets.shards", "flood_assets.cli.run_shards")
+loaded = [name for name in sys.modules if name.split(".")[0] in ("dask", "distributed") or name.startswith(ours)]
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=place.environ)
