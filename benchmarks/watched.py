@@ -57,7 +57,7 @@ class Process:
         with suppress(OSError, IndexError, ValueError):
             if not self.threads:
                 self.seen = moment, moment
-            self.command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            self.command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode() or self.command
             for thread in (place / "task").iterdir():
                 with suppress(OSError):
                     ran, waited, _ = (thread / "schedstat").read_text().split()
