@@ -110,12 +110,12 @@ class Recorder:
 
     def _record(self, path: str) -> None:
         with ExitStack() as stack, urlopen(f"{self._source}/{path}") as answer:
-            open_one = lambda where: _Part(self._folder / where / quote(path, safe=""), stack)  # noqa: E731
-            whole, parts = open_one(WHOLE), [open_one(area(number)) for number in range(self._areas)]
+            names = (WHOLE, *map(area, range(self._areas)))
+            whole, *parts = [_Part(self._folder / name / quote(path, safe=""), stack) for name in names]
             divide = self._divide_csv if ".csv" in path else self._divide_list
             divide(iter(lambda: answer.read(1 << 20), b""), whole, parts, path)
 
-    def _divide_csv(self, chunks: Iterable[bytes], whole: "_Part", parts: "Sequence[_Part]", _: str) -> None:
+    def _divide_csv(self, chunks: Iterable[bytes], whole: "_Part", parts: "Sequence[_Part]", path: str) -> None:
         if not self._of_measure:
             self._know_measures()
         rest, head = b"", b""
@@ -132,6 +132,8 @@ class Recorder:
             for part, mine in zip(parts, rows, strict=True):
                 if mine:
                     part.write(b"\n".join(mine) + b"\n")
+        if rest:
+            raise ValueError(f"{path} ends within a line: {rest!r}")
 
     def _divide_list(self, chunks: Iterable[bytes], whole: "_Part", parts: "Sequence[_Part]", path: str) -> None:
         body = b"".join(chunks)
@@ -200,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
         """Print no line for each request."""
 
-    def date_time_string(self, timestamp: float | None = None) -> str:
+    def date_time_string(self, _: float | None = None) -> str:
         """Return the Date header of when the answers were recorded."""
         return format_datetime(self.now, usegmt=True)
 

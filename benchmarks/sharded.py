@@ -70,6 +70,7 @@ def measure(
         keep: saves the measurements.
     """
     told: dict[str, Any] = {"now": f"{now:%Y-%m-%d %H:%MZ}", "areas": areas, "stations": stations}
+    told["does"] = {way.name: way.does for way in ways(areas)}
     tell("one country: a cold fill, ticks and a reconcile")
     with simulator(stations, now) as source:
         source.warm(now)
