@@ -1,4 +1,4 @@
-"""Measure, save the measurements and render RESULTS.md: `python -m benchmarks`."""
+"""Measure, save the measurements and render RESULTS.md and SHARDS.md: `python -m benchmarks`."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import conditions, harness, imports, large, results, rivals, session
+from benchmarks import conditions, harness, imports, large, results, rivals, session, shard_page, sharded
 from benchmarks.harness import Contestant
 from benchmarks.server import simulator
 
@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 # After the first partition and before any machine's present: Dagster's partitions end at the machine's clock.
 NOW = datetime(2026, 10, 15, 9, 20, tzinfo=UTC)
 GROUPS = ("fills", "rivals", "ticks", "reading", "judging", "serving", "publishing", "imports", "dagster")
+# Takes half an hour, so it has to be asked for by name.
+SHARDS = "shards"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,9 +29,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--large", action="store_true", help="measure multiples of the network (see --factors)")
     parser.add_argument("--factors", default="1,10,100", help="with --large: multiples of the network")
     parser.add_argument("--render", action="store_true", help="only render RESULTS.md from saved measurements")
-    parser.add_argument("--only", default=",".join(GROUPS), help=f"groups to measure: {', '.join(GROUPS)}")
+    parser.add_argument("--only", default=",".join(GROUPS), help=f"groups to measure: {', '.join((*GROUPS, SHARDS))}")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant")
     parser.add_argument("--stations", type=int, default=5500, help="size of the simulated network")
+    parser.add_argument("--shards", type=int, default=16, help="countries of the network of the group shards")
+    parser.add_argument("--countries", default="10,40,160", help="networks that two workers fill in the group shards")
     parser.add_argument("--quick", action="store_true", help="smoke test: one round with few stations")
     parser.add_argument("--into", type=Path, default=HERE, help="folder for RESULTS.md and results/")
     asked = parser.parse_args(arguments)
@@ -41,6 +45,10 @@ def main(arguments: list[str] | None = None) -> None:
             factors = [int(factor) for factor in asked.factors.split(",")]
             keep = partial(_keep, asked.into, "large")
             large.measure(asked.stations, factors, asked.rounds, NOW, folder, _teller(), keep)
+        elif asked.only == SHARDS and not asked.render:
+            sizes = [int(size) for size in asked.countries.split(",")]
+            keep = partial(_keep, asked.into, SHARDS)
+            sharded.measure(asked.stations, asked.shards, sizes, asked.rounds, NOW, folder, _teller(), keep)
         elif not asked.render:
             keep = partial(_keep, asked.into, "day")
             day(asked.stations, asked.rounds, asked.only.split(","), folder, _teller(), keep, quick=asked.quick)
@@ -48,6 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     page = results.render(_kept(asked.into, "day"), _kept(asked.into, "large"))
     (asked.into / "RESULTS.md").write_text(page, encoding="utf-8")
+    if found := _kept(asked.into, SHARDS):
+        (asked.into / "SHARDS.md").write_text(shard_page.render(found), encoding="utf-8")
 
 
 def day(

@@ -63,7 +63,7 @@ def _ticks(task: Task, count: int) -> Iterator[dict[str, Any]]:
             moment += QUARTER
             task.move_clock(moment)
             os.environ["FLOOD_NOW"] = moment.isoformat()
-            with _counted(number == count) as calls:
+            with counted(number == count) as calls:
                 tick = _tick(instance, moment)
             yield {**tick, "instance": opened, "calls": dict(calls), "counted": number == count}
 
@@ -129,7 +129,7 @@ def _run(job: Any, instance: Any, request: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _counted(wanted: bool) -> Iterator[Counter[str]]:
+def counted(wanted: bool) -> Iterator[Counter[str]]:
     """Count calls of the lake's store inside the context, as requests to S3, and the bytes written."""
     calls: Counter[str] = Counter()
     if not wanted:

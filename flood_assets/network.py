@@ -17,7 +17,6 @@ A shard is a part of the network with a lake of its own, below the common URL. N
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +136,8 @@ def read_network(path: Path, api: str) -> Network:
 
 def parse_network(text: str, api: str, place: str = "network", folder: Path | None = None) -> Network:
     """Return the network of a text; `place` is named in errors. NetworkError as for `read_network`."""
+    import tomllib  # noqa: PLC0415 - a lake without shards needs none
+
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

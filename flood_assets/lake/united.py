@@ -23,8 +23,8 @@ from flood_assets.lake.store import Store
 from flood_assets.lake.uniting import stamp_of, unite, unite_contents, unite_listings, unite_watermarks
 from flood_assets.lake.watermarks import Watermarks
 from flood_assets.lake.within import Root, Within
-from flood_assets.places import SHARD_FOLDER
 from flood_assets.partitions import cutoff, window_of
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, Table
 
 # Shards of a bucket that are asked at once: each waits for its answer.
