@@ -161,7 +161,7 @@ class _Cluster:
 
     def processing(self) -> Mapping[str, Sequence[str]]:
         """Return the keys that each worker is to do, or has begun; nothing if the scheduler does not say."""
-        with suppress(OSError, AttributeError):  # of a client that is closed
+        with suppress(OSError, AttributeError, RuntimeError):  # of a client that is closed, or about to be
             found: Mapping[str, Sequence[str]] = self.client.processing()
             return found
         return {}
