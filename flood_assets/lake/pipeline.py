@@ -17,7 +17,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 # What a task that has begun is given to end once a signal has raised; it writes whole objects or none.
-_GRACE_S = 1.0
+_GRACE_S = 5.0
 
 
 def in_order(work: Callable[[S], T], tasks: Sequence[S], threads: int) -> Iterator[T]:
@@ -70,6 +70,7 @@ class _Threads(Generic[S, T]):
         self._results: dict[int, tuple[T | None, BaseException | None]] = {}
         self._begun = self._unseen = self._started = 0
         self._most = threads
+        self._raised: BaseException | None = None
 
     def __enter__(self) -> "_Threads[S, T]":
         return self
@@ -77,7 +78,7 @@ class _Threads(Generic[S, T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        stopped = kind is not None and not issubclass(kind, Exception | GeneratorExit)
+        stopped = error is not self._raised and not isinstance(error, Exception | GeneratorExit)
         with suppress(Empty):
             while self._unseen:
                 self._see(_GRACE_S if stopped else None)
@@ -100,6 +101,7 @@ class _Threads(Generic[S, T]):
             self._see(None)
         result, error = self._results.pop(number)
         if error is not None:
+            self._raised = error
             raise error
         return cast("T", result)
 
