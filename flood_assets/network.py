@@ -19,7 +19,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,8 @@ class Shard:
 
     name: str
     network: str
-    api: str
+    # Dask's logs show the arguments of work that failed.
+    api: str = field(repr=False)
     scope: Scope
     leads: bool
     at_once: int = AT_ONCE
