@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ class Shard:
 
     name: str
     network: str
-    api: str
+    # Dask's logs show the arguments of work that failed.
+    api: str = field(repr=False)
     scope: Scope
     leads: bool
     at_once: int = AT_ONCE

@@ -24,6 +24,12 @@ def test_shards_are_described_by_parameter_and_take_the_common_api():
     assert network.shard("rain") is rain
 
 
+def test_the_password_of_an_api_is_in_no_repr():
+    network = parse_network(shards('name = "a"'), "http://user:secret@127.0.0.1:1/api")
+    assert network.shards[0].api.startswith("http://user:secret@")
+    assert "secret" not in repr(network)
+
+
 def test_the_first_shard_of_each_api_leads():
     network = parse_network(shards('name = "a"', f'name = "b"\napi = "{API}/other"'), API)
     assert [each.leads for each in network.shards] == [True, True]

@@ -184,7 +184,7 @@ def _done(
     if failed := [each for each in outcomes if each.reason]:
         reasons = "; ".join(f"{each.shard.name}: {each.reason}" for each in failed)
         raise dg.Failure(
-            description=f"{counted(len(failed), 'shard')} of {len(outcomes)} failed, all others are done: {reasons}",
+            description=f"{counted(len(failed), 'shard')} failed, all others of this run are done: {reasons}",
             metadata={each.shard.name: each.reason for each in failed},
             allow_retries=any(each.passing for each in failed),
         )

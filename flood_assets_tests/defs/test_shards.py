@@ -81,7 +81,7 @@ def test_a_failed_shard_leaves_its_partition_failed_and_is_done_again_alone(plac
     assert sorted(filled(result)) == ["flow", "rain-fall"], "each once, though the step was tried again"
     (failure,) = [each for each in result.all_events if each.is_step_failure]
     said = failure.step_failure_data.user_failure_data.description
-    assert said.startswith("1 shard of ")
+    assert said.startswith("1 shard failed, all others of this run are done: ")
     assert "level: readings failed: file://" in said
     bad.unlink()
     again = run(place, "refresh_job", {FIRST: "level", LAST: "level"})
