@@ -126,7 +126,7 @@ def entry(words: list[str], tmp_path: Path) -> str:
         ("dagster", "dagster --help"),
         (
             "dagster code",
-            "dagster code-server start --host 0.0.0.0 --port 4000 --module-name flood_assets.definitions",
+            "dagster api grpc --host 0.0.0.0 --port 4000 --module-name flood_assets.definitions",
         ),
         ("dagster daemon", "dagster-daemon run --workspace /etc/flood/local/workspace.yaml"),
         (
