@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from flood_assets.network import FOLDER
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, WARNING_AREAS, WARNINGS, Column, Table
 
 FILE = Path(__file__).parent / "modules" / "catalog" / "tables.json"
@@ -72,7 +72,7 @@ def _tables() -> dict[str, Any]:
             "current": table.current,
             # Below the bucket; partition projection fills in what ${} names.
             "template": f"{table.name}/{_HOUR}",
-            "template_of_shards": f"{FOLDER}${{shard}}/{table.name}/{_HOUR}",
+            "template_of_shards": f"{SHARD_FOLDER}${{shard}}/{table.name}/{_HOUR}",
             # Only the first shard of each API lists them.
             "leading": table in (WARNINGS, WARNING_AREAS),
             "columns": [

@@ -1,4 +1,4 @@
-"""The commands that read show shards as one lake, and what is away on stderr."""
+"""The commands that read show shards as one lake, and on stderr what is away."""
 
 import json
 import re
