@@ -1,6 +1,7 @@
 """Write the tables and views of the Glue catalog from `flood_assets.schemas`: `python -m deploy.terraform.catalog`.
 
-The module `catalog` reads the result, `modules/catalog/tables.json`. A test fails when it is not up to date.
+The module `catalog` reads the result, `modules/catalog/tables.json`. A test fails when it is not up to date. A lake in
+shards has one more partition key, `shard`, and its stations, of which one may be in several shards, are a view.
 """
 
 import json
@@ -10,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, Column, Table
+from flood_assets.places import SHARD_FOLDER
+from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, WARNING_AREAS, WARNINGS, Column, Table
 
 FILE = Path(__file__).parent / "modules" / "catalog" / "tables.json"
 
@@ -42,6 +44,15 @@ FROM (
 )
 WHERE newest = 1"""
 
+_ONE_ROW = """\
+SELECT {columns}
+FROM (
+  SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY observed_at DESC) AS newest
+  FROM {rows}
+)
+WHERE newest = 1"""
+_HOUR = "date=${date}/hour=${hour}/"
+
 
 def main() -> None:
     """Write the file."""
@@ -50,7 +61,8 @@ def main() -> None:
 
 def written() -> str:
     """Return what the file has to hold."""
-    return json.dumps({"tables": _tables(), "views": _views()}, indent=1, ensure_ascii=False) + "\n"
+    found = {"tables": _tables(), "views": _views(), "views_of_shards": _views_of_shards()}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
 def _tables() -> dict[str, Any]:
@@ -58,6 +70,11 @@ def _tables() -> dict[str, Any]:
         table.name: {
             "comment": f"Key: {', '.join(table.key)}",
             "current": table.current,
+            # Below the bucket; partition projection fills in what ${} names.
+            "template": f"{table.name}/{_HOUR}",
+            "template_of_shards": f"{SHARD_FOLDER}${{shard}}/{table.name}/{_HOUR}",
+            # Only the first shard of each API lists them.
+            "leading": table in (WARNINGS, WARNING_AREAS),
             "columns": [
                 {"name": c.name, "type": HIVE[c.type], "comment": f"{c.meaning} [{c.unit}]" if c.unit else c.meaning}
                 for c in table.columns
@@ -81,6 +98,12 @@ def _views() -> dict[str, Any]:
         ),
         "latest": _view("The newest reading of each measure", _LATEST.format(columns=names), columns),
     }
+
+
+def _views_of_shards() -> dict[str, Any]:
+    names = ", ".join(STATIONS.schema.names)
+    sql = _ONE_ROW.format(columns=names, key=", ".join(STATIONS.key), rows=f"current_{STATIONS.name}_by_shard")
+    return {f"current_{STATIONS.name}": _view("The newest row of each station in any shard", sql, STATIONS.columns)}
 
 
 def _chosen(table: Table, names: Iterable[str]) -> list[Column]:

@@ -55,6 +55,8 @@ module "catalog" {
   scratch       = module.lake.scratch
   workgroup     = var.athena
   scan_limit_mb = 1000
+  shards        = var.lake_shards
+  leading       = var.lake_shards_leading
 }
 
 module "streams" {

@@ -155,6 +155,18 @@ variable "athena" {
   default     = true
 }
 
+variable "lake_shards" {
+  description = "Names of the shards of the lake, for the tables of the catalog; none for a lake without shards"
+  type        = list(string)
+  default     = []
+}
+
+variable "lake_shards_leading" {
+  description = "Of these, the first of each API, which lists flood warnings; none for the first of all"
+  type        = list(string)
+  default     = []
+}
+
 variable "archive" {
   description = "Keep one file a day below archive/, in this class and for so many days; null to keep nothing"
   type = object({

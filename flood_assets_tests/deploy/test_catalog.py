@@ -1,12 +1,15 @@
 """The tables of the Glue catalog are those of the schemas, and their types read the files."""
 
 import json
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from deploy.terraform import catalog
+from flood_assets.lake.lake import Lake
 from flood_assets.schemas import TABLES
+from flood_assets_tests.support.sharded import SHARDS, fill_both
 
 WRITTEN = json.loads(catalog.FILE.read_text(encoding="utf-8"))
 
@@ -31,7 +34,7 @@ def test_glue_takes_the_comments():
 
 
 def test_no_table_has_a_column_of_its_partitions():
-    assert not {"date", "hour"} & {c["name"] for t in WRITTEN["tables"].values() for c in t["columns"]}
+    assert not {"date", "hour", "shard"} & {c["name"] for t in WRITTEN["tables"].values() for c in t["columns"]}
 
 
 @pytest.mark.parametrize("view", WRITTEN["views"])
@@ -60,3 +63,50 @@ def duck(hive):
 def test_all_is_what_it_was_made_from():
     # Named here so that a new kind of column is noticed where the catalog is.
     assert set(catalog.HIVE.values()) == {"string", "double", "int", "tinyint", "boolean", "date", "timestamp"}
+
+
+def test_partition_projection_finds_every_window_of_every_shard(tmp_path):
+    """By the templates alone: DuckDB reads the objects of each place that projection makes of them."""
+    fill_both(tmp_path)
+    one = Lake.open(tmp_path / "one")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, table in WRITTEN["tables"].items():
+            windows = [each.window for each in one.windows(TABLES[name])]
+            counts = []
+            for place, shards, template in (
+                ("one", [""], table["template"]),
+                ("shards", SHARDS[:1] if table["leading"] else SHARDS, table["template_of_shards"]),
+            ):
+                there = [
+                    f"{tmp_path}/{place}/"
+                    + template.replace("${shard}", shard)
+                    .replace("${date}", f"{w:%Y-%m-%d}")
+                    .replace("${hour}", f"{w:%H}")
+                    for shard in shards
+                    for w in windows
+                ]
+                files = [str(path) for each in there for path in sorted(Path(each).glob("*.parquet"))]
+                assert len(files) == len(there), name
+                rows = f"FROM read_parquet({files}, hive_partitioning = false)"
+                key = ", ".join(TABLES[name].key)
+                counts.append(connection.execute(f"SELECT count(DISTINCT ({key})) {rows}").fetchall() if files else 0)
+            assert counts[0] == counts[1], name
+
+
+def test_a_station_of_two_shards_is_in_the_view_once(tmp_path):
+    fill_both(tmp_path)
+    with duckdb.connect() as connection:
+        files = f"{tmp_path}/shards/shard=*/current/stations.parquet"
+        connection.execute(f"CREATE VIEW current_stations_by_shard AS SELECT * FROM read_parquet('{files}')")
+        rows = "current_stations_by_shard"
+        (every,), (distinct,) = (
+            connection.execute(f"SELECT count({what} station_id) FROM {rows}").fetchone() for what in ("", "DISTINCT")
+        )
+        assert every > distinct
+        (view,) = WRITTEN["views_of_shards"].values()
+        connection.execute(f"CREATE VIEW current_stations AS {view['sql']}")
+        found = connection.execute("SELECT station_id FROM current_stations").fetchall()
+        assert len(found) == len({*found}) == distinct
+        described = connection.execute("DESCRIBE current_stations").fetchall()
+        assert [name for name, *_ in described] == [column["name"] for column in view["columns"]]

@@ -149,6 +149,7 @@ run "ec2" {
     waf          = 2000
     off_at_night = true
     sinks        = ["kinesis"]
+    lake_shards  = ["level", "rainfall"]
   }
 
   assert {

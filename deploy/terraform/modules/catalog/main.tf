@@ -4,6 +4,13 @@ locals {
   database = replace(var.name, "-", "_")
   written  = jsondecode(file("${path.module}/tables.json"))
   present  = { for name, table in local.written.tables : name => table if table.current }
+  sharded  = length(var.shards) > 0
+  leading  = length(var.leading) > 0 ? var.leading : slice(var.shards, 0, min(1, length(var.shards)))
+  views    = merge(local.written.views, local.sharded ? local.written.views_of_shards : {})
+
+  # Folders of the lakes below the bucket; of a list that not every shard has, those that have it.
+  lakes         = local.sharded ? [for shard in var.shards : "shard=${shard}/"] : [""]
+  leading_lakes = local.sharded ? [for shard in local.leading : "shard=${shard}/"] : [""]
 
   input  = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
   links  = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
@@ -25,7 +32,7 @@ resource "aws_glue_catalog_table" "windows" {
   table_type    = "EXTERNAL_TABLE"
 
   # Partitions follow from the clock: none is ever added or dropped.
-  parameters = {
+  parameters = merge({
     EXTERNAL                    = "TRUE"
     classification              = "parquet"
     "projection.enabled"        = "true"
@@ -35,7 +42,20 @@ resource "aws_glue_catalog_table" "windows" {
     "projection.hour.type"      = "integer"
     "projection.hour.range"     = "0,23"
     "projection.hour.digits"    = "2"
-    "storage.location.template" = "s3://${var.bucket}/${each.key}/date=$${date}/hour=$${hour}/"
+    "storage.location.template" = "s3://${var.bucket}/${local.sharded ? each.value.template_of_shards : each.value.template}"
+    }, local.sharded ? {
+    "projection.shard.type"   = "enum"
+    "projection.shard.values" = join(",", each.value.leading ? local.leading : var.shards)
+  } : {})
+
+  dynamic "partition_keys" {
+    for_each = local.sharded ? ["shard"] : []
+
+    content {
+      name    = partition_keys.value
+      type    = "string"
+      comment = "Shard of the network"
+    }
   }
 
   # `date` is a reserved word: a query quotes it, "date".
@@ -52,7 +72,7 @@ resource "aws_glue_catalog_table" "windows" {
   }
 
   storage_descriptor {
-    location      = "s3://${var.bucket}/${each.key}/"
+    location      = local.sharded ? "s3://${var.bucket}/" : "s3://${var.bucket}/${each.key}/"
     input_format  = local.input
     output_format = local.output
 
@@ -72,18 +92,22 @@ resource "aws_glue_catalog_table" "windows" {
   }
 }
 
-# The present of all tables lies in one folder, and a table of Glue is a folder: a list names the one object.
+# The present of all tables lies in one folder, and a table of Glue is a folder: a list names the one object, or that of
+# each shard.
 resource "aws_s3_object" "present" {
   for_each = local.present
   bucket   = var.scratch
   key      = "present/${each.key}/objects"
-  content  = "s3://${var.bucket}/current/${each.key}.parquet\n"
+  content = join("", [
+    for lake in each.value.leading ? local.leading_lakes : local.lakes :
+    "s3://${var.bucket}/${lake}current/${each.key}.parquet\n"
+  ])
 }
 
 resource "aws_glue_catalog_table" "present" {
   for_each      = local.present
   database_name = aws_glue_catalog_database.this.name
-  name          = "current_${each.key}"
+  name          = local.sharded && each.key == "stations" ? "current_stations_by_shard" : "current_${each.key}"
   description   = "The newest rows of ${each.key}, one object"
   table_type    = "EXTERNAL_TABLE"
   parameters    = { EXTERNAL = "TRUE", classification = "parquet" }
@@ -112,7 +136,7 @@ resource "aws_glue_catalog_table" "present" {
 }
 
 resource "aws_glue_catalog_table" "views" {
-  for_each           = local.written.views
+  for_each           = local.views
   database_name      = aws_glue_catalog_database.this.name
   name               = each.key
   description        = each.value.comment

@@ -22,3 +22,15 @@ variable "scan_limit_mb" {
   description = "Megabytes that a query may scan; the whole lake has some 15"
   type        = number
 }
+
+variable "shards" {
+  description = "Names of the shards below the bucket, in the order of the network's file; none for a lake without shards"
+  type        = list(string)
+  default     = []
+}
+
+variable "leading" {
+  description = "Of the shards, those that list flood warnings and flood areas: the first of each API; none for the first"
+  type        = list(string)
+  default     = []
+}
