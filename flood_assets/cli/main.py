@@ -277,9 +277,15 @@ def shards(context: click.Context) -> None:
     FLOOD_LAKE_URL is the URL that they have in common. Exits with 1 if the lake of a shard cannot be read.
     """
     if context.invoked_subcommand is None:
-        from flood_assets.cli.shards import show as show_shards  # noqa: PLC0415
+        context.invoke(list_shards)
 
-        sys.exit(show_shards(settings.lake_url(), settings.now()))
+
+@shards.command("list")
+def list_shards() -> None:
+    """List the shards, as the command without a word does."""
+    from flood_assets.cli.shards import show as show_shards  # noqa: PLC0415
+
+    sys.exit(show_shards(settings.lake_url(), settings.now()))
 
 
 @shards.command()

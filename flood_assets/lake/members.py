@@ -88,7 +88,8 @@ def claim(store: Store, network: "Network") -> None:
             "`flood-assets shards apply`, which fills what is new before readers change over, or set FLOOD_LAKE_URL to "
             "another place"
         )
-    claim_network(store, network.name)
+    # A change from a lake without shards may have been killed in between: what readers see decides.
+    claim_network(store, network.name, over_a_lake=True)
 
 
 def replace(store: Store, network: "Network", before: Members | None) -> None:

@@ -72,8 +72,8 @@ def test_each_command_says_what_it_does(command):
 
 def test_the_commands_are_those_that_people_know():
     assert COMMANDS == [
-        "alerts", "consume", "doctor", "expire", "ingest", "key", "publish", "reconcile", "refresh", "serve", "show",
-        "simulate", "sql", "status", "subscribe",
+        "alerts", "consume", "doctor", "expire", "ingest", "key", "publish", "reconcile", "refresh", "serve", "shards",
+        "show", "simulate", "sql", "status", "subscribe",
     ]  # fmt: skip
 
 

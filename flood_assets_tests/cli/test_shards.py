@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
+from flood_assets import query
 from flood_assets.cli.main import main
-from flood_assets.lake import members
 from flood_assets.lake.lake import Lake
-from flood_assets.schemas import MEASURES, READINGS
+from flood_assets.schemas import MEASURES
 from flood_assets.simulator import Server, Simulator
 from flood_assets.tick.steps import Given, refresh
 
@@ -52,11 +52,10 @@ def described(folder, shards) -> None:
 
 
 def union(folder) -> list[dict]:
-    common = Lake.open(folder / "lake")
-    found = members.members(common.store)
-    urls = [common.url] if found is None else [f"{common.url}/shard={name}" for name in found.names]
-    rows = [row for url in urls for row in Lake.open(url).read(READINGS, now=NOW).to_pylist()]
-    return sorted(rows, key=lambda row: (row["measure_id"], row["date_time"]))
+    """Return all readings as readers get them, who know nothing of shards."""
+    found = query.readings(folder / "lake", NOW)
+    assert not found.notes
+    return found.rows.to_pylist()
 
 
 def test_from_a_lake_without_shards_to_parameters_and_on_to_stations(run, country, tmp_path):
