@@ -82,6 +82,23 @@ def test_each_way_to_run_dagster_opens_the_lake_first(file):
     assert f" {' '.join(OPENS)}" in (ROOT / file).read_text().replace('", "', " ")
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        "deploy/docker/flood",
+        "deploy/systemd/flood-dagster-code.service",
+        "deploy/terraform/modules/ec2/main.tf",
+        "deploy/terraform/modules/ecs/dagster.tf",
+    ],
+)
+def test_each_way_to_run_dagster_waits_for_a_run_of_any_length(file):
+    """`code-server start` gives a run up half a minute after SIGTERM."""
+    lines = (ROOT / file).read_text().replace('", "', " ").splitlines()
+    said = [line.strip() for line in lines if not line.lstrip().startswith("#")]
+    assert [line for line in said if "api grpc --host " in line]
+    assert [line for line in said if "code-server" in line] == []
+
+
 def test_the_code_server_of_the_image_does_not_start_on_such_a_lake(tmp_path):
     for name, does in {"flood-assets": "echo $*: refused >&2; exit 1", "dagster": "echo started"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")

@@ -62,7 +62,8 @@ locals {
       code = {
         after   = "flood-prepare"
         program = "dagster"
-        command = "code-server start --host 127.0.0.1 --port 4000 -m flood_assets.definitions"
+        # Not `code-server start`: half a minute after SIGTERM that one gives up the run that it waits for.
+        command = "api grpc --host 127.0.0.1 --port 4000 --module-name flood_assets.definitions"
       }
       daemon    = { after = "flood-code", program = "dagster-daemon", command = "run -w /dagster/workspace.yaml" }
       webserver = { after = "flood-code", program = "dagster-webserver", command = "--host 127.0.0.1 --port 3000 -w /dagster/workspace.yaml" }

@@ -126,8 +126,9 @@ locals {
     merge(local.container, {
       name       = "code"
       entryPoint = ["dagster"]
-      command    = ["code-server", "start", "--host", "127.0.0.1", "--port", "4000", "-m", "flood_assets.definitions"]
-      dependsOn  = local.prepared
+      # Not `code-server start`: half a minute after SIGTERM that one gives up the run that it waits for.
+      command   = ["api", "grpc", "--host", "127.0.0.1", "--port", "4000", "--module-name", "flood_assets.definitions"]
+      dependsOn = local.prepared
       healthCheck = {
         command     = ["CMD", "python", "-c", "import socket; socket.create_connection(('127.0.0.1', 4000), 4)"]
         interval    = 10
