@@ -73,7 +73,8 @@ def test_one_run_fills_all_shards_with_a_materialization_and_checks_for_each(pla
     assert status(place) == dict.fromkeys(NAMES, "MATERIALIZED")
 
 
-def test_a_failed_shard_leaves_its_partition_failed_and_is_done_again_alone(place, network, no_waiting):
+def test_a_failed_shard_leaves_its_partition_failed_and_is_done_again_alone(on_disk, network, no_waiting):
+    place = on_disk
     bad = in_the_way(network, "level")
     result = run(place, "refresh_job")
     assert not result.success
@@ -83,19 +84,15 @@ def test_a_failed_shard_leaves_its_partition_failed_and_is_done_again_alone(plac
     said = failure.step_failure_data.user_failure_data.description
     assert said.startswith("1 shard failed, all others of this run are done: ")
     assert "level: readings failed: file://" in said
+    assert status(place) == {**dict.fromkeys(NAMES, "MATERIALIZED"), "level": "FAILED"}
     bad.unlink()
     again = run(place, "refresh_job", {FIRST: "level", LAST: "level"})
     assert again.success
     assert filled(again) == ["level"]
+    assert status(place) == dict.fromkeys(NAMES, "MATERIALIZED")
     assert {each.check_name for each in again.get_asset_check_evaluations()} == {
         "fetched_level", "fresh_level", "undamaged_level"
     }  # fmt: skip
-
-
-def test_partitions_tell_which_shards_failed(on_disk, network, no_waiting):
-    in_the_way(network, "level")
-    assert not run(on_disk, "refresh_job").success
-    assert status(on_disk) == {**dict.fromkeys(NAMES, "MATERIALIZED"), "level": "FAILED"}
 
 
 def test_reconcile_and_the_cleanup_are_one_run_each(place, network, monkeypatch):
