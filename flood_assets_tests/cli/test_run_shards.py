@@ -1,8 +1,6 @@
 """The commands over the shards of a network: a line for each, and what fails is named with its reason and remedy."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -129,19 +127,3 @@ def test_other_lakes_and_wrong_names_are_refused(place, run, monkeypatch, tmp_pa
     monkeypatch.delenv("FLOOD_NETWORK")
     alone = run("refresh", "--shard", "level")
     assert (alone.exit_code, "set FLOOD_NETWORK to the file" in alone.output) == (2, True)
-
-
-def test_without_a_network_nothing_of_shards_is_imported(place):
-    code = """
-import sys
-from click.testing import CliRunner
-from flood_assets import query
-from flood_assets.cli.main import main
-result = CliRunner().invoke(main, ["expire"])
-assert result.exit_code == 0, result.output
-import flood_assets.tick.steps
-ours = ("flood_assets.shards", "flood_assets.cli.run_shards")
-loaded = [name for name in sys.modules if name.split(".")[0] in ("dask", "distributed") or name.startswith(ours)]
-assert not loaded, loaded
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, env=place.environ)
