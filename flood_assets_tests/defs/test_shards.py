@@ -16,7 +16,7 @@ from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW, Place
 from flood_assets_tests.support import proof
 
-NAMES = ("flow", "level", "rain-fall")
+NAMES = ("level", "rain-fall")
 ALL = {FIRST: NAMES[0], LAST: NAMES[-1]}
 
 
@@ -63,7 +63,7 @@ def test_one_run_fills_all_shards_with_a_materialization_and_checks_for_each(pla
     assert filled(result) == [*NAMES]
     (event, *_) = result.get_asset_materialization_events()
     told = event.step_materialization_data.materialization.metadata
-    rows = len(Lake.open(f"{place.lake_url}/shard=flow").read(READINGS, now=NOW))
+    rows = len(Lake.open(f"{place.lake_url}/shard=level").read(READINGS, now=NOW))
     assert told["added"].value == rows
     assert {"expected", "missing", "not_fetched", "newest", "requests", "seconds"} <= set(told)
     checks = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
@@ -79,7 +79,7 @@ def test_a_failed_shard_leaves_its_partition_failed_and_is_done_again_alone(on_d
     result = run(place, "refresh_job")
     assert not result.success
     assert [each.event_type_value for each in result.all_events if "RESTARTED" in each.event_type_value]
-    assert sorted(filled(result)) == ["flow", "rain-fall"], "each once, though the step was tried again"
+    assert sorted(filled(result)) == ["rain-fall"], "each once, though the step was tried again"
     (failure,) = [each for each in result.all_events if each.is_step_failure]
     said = failure.step_failure_data.user_failure_data.description
     assert said.startswith("1 shard failed, all others of this run are done: ")
