@@ -95,6 +95,7 @@ test-long: setup ## Run the long proofs: a hundred kills and races, hundreds of 
 		flood_assets_tests/proofs/test_publishing.py flood_assets_tests/proofs/test_following.py \
 		flood_assets_tests/proofs/test_alert_outage.py flood_assets_tests/simulator/test_server.py \
 		flood_assets_tests/deploy/test_postgres_as_store.py
+	FLOOD_KILLS=50 $(BIN)/python -m pytest --timeout 7200 -m long flood_assets_tests/proofs/test_shards_killed.py
 
 test-deploy: setup ## Apply the settings of prod to a simulated AWS, use what was made, and destroy it (some ten minutes; needs Terraform)
 	$(BIN)/python -m pytest --numprocesses 0 --timeout 3600 -m deploy

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from flood_assets import settings
 from flood_assets.cli.printing import plain_table, say
+from flood_assets.errors import FloodAssetsError
 from flood_assets.lake import members
 from flood_assets.lake.opening import open_store
 from flood_assets.network import Network, read_network
@@ -52,6 +53,7 @@ def run_shards(
         for outcome in fan_out(asked, shards, dask=settings.dask()):
             outcomes.append(outcome)
             say(console, _line(outcome, dry_run=dry_run), "red" if outcome.reason else None)
+    judged = _judge(console, job) if command == "refresh" else True
     seconds = time.perf_counter() - began
     console.print(_cleaned(outcomes) if command == "expire" else _table(outcomes))
     failed = [each for each in outcomes if each.reason]
@@ -61,13 +63,29 @@ def run_shards(
         click.echo(metrics.line(outcomes, environment, settings.now(), seconds=seconds, job=command))
     if failed:
         say(Console(stderr=True), f"flood-assets: {_failed(command, failed)}")
-    return 1 if failed else 0
+    return 0 if judged and not failed else 1
 
 
 def _claim(common_url: str, network: Network, *, dry_run: bool) -> None:
     store = open_store(common_url)
     if not dry_run or members.members(store) is not None:
         members.claim(store, network)
+
+
+def _judge(console: Console, job: work.Job) -> bool:
+    """Judge the alerts over all shards, and say what came of it; False if that failed."""
+    rules = settings.alerts_file()
+    if rules is None:
+        return True
+    try:
+        told = work.judge_alerts(job, rules)
+    except FloodAssetsError as error:
+        say(console, f"alerts failed: {error}", "red")
+        return False
+    say(console, f"alerts: {told['firing']:,} firing, {counted(told['events'], 'event')}")
+    for note in told.get("notes", ()):
+        say(console, f"alerts: {note}", "yellow")
+    return True
 
 
 @contextmanager

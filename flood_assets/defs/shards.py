@@ -23,13 +23,14 @@ from flood_assets.defs.own_records import RETENTION, SHARDS
 from flood_assets.defs.resources import Clock
 from flood_assets.defs.schedules import housekeeping_every_hour
 from flood_assets.defs.windows import FIRST, LAST
+from flood_assets.errors import FloodAssetsError
 from flood_assets.lake import members
 from flood_assets.lake.opening import open_store
 from flood_assets.network import Network, NetworkError, Shard
 from flood_assets.partitions import utc
 from flood_assets.shards import metrics
 from flood_assets.shards.fan import Outcome, fan_out
-from flood_assets.shards.work import WORKS, Job, Name
+from flood_assets.shards.work import WORKS, Job, Name, judge_alerts
 from flood_assets.tick.steps import Ticked
 from flood_assets.words import counted
 
@@ -178,6 +179,12 @@ def _done(
                 context.log.info("%s is done, %d of %d", name, len(outcomes), len(wanted))
                 yield dg.AssetMaterialization(key, partition=name, metadata=_metadata(outcome))
             yield from checked(outcome, job.clock())
+    if work == "refresh" and (rules := settings.alerts_file()) is not None:
+        try:
+            context.log.info("alerts: %s", judge_alerts(job, rules))
+        except FloodAssetsError as error:
+            # As for one lake: a fault here fails no run.
+            context.log.error("the alerts were not judged: %s", error)  # noqa: TRY400
     if environment := settings.emf():
         line = metrics.line(outcomes, environment, job.clock(), seconds=time.monotonic() - began, job=work)
         print(line, flush=True)

@@ -127,12 +127,18 @@ class _Cluster:
                     memory_limit=None, silence_logs=logging.CRITICAL,
                 )  # fmt: skip
             self._open.callback(place.close)
-        try:
-            client = Client(place, timeout=self._patience.connect_s, set_as_default=False)
-        except (OSError, ValueError, ImportError) as error:
-            raise self._away() from error
-        self._open.callback(client.close)
-        return client
+        until = time.monotonic() + self._patience.connect_s
+        while True:
+            try:
+                client = Client(place, timeout=max(1.0, until - time.monotonic()), set_as_default=False)
+            except (OSError, ValueError, ImportError) as error:
+                # One that ends while it greets is started again as well as one that was away before.
+                if not isinstance(error, OSError) or time.monotonic() > until:
+                    raise self._away() from error
+                time.sleep(0.2)
+            else:
+                self._open.callback(client.close)
+                return client
 
     def come_back(self) -> None:
         """Wait until the client has connected itself again; _AwayError if it gave up, or no worker came."""
@@ -145,13 +151,21 @@ class _Cluster:
     def require_workers(self) -> None:
         """Wait for a worker; _AwayError if none comes."""
         wait = self._patience.connect_s
-        try:
-            self.client.wait_for_workers(1, timeout=wait)
-        except OSError as error:
-            raise _AwayError(
-                f"the scheduler {self.address} has no worker after {wait:.0f} s: start `dask worker {self.address} "
-                "--nthreads 1`, with flood_assets installed"
-            ) from error
+        until = time.monotonic() + wait
+        while True:
+            try:
+                self.client.wait_for_workers(1, timeout=max(0.1, until - time.monotonic()))
+            except OSError as error:
+                if self.client.status == "closed":
+                    raise self._away() from error
+                if time.monotonic() > until:
+                    raise _AwayError(
+                        f"the scheduler {self.address} has no worker after {wait:.0f} s: start `dask worker "
+                        f"{self.address} --nthreads 1`, with flood_assets installed"
+                    ) from error
+                time.sleep(0.2)
+            else:
+                return
 
     def _away(self) -> _AwayError:
         return _AwayError(

@@ -8,12 +8,15 @@ Everything that decides travels in the `Job`; only credentials are read where th
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow.compute as pc
 
 from flood_assets import emf, settings
 from flood_assets.ea.http import Gate
+from flood_assets.lake.lake import Lake
+from flood_assets.lake.united import reading
 from flood_assets.network import Shard
 from flood_assets.schemas import TIMELINESS
 from flood_assets.settings import Publishing
@@ -65,6 +68,15 @@ def expire(job: Job, shard: Shard, gate: Gate, *, dry_run: bool = False) -> Tick
     found = given.lake.expire(given.clock(), dry_run=True)
     told = {f"{word}_windows": sum(each.action == word for each in found) for word in ("deleted", "trimmed")}
     return Ticked({"expire": told | {"deleted_rows": sum(each.rows or 0 for each in found)}})
+
+
+def judge_alerts(job: Job, alerts: Path) -> dict[str, Any]:
+    """Judge the rules of a file over all shards, once they are refreshed; errors as for `steps.judge_alerts`.
+
+    The state is kept at the common URL. A shard that cannot be read is in the `notes`.
+    """
+    united = reading(Lake.open(job.common_url))
+    return steps.judge_alerts(steps.Given(united, "", job.clock, alerts=alerts, publishing=job.publishing))
 
 
 Name = Literal["refresh", "reconcile", "expire"]

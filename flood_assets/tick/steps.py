@@ -161,6 +161,26 @@ def publish(given: Given) -> "list[Published]":
     return publish_all(given.lake, given.publishing, given.clock, budget_s=budget_s)
 
 
+def judge_alerts(given: Given) -> Told:
+    """Judge the rules of `given.alerts`, store what fires and clears, and tell receivers.
+
+    Raises:
+        SettingsError: the rules cannot be read.
+        LakeError: the lake could not be read or written.
+    """
+    from flood_assets.alerts.judging import judge_lake  # noqa: PLC0415 - nothing is loaded without rules
+    from flood_assets.alerts.notify import Teller  # noqa: PLC0415
+    from flood_assets.alerts.rules import read_rules  # noqa: PLC0415
+    from flood_assets.alerts.targets import read_targets  # noqa: PLC0415
+
+    assert given.alerts is not None  # noqa: S101 - for the type checker: without rules there is no such step
+    rules, targets = read_rules(given.alerts), read_targets(given.alerts)
+    judged = judge_lake(given.lake, rules, given.clock())
+    faults = Teller(given.clock, given.publishing.secret).tell(given.lake, targets)
+    notes = [*judged.after.notes, *faults]
+    return {"firing": len(judged.after.firing), "events": len(judged.events), **({"notes": notes} if notes else {})}
+
+
 def _claimed(given: Given) -> Given:
     given.lake.require_api()
     given.lake.claim(given.api_url, given.shard)
@@ -184,7 +204,7 @@ def _steps(given: Given) -> Iterator[Step]:
     if given.leads:
         yield "warnings", (), _list_warnings
     if given.alerts is not None:
-        yield "alerts", (), _judge_alerts
+        yield "alerts", (), judge_alerts
     if given.publishing.sinks:
         yield "published", ("readings",), _publish
 
@@ -312,20 +332,6 @@ def _list_warnings(given: Given) -> Told:
     found.snapshot.store(given.lake)
     present = found.snapshot.present
     return {"in_force": len(present.rows) if present else 0, **({"odd": found.odd} if found.odd else {})}
-
-
-def _judge_alerts(given: Given) -> Told:
-    from flood_assets.alerts.judging import judge_lake  # noqa: PLC0415 - nothing is loaded without rules
-    from flood_assets.alerts.notify import Teller  # noqa: PLC0415
-    from flood_assets.alerts.rules import read_rules  # noqa: PLC0415
-    from flood_assets.alerts.targets import read_targets  # noqa: PLC0415
-
-    assert given.alerts is not None  # noqa: S101 - for the type checker: without rules there is no such step
-    rules, targets = read_rules(given.alerts), read_targets(given.alerts)
-    judged = judge_lake(given.lake, rules, given.clock())
-    faults = Teller(given.clock, given.publishing.secret).tell(given.lake, targets)
-    notes = [*judged.after.notes, *faults]
-    return {"firing": len(judged.after.firing), "events": len(judged.events), **({"notes": notes} if notes else {})}
 
 
 def _publish(given: Given) -> Told:

@@ -1,14 +1,13 @@
 """The commands over the shards of a network: a line for each, and what fails is named with its reason and remedy."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner, Result
 
+from flood_assets import query
 from flood_assets.cli.main import main
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import READINGS
@@ -53,7 +52,8 @@ def held(place: Place) -> dict:
     return found
 
 
-def test_refresh_fills_each_shard_and_sums_them_up(place, run):
+def test_refresh_fills_each_shard_and_sums_them_up(place, run, monkeypatch):
+    monkeypatch.setenv("FLOOD_EMF", "prod")
     result = run("refresh")
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
@@ -64,7 +64,10 @@ def test_refresh_fills_each_shard_and_sums_them_up(place, run):
     total = len(held(place))
     assert lines[9].split()[:4] == ["all", f"{total:,}", "0", "0"]
     assert lines[10].startswith("3 shards of the network england in ")
-    assert all(len(line) <= 80 for line in lines)
+    assert all(len(line) <= 80 for line in lines[:11])
+    told = json.loads(lines[11])
+    assert (told["RowsNew"], told["RefreshSucceeded"], told["Failures"], told["job"]) == (total, 1.0, 0.0, "refresh")
+    assert told["NewestReadingAge"] < 3600
 
 
 def test_a_failed_shard_is_named_with_its_reason_and_alone_is_tried_again(place, run, tmp_path):
@@ -96,12 +99,22 @@ def test_reconcile_reads_the_day_again_and_expire_empties_what_is_over(place, ru
     assert not proof.past(shard_of(place, "level"), place.now)
 
 
-def test_the_metrics_of_all_shards_are_one_line(place, run, monkeypatch):
-    monkeypatch.setenv("FLOOD_EMF", "prod")
+def test_alerts_are_judged_over_all_shards_and_kept_at_the_common_url(place, run, monkeypatch, tmp_path):
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "any level"\nparameter = "level"\nabove = -1000.0\n')
+    monkeypatch.setenv("FLOOD_ALERTS", str(tmp_path / "rules.toml"))
     result = run("refresh")
-    told = json.loads(next(line for line in result.output.splitlines() if line.startswith("{")))
-    assert told["RowsNew"] == len(held(place))
-    assert (told["RefreshSucceeded"], told["Failures"], told["job"]) == (1.0, 0.0, "refresh")
+    assert result.exit_code == 0, result.output
+    (said,) = [line for line in result.output.splitlines() if line.startswith("alerts: ")]
+    firing = int(said.split()[1].replace(",", ""))
+    assert firing > 1
+    assert query.alerts(place.lake_url, NOW).rows["status"].to_pylist().count("firing") == firing
+    assert (tmp_path / "lake" / "_alerts").is_dir()
+    assert not (tmp_path / "lake" / "shard=level" / "_alerts").exists()
+    again = run("refresh")
+    assert f"alerts: {firing:,} firing, 0 events" in again.output
+    (tmp_path / "rules.toml").write_text("rule")
+    wrong = run("refresh")
+    assert (wrong.exit_code, "\nalerts failed:" in wrong.output) == (1, True)
 
 
 def test_other_lakes_and_wrong_names_are_refused(place, run, monkeypatch, tmp_path):
@@ -114,18 +127,3 @@ def test_other_lakes_and_wrong_names_are_refused(place, run, monkeypatch, tmp_pa
     monkeypatch.delenv("FLOOD_NETWORK")
     alone = run("refresh", "--shard", "level")
     assert (alone.exit_code, "set FLOOD_NETWORK to the file" in alone.output) == (2, True)
-
-
-def test_without_a_network_nothing_of_shards_is_imported(place):
-    code = """
-import sys
-from click.testing import CliRunner
-from flood_assets.cli.main import main
-result = CliRunner().invoke(main, ["expire"])
-assert result.exit_code == 0, result.output
-import flood_assets.tick.steps
-ours = ("flood_assets.shards", "flood_assets.cli.run_shards")
-loaded = [name for name in sys.modules if name.split(".")[0] in ("dask", "distributed") or name.startswith(ours)]
-assert not loaded, loaded
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, env=place.environ)

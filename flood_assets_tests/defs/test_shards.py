@@ -16,7 +16,7 @@ from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW, Place
 from flood_assets_tests.support import proof
 
-NAMES = ("flow", "level", "rain-fall")
+NAMES = ("level", "rain-fall")
 ALL = {FIRST: NAMES[0], LAST: NAMES[-1]}
 
 
@@ -63,7 +63,7 @@ def test_one_run_fills_all_shards_with_a_materialization_and_checks_for_each(pla
     assert filled(result) == [*NAMES]
     (event, *_) = result.get_asset_materialization_events()
     told = event.step_materialization_data.materialization.metadata
-    rows = len(Lake.open(f"{place.lake_url}/shard=flow").read(READINGS, now=NOW))
+    rows = len(Lake.open(f"{place.lake_url}/shard=level").read(READINGS, now=NOW))
     assert told["added"].value == rows
     assert {"expected", "missing", "not_fetched", "newest", "requests", "seconds"} <= set(told)
     checks = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
@@ -73,29 +73,26 @@ def test_one_run_fills_all_shards_with_a_materialization_and_checks_for_each(pla
     assert status(place) == dict.fromkeys(NAMES, "MATERIALIZED")
 
 
-def test_a_failed_shard_leaves_its_partition_failed_and_is_done_again_alone(place, network, no_waiting):
+def test_a_failed_shard_leaves_its_partition_failed_and_is_done_again_alone(on_disk, network, no_waiting):
+    place = on_disk
     bad = in_the_way(network, "level")
     result = run(place, "refresh_job")
     assert not result.success
     assert [each.event_type_value for each in result.all_events if "RESTARTED" in each.event_type_value]
-    assert sorted(filled(result)) == ["flow", "rain-fall"], "each once, though the step was tried again"
+    assert sorted(filled(result)) == ["rain-fall"], "each once, though the step was tried again"
     (failure,) = [each for each in result.all_events if each.is_step_failure]
     said = failure.step_failure_data.user_failure_data.description
     assert said.startswith("1 shard failed, all others of this run are done: ")
     assert "level: readings failed: file://" in said
+    assert status(place) == {**dict.fromkeys(NAMES, "MATERIALIZED"), "level": "FAILED"}
     bad.unlink()
     again = run(place, "refresh_job", {FIRST: "level", LAST: "level"})
     assert again.success
     assert filled(again) == ["level"]
+    assert status(place) == dict.fromkeys(NAMES, "MATERIALIZED")
     assert {each.check_name for each in again.get_asset_check_evaluations()} == {
         "fetched_level", "fresh_level", "undamaged_level"
     }  # fmt: skip
-
-
-def test_partitions_tell_which_shards_failed(on_disk, network, no_waiting):
-    in_the_way(network, "level")
-    assert not run(on_disk, "refresh_job").success
-    assert status(on_disk) == {**dict.fromkeys(NAMES, "MATERIALIZED"), "level": "FAILED"}
 
 
 def test_reconcile_and_the_cleanup_are_one_run_each(place, network, monkeypatch):

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import distributed
 import pytest
+from distributed.comm import CommClosedError
 
 from flood_assets.errors import SettingsError
 from flood_assets.network import Shard, parse_network
@@ -133,6 +135,22 @@ def test_what_has_no_result_is_submitted_again_when_the_scheduler_was_lost(proce
     killer.join()
     assert {name: (each.reason, each.tries) for name, each in found.items()} == dict.fromkeys("abc", ("", 1))
     assert "was lost: 3 shards again" in caplog.text
+
+
+def test_a_scheduler_that_ends_while_it_greets_is_waited_for(processes, monkeypatch):
+    """One was killed in just this moment, in a run of the proof with fifty kills."""
+    address, greeted = processes.whole(), []
+
+    class Unlucky(distributed.Client):
+        def __init__(self, *args, **more) -> None:
+            greeted.append(address)
+            if len(greeted) == 1:
+                raise CommClosedError("in <TCP (closed) Client->Scheduler>: Stream is closed")
+            super().__init__(*args, **more)
+
+    monkeypatch.setattr(distributed, "Client", Unlucky)
+    assert [each.result for each in fan_out(works.named, shards_named("a"), dask=address, patience=QUICK)] == ["A"]
+    assert len(greeted) == 2
 
 
 def test_it_is_said_who_is_still_at_work_and_a_shard_that_never_ends_is_given_up(processes, tmp_path, caplog):

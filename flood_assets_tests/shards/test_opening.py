@@ -48,7 +48,9 @@ def readings_of(lake: Lake, station: str, now: datetime) -> pa.Table:
 
 def test_without_shards_nothing_of_them_is_imported():
     told = "import sys; import flood_assets.tick.steps, flood_assets.query.status, flood_assets.cli.status; "
-    told += "print([name for name in sys.modules if name.startswith(('flood_assets.network', 'flood_assets.shards'))])"
+    told += "import flood_assets.cli.run, flood_assets.functions; "
+    ours = ("flood_assets.network", "flood_assets.shards", "flood_assets.cli.run_shards", "dask", "distributed")
+    told += f"print([name for name in sys.modules if name.startswith({ours})])"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
