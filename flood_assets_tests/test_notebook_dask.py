@@ -17,6 +17,7 @@ from flood_assets.partitions import window_of
 from flood_assets.query import parts
 from flood_assets.query.parts import Part, readings_in_parts
 from flood_assets.schemas import READINGS
+from flood_assets_tests.support.filled_once import filled_once
 from flood_assets_tests.support.lake_rows import HOUR, put_raw
 from flood_assets_tests.support.quick_dagster import copy_folder
 from flood_assets_tests.support.seven_gauges import MEASURE_IDS, NOW
@@ -27,9 +28,7 @@ KEY = ["date_time", "measure_id"]
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("both")
-    fill_both(folder)
-    return folder
+    return filled_once(tmp_path_factory, "one and shards", fill_both)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +44,7 @@ def loaded(lake, engine, **wanted):
     return frame if engine == "pandas" else frame.compute()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     wanted=st.fixed_dictionaries(
         {},

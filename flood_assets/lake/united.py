@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from datetime import datetime
 from typing import NoReturn, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flood_assets.errors import LakeError
 from flood_assets.lake.archive import Archive
@@ -150,8 +152,8 @@ class United(Lake):
             if not self._is.shards:
                 return
         wanted = list(dict.fromkeys([*names, *table.key]))
-        filled = set[str]()
-        for window, pieces in self._side_by_side(rest, lambda lake: of(lake, rest, wanted)):
+        filled, having = set[str](), None if ids is None or now is None else self._having(ids, now)
+        for window, pieces in self._side_by_side(rest, lambda lake: of(lake, rest, wanted), having):
             filled |= {name for name, rows in pieces.items() if len(rows)}
             rows = unite(table, [*pieces.values()] or [schema_of(table, wanted, coded=coded).empty_table()])
             if rows is None:
@@ -313,11 +315,33 @@ class United(Lake):
                 found.append((name, each))
         return found
 
+    def _having(self, ids: Sequence[str], now: datetime) -> Collection[str] | None:
+        """Return the shards that list some measures, or list nothing; None for all, if one is listed nowhere.
+
+        To read a list of each shard takes a fraction of reading a day of it.
+        """
+        wanted = pa.array(ids, pa.string())
+        having, listed = set[str](), np.zeros(len(ids), np.bool_)
+        for name, rows in self._asked(lambda lake: lake.newest_snapshot(MEASURES, now, columns=["measure_id"])):
+            here = (
+                None
+                if rows is None
+                else pc.is_in(wanted, rows["measure_id"].combine_chunks()).to_numpy(zero_copy_only=False)
+            )
+            if here is None or here.any():
+                having.add(name)
+            listed |= False if here is None else here
+        return having if listed.all() else None
+
     def _side_by_side(
-        self, windows: Sequence[datetime], read: Callable[[Lake], _Rows]
+        self, windows: Sequence[datetime], read: Callable[[Lake], _Rows], some: Collection[str] | None = None
     ) -> Iterator[tuple[datetime, dict[str, pa.Table]]]:
-        """Yield each window with the rows of each shard whose window can be read."""
-        going = {name: read(lake) for name, lake in self._is.shards.items() if name not in self._away}
+        """Yield each window with the rows of each shard, or of some of them, whose window can be read."""
+        going = {
+            name: read(lake)
+            for name, lake in self._is.shards.items()
+            if name not in self._away and (some is None or name in some)
+        }
 
         def following(name: str) -> pa.Table | LakeError:
             try:

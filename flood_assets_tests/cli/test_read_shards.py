@@ -19,6 +19,7 @@ from flood_assets.query.sql import Views
 from flood_assets.query.sql_script import script
 from flood_assets.schemas import READINGS, STATIONS
 from flood_assets_tests.query.test_sql import KEYS, in_microseconds, rows
+from flood_assets_tests.support.filled_once import filled_once
 from flood_assets_tests.support.lake_rows import put_raw, snapshot
 from flood_assets_tests.support.quick_dagster import copy_folder
 from flood_assets_tests.support.seven_gauges import NOW
@@ -27,9 +28,7 @@ from flood_assets_tests.support.sharded import SHARDS, fill_both
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("both")
-    fill_both(folder)
-    return folder
+    return filled_once(tmp_path_factory, "one and shards", fill_both)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from deploy.terraform import catalog
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import TABLES
+from flood_assets_tests.support.filled_once import filled_once
 from flood_assets_tests.support.sharded import SHARDS, fill_both
 
 WRITTEN = json.loads(catalog.FILE.read_text(encoding="utf-8"))
@@ -65,10 +66,14 @@ def test_all_is_what_it_was_made_from():
     assert set(catalog.HIVE.values()) == {"string", "double", "int", "tinyint", "boolean", "date", "timestamp"}
 
 
-def test_partition_projection_finds_every_window_of_every_shard(tmp_path):
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    return filled_once(tmp_path_factory, "one and shards", fill_both)
+
+
+def test_partition_projection_finds_every_window_of_every_shard(both):
     """By the templates alone: DuckDB reads the objects of each place that projection makes of them."""
-    fill_both(tmp_path)
-    one = Lake.open(tmp_path / "one")
+    one = Lake.open(both / "one")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name, table in WRITTEN["tables"].items():
@@ -79,7 +84,7 @@ def test_partition_projection_finds_every_window_of_every_shard(tmp_path):
                 ("shards", SHARDS[:1] if table["leading"] else SHARDS, table["template_of_shards"]),
             ):
                 there = [
-                    f"{tmp_path}/{place}/"
+                    f"{both}/{place}/"
                     + template.replace("${shard}", shard)
                     .replace("${date}", f"{w:%Y-%m-%d}")
                     .replace("${hour}", f"{w:%H}")
@@ -94,10 +99,9 @@ def test_partition_projection_finds_every_window_of_every_shard(tmp_path):
             assert counts[0] == counts[1], name
 
 
-def test_a_station_of_two_shards_is_in_the_view_once(tmp_path):
-    fill_both(tmp_path)
+def test_a_station_of_two_shards_is_in_the_view_once(both):
     with duckdb.connect() as connection:
-        files = f"{tmp_path}/shards/shard=*/current/stations.parquet"
+        files = f"{both}/shards/shard=*/current/stations.parquet"
         connection.execute(f"CREATE VIEW current_stations_by_shard AS SELECT * FROM read_parquet('{files}')")
         rows = "current_stations_by_shard"
         (every,), (distinct,) = (

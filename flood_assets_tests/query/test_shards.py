@@ -3,6 +3,7 @@
 import shutil
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from flood_assets.query.status import look
 from flood_assets.query.status_json import content
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, TIMELINESS
 from flood_assets_tests.support.bucketlike import bucketlike
+from flood_assets_tests.support.filled_once import filled_once
 from flood_assets_tests.support.lake_rows import HOUR, fetched, put_raw, snapshot
 from flood_assets_tests.support.quick_dagster import copy_folder
 from flood_assets_tests.support.seven_gauges import MEASURE_IDS, NOW
@@ -30,9 +32,7 @@ OF_AREAS = ("warnings", "warning_areas")
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("both")
-    fill_both(folder)
-    return folder
+    return filled_once(tmp_path_factory, "one and shards", fill_both)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def questions(draw):
     return name, draw(st.fixed_dictionaries({}, optional={**GAUGES, **WANTED[name]}))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(questions())
 def test_shards_answer_as_one_lake_does(both, question):
     name, wanted = question
@@ -150,6 +150,17 @@ def test_a_shard_that_was_never_filled_is_told(shards, name):
     assert len(found.rows) > 0
 
 
+def test_the_day_of_a_gauge_is_read_of_its_shard_only(both):
+    for wanted in ({"measure": "K2-tide"}, {"station": "Kingston upon Hull"}):
+        lake = bucketlike(both / "shards")
+        found = asked(lake, "readings", **wanted)
+        assert found.rows.equals(asked(both / "one", "readings", **wanted).rows)
+        assert {each.split("/")[0] for each in lake.store.asked if "/readings/" in each} == {"get shard=tide"}
+    lake = bucketlike(both / "shards")
+    asked(lake, "readings", measure=["K2-tide", "listed nowhere"])
+    assert len({each.split("/")[0] for each in lake.store.asked if "/readings/" in each}) == len(SHARDS)
+
+
 def damage(shards, shard):
     put_raw(Lake.open(shards / f"shard={shard}"), key_of(READINGS, WINDOW), b"no Parquet")
 
@@ -196,6 +207,8 @@ def test_a_gauge_that_moved_to_another_shard_is_there_once(shards, both, columns
     moved = asked(both / "one", "readings", measure="T-level").rows
     flow = Lake.open(shards / "shard=flow")
     flow.follow_readings(moved, NOW)
+    listed = [asked(both / "one", "measures", measure=each).rows for each in ("K1-flow", "T-level")]
+    flow.put_snapshots(MEASURES, [window_of(NOW)], pa.concat_tables(listed))
     later = NOW + timedelta(minutes=5)
     flow.upsert_readings(fetched(("T-level", moved["date_time"][-1].as_py(), 42.0)), later, later)
     found = query.readings(shards, later, measure="T-level", columns=columns).rows
@@ -246,7 +259,7 @@ def test_a_lake_that_gives_way_to_shards_is_read_from_these_as_soon_as_it_lacks_
     split(one, tmp_path / "lake", shard_of, SHARDS)
     whole = asked(both / "one", "readings").rows
     assert asked(one, "readings").rows.equals(whole)
-    for stored in one.windows(READINGS)[4:12]:
+    for stored in one.windows(READINGS)[4:12:4]:
         one.store.delete([stored.key])
         for wanted in ({}, {"last": "20h"}):
             found = asked(one, "readings", **wanted).rows

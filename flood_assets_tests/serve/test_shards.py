@@ -12,6 +12,7 @@ from flood_assets.partitions import window_of
 from flood_assets.schemas import READINGS
 from flood_assets.serve.snapshot import Snapshot
 from flood_assets_tests.support.bucketlike import bucketlike
+from flood_assets_tests.support.filled_once import filled_once
 from flood_assets_tests.support.lake_rows import HOUR, fetched, put_raw
 from flood_assets_tests.support.listening import listening
 from flood_assets_tests.support.pushing import Publisher, pushed_to
@@ -55,9 +56,7 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("both")
-    fill_both(folder)
-    return folder
+    return filled_once(tmp_path_factory, "one and shards", fill_both)
 
 
 @pytest.fixture(scope="module")
