@@ -71,7 +71,7 @@ def test_from_a_lake_without_shards_to_parameters_and_on_to_stations(run, countr
     assert "new: readers do not unite it yet" in run()
     assert "would be carried and proved" in run("apply", "--dry-run")
     assert union(tmp_path) == before
-    told = run("apply")
+    told = run("apply", "--grace", "0")
     assert f"readers unite {', '.join(parameters)}" in told
     assert "the lake without shards: deleted" in told
     assert union(tmp_path) == before
@@ -84,7 +84,7 @@ def test_from_a_lake_without_shards_to_parameters_and_on_to_stations(run, countr
     described(tmp_path, {"north": ("stations", stations[:3]), "south": ("stations", stations[3:])})
     assert f"would be in no shard, and nothing was deleted: {homeless[0]}" in run("apply", code=1)
     assert union(tmp_path) == before
-    told = run("apply", *(word for measure in homeless for word in ("--drop", measure)))
+    told = run("apply", "--grace", "0", *(word for measure in homeless for word in ("--drop", measure)))
     assert "readers unite north, south" in told
     assert union(tmp_path) == [row for row in before if row["station_id"]]
     assert "nothing is to be done" in run("apply")

@@ -236,6 +236,18 @@ def test_what_comes_to_an_old_shard_while_the_apis_are_asked_is_there_when_reade
     assert world.union()["m1", NOW - QUARTER]["value"] == 77.0
 
 
+def test_readers_that_have_begun_with_the_old_shards_get_time_to_end(world):
+    world.filled(PARAMETERS)
+    change, seen = world.change(STATIONS_OF), []
+    change.grace_s, change.sleep = 30.0, lambda seconds: seen.append((seconds, world.names(), united(world)))
+    assert change.apply()
+    assert seen == [(30.0, ["flow", "level", "one", "rain", "rest", "two"], ("one", "two", "rest"))]
+
+
+def united(world) -> tuple[str, ...]:
+    return members.members(world.common.store).names
+
+
 def test_an_ordinary_refresh_of_what_has_become_a_network_is_refused(world):
     world.filled(PLAIN)
     assert world.change(PARAMETERS).apply()
