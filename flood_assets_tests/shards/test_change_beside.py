@@ -100,6 +100,7 @@ def test_readers_stay_with_the_old_shards_while_a_value_differs(world, monkeypat
     assert members.members(world.common.store) == united
 
 
+@pytest.mark.long
 def test_an_api_that_is_away_changes_nothing_for_readers(world, monkeypatch):
     world.filled(PARAMETERS)
     before = world.union()
@@ -255,6 +256,7 @@ def test_an_ordinary_refresh_of_what_has_become_a_network_is_refused(world):
         world.tick(PLAIN)
 
 
+@pytest.mark.long
 def test_what_is_left_of_a_change_that_was_given_up_is_carried_and_deleted(world):
     world.filled(PARAMETERS)
     with killed_at(25, after=True):
