@@ -249,6 +249,14 @@ def united(world) -> tuple[str, ...]:
     return members.members(world.common.store).names
 
 
+def test_a_refresh_completes_a_change_that_was_killed_between_its_two_writes(world):
+    world.filled(PLAIN)
+    members.replace(world.common.store, PARAMETERS, None)
+    world.tick(PARAMETERS)
+    with pytest.raises(WrongLakeError, match="unites the shards of the network england"):
+        world.tick(PLAIN)
+
+
 def test_an_ordinary_refresh_of_what_has_become_a_network_is_refused(world):
     world.filled(PLAIN)
     assert world.change(PARAMETERS).apply()
@@ -277,6 +285,10 @@ def test_hours_that_are_over_keep_their_conditions_and_lists(world):
     for shard in PARAMETERS.shards:
         ids = [{"measure_id": measure, "passed_over": 1} for measure, _, _ in world.api.of(shard)]
         world.lake(shard).put_snapshots(CONDITIONS, [hour], snapshot(CONDITIONS, NOW - HOUR, *ids))
+    # A command that was killed has got so far as the first.
+    first, ids = STATIONS_OF.shards[0], [{"measure_id": measure, "passed_over": 1} for measure in ("m1", "m2")]
+    world.filler.claim(first)
+    world.lake(first).put_snapshots(CONDITIONS, [hour], snapshot(CONDITIONS, NOW - HOUR, *ids))
     assert world.change(STATIONS_OF).apply()
     for shard in STATIONS_OF.shards:
         lake, gauges = world.lake(shard), world.api.of(shard)
