@@ -305,7 +305,15 @@ def check() -> None:
     "--drop", metavar="NAME", multiple=True, help="Measure, or old shard, whose readings may go; may be repeated."
 )
 @click.option("--keep", is_flag=True, help="Keep the old lakes; repeated without it, the command deletes them.")
-def apply(*, dry_run: bool, drop: tuple[str, ...], keep: bool) -> None:
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Wait so long for readers that have begun with the old lakes, before these are deleted.",
+)
+def apply(*, dry_run: bool, drop: tuple[str, ...], keep: bool, grace: float) -> None:
     """Change over to the shards of FLOOD_NETWORK: add, remove, split and join shards, and lose nothing.
 
     New shards are filled from the lakes that hold their readings and from their APIs; then readers change over; then
@@ -314,7 +322,7 @@ def apply(*, dry_run: bool, drop: tuple[str, ...], keep: bool) -> None:
     """
     from flood_assets.cli.shards import apply as apply_shards  # noqa: PLC0415
 
-    sys.exit(apply_shards(settings.lake_url(), settings.now, drop=drop, keep=keep, dry_run=dry_run))
+    sys.exit(apply_shards(settings.lake_url(), settings.now, drop=drop, keep=keep, grace_s=grace, dry_run=dry_run))
 
 
 @main.command()

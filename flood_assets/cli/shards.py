@@ -86,7 +86,9 @@ def check(common_url: str, clock: Callable[[], datetime]) -> int:
     return 1 if any(each.nowhere or each.twice for each in found) else 0
 
 
-def apply(common_url: str, clock: Callable[[], datetime], *, drop: Sequence[str], keep: bool, dry_run: bool) -> int:
+def apply(
+    common_url: str, clock: Callable[[], datetime], *, drop: Sequence[str], keep: bool, grace_s: float, dry_run: bool
+) -> int:
     """Change over to the shards of FLOOD_NETWORK, and return the exit code: 1 if an old lake could not be deleted yet.
 
     Raises:
@@ -98,7 +100,7 @@ def apply(common_url: str, clock: Callable[[], datetime], *, drop: Sequence[str]
     network, console = _network(), Console(highlight=False)
     filler = ApiFiller(common_url, clock, settings.archive())
     change = Change(
-        Lake.open(common_url), network, filler, clock, lambda text: say(console, text), frozenset(drop), keep
+        Lake.open(common_url), network, filler, clock, lambda text: say(console, text), frozenset(drop), keep, grace_s
     )
     if dry_run:
         change.plan()

@@ -5,7 +5,7 @@ replaced: only windows that it has not are taken.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -71,11 +71,11 @@ def carry_beside(old: Sequence[Old], new: Sequence[New], now: datetime) -> None:
 def _carry_windows(table: Table, old: Sequence[Old], new: Sequence[New], now: datetime) -> None:
     """Give each shard its rows of earlier hours, of all old lakes together."""
     there = [{each.window for each in one.lake.windows(table)} for one in new]
+    known = set.intersection(*there)
     found = dict[datetime, list[tuple[Old, pa.Table]]]()
     for each in old:
-        for window, rows in _readable(each.lake, table, now):
-            if window < window_of(now) and any(window not in windows for windows in there):
-                found.setdefault(window, []).append((each, rows))
+        for window, rows in _readable(each.lake, table, now, known | {window_of(now)}):
+            found.setdefault(window, []).append((each, rows))
     for window, parts in sorted(found.items(), key=lambda item: item[0]):
         for number, one in enumerate(new):
             rows = [_of(number, each, rows, table) for each, rows in parts]
@@ -110,10 +110,9 @@ def _carry_warnings(old: Lake, new: New, now: datetime) -> None:
         return
     for table in (WARNING_AREAS, WARNINGS):
         there = {each.window for each in new.lake.windows(table)}
-        for window, rows in _readable(old, table, now):
-            if window not in there:
-                with suppress(ConflictError):
-                    new.lake.store.put(key_of(table, window), encode(table, rows), replaces=None)
+        for window, rows in _readable(old, table, now, there):
+            with suppress(ConflictError):
+                new.lake.store.put(key_of(table, window), encode(table, rows), replaces=None)
         asked = current.asked_at(old.store, table)
         with suppress(DamagedWindowError):
             if asked is not None and (present := current.read(old.store, table)) is not None:
@@ -165,9 +164,12 @@ def move_waiting(old: Store, new: Store) -> None:
         old.delete_unchanged(blob.meta)
 
 
-def _readable(lake: Lake, table: Table, now: datetime) -> Iterator[tuple[datetime, pa.Table]]:
-    """Yield the retained windows that can be read: nobody could fill the others again."""
+def _readable(
+    lake: Lake, table: Table, now: datetime, known: Collection[datetime] = ()
+) -> Iterator[tuple[datetime, pa.Table]]:
+    """Yield the retained windows, but for known ones, that can be read: nobody could fill the others again."""
     windows = [each.window for each in lake.windows(table) if not is_expired(each.window, now)]
+    windows = [window for window in windows if window not in known]
     for window, rows in lake.each(table, windows):
         if isinstance(rows, pa.Table):
             yield utc(window), rows

@@ -10,6 +10,7 @@ Runs of others may go on. Those with the old file fill the old shards until read
 looked at once more before it is deleted, and why only unchanged objects are.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,8 @@ from flood_assets.words import counted
 
 # Old lakes are looked at so often before what is still written to them is left to the next command.
 ROUNDS = 3
+# Who began to read the old lakes before readers changed over has so many seconds to end.
+GRACE_S = 30.0
 
 
 SHOWN = 5
@@ -146,6 +149,8 @@ class Change:
         say: tells a person what is done.
         drop: measures that may go, or shards whose measures may.
         keep: leave the old lakes where they are.
+        grace_s: seconds for readers that have begun with the old lakes, before these are deleted.
+        sleep: waits for some seconds.
     """
 
     common: Lake
@@ -155,6 +160,8 @@ class Change:
     say: Callable[[str], None]
     drop: frozenset[str] = frozenset()
     keep: bool = False
+    grace_s: float = GRACE_S
+    sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
         # What is retained now is carried, also if it expires meanwhile: its new shard may have to archive it.
@@ -210,6 +217,10 @@ class Change:
             self._change_over(found)
         # From here on only runs that had begun before may still write to the old lakes.
         identity.claim_network(self.common.store, self.network.name, over_a_lake=True)
+        if old and not self.keep and self.grace_s:
+            self._carry(old, new)
+            self.say(f"waiting {self.grace_s:g} s for readers that have begun with the old lakes")
+            self.sleep(self.grace_s)
         return self._retire(old, new)
 
     def _archive(self, found: Difference) -> None:

@@ -100,6 +100,7 @@ def test_readers_stay_with_the_old_shards_while_a_value_differs(world, monkeypat
     assert members.members(world.common.store) == united
 
 
+@pytest.mark.long
 def test_an_api_that_is_away_changes_nothing_for_readers(world, monkeypatch):
     world.filled(PARAMETERS)
     before = world.union()
@@ -236,6 +237,26 @@ def test_what_comes_to_an_old_shard_while_the_apis_are_asked_is_there_when_reade
     assert world.union()["m1", NOW - QUARTER]["value"] == 77.0
 
 
+def test_readers_that_have_begun_with_the_old_shards_get_time_to_end(world):
+    world.filled(PARAMETERS)
+    change, seen = world.change(STATIONS_OF), []
+    change.grace_s, change.sleep = 30.0, lambda seconds: seen.append((seconds, world.names(), united(world)))
+    assert change.apply()
+    assert seen == [(30.0, ["flow", "level", "one", "rain", "rest", "two"], ("one", "two", "rest"))]
+
+
+def united(world) -> tuple[str, ...]:
+    return members.members(world.common.store).names
+
+
+def test_a_refresh_completes_a_change_that_was_killed_between_its_two_writes(world):
+    world.filled(PLAIN)
+    members.replace(world.common.store, PARAMETERS, None)
+    world.tick(PARAMETERS)
+    with pytest.raises(WrongLakeError, match="unites the shards of the network england"):
+        world.tick(PLAIN)
+
+
 def test_an_ordinary_refresh_of_what_has_become_a_network_is_refused(world):
     world.filled(PLAIN)
     assert world.change(PARAMETERS).apply()
@@ -243,6 +264,7 @@ def test_an_ordinary_refresh_of_what_has_become_a_network_is_refused(world):
         world.tick(PLAIN)
 
 
+@pytest.mark.long
 def test_what_is_left_of_a_change_that_was_given_up_is_carried_and_deleted(world):
     world.filled(PARAMETERS)
     with killed_at(25, after=True):
@@ -263,6 +285,10 @@ def test_hours_that_are_over_keep_their_conditions_and_lists(world):
     for shard in PARAMETERS.shards:
         ids = [{"measure_id": measure, "passed_over": 1} for measure, _, _ in world.api.of(shard)]
         world.lake(shard).put_snapshots(CONDITIONS, [hour], snapshot(CONDITIONS, NOW - HOUR, *ids))
+    # A command that was killed has got so far as the first.
+    first, ids = STATIONS_OF.shards[0], [{"measure_id": measure, "passed_over": 1} for measure in ("m1", "m2")]
+    world.filler.claim(first)
+    world.lake(first).put_snapshots(CONDITIONS, [hour], snapshot(CONDITIONS, NOW - HOUR, *ids))
     assert world.change(STATIONS_OF).apply()
     for shard in STATIONS_OF.shards:
         lake, gauges = world.lake(shard), world.api.of(shard)

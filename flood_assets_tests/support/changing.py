@@ -157,7 +157,7 @@ class World:
     def change(self, to: Network, *drop: str, keep: bool = False) -> Change:
         """Return a change; what it says is in its `said`."""
         said = list[str]()
-        made = Change(self.common, to, self.filler, lambda: self.api.now, said.append, frozenset(drop), keep)
+        made = Change(self.common, to, self.filler, lambda: self.api.now, said.append, frozenset(drop), keep, 0.0)
         made.said = said  # type: ignore[attr-defined]
         return made
 
