@@ -33,7 +33,7 @@ LEAN := ARROW_DEFAULT_MEMORY_POOL=system
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long test-deploy test-image plan deploy destroy checkov ceph soak bench bench-large lint ui ui-demo audit sbom packages up down lock clean
+.PHONY: help setup demo notebook serve test test-fast test-s3 test-readers test-long test-deploy test-image plan deploy destroy checkov ceph soak bench bench-large bench-shards lint ui ui-demo audit sbom packages up down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -119,6 +119,9 @@ bench: setup ## Compare with common tools and write benchmarks/RESULTS.md (some 
 
 bench-large: setup ## Fill networks of 10 and 100 times the size (some six minutes, 4 GiB of memory)
 	@$(BIN)/python -m benchmarks --large $(BENCH)
+
+bench-shards: setup ## Fill a network in shards and write benchmarks/SHARDS.md (half an hour, 2 GiB of memory)
+	@$(BIN)/python -m benchmarks --only shards --rounds 3 $(BENCH)
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

@@ -81,6 +81,6 @@ fill took {minutes:,.1f} minutes, including the simulator's time, and {peak:.1f}
 15 minutes, so one machine is enough until reading a day takes longer than that, the API takes longer to send it, or a
 day no longer fits into memory.
 
-**Beyond one machine.** Divide the country into shards: one lake for each, filled by its own machine. Lakes are
-independent, and readers open several as one data set. The API can filter by parameter; this is not implemented yet.
+**Beyond one machine.** The network is divided into [shards](../docs/shards.md): a lake for each, filled by any number
+of machines, and read as one. [What that takes](SHARDS.md), up to a thousand times the country.
 """.strip()

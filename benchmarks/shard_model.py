@@ -101,9 +101,9 @@ def of(measured: Mapping[str, Any]) -> Model | None:
     if not parts or not fills:
         return None
     largest = max(sizes or fills, key=lambda run: run["readings"])
-    each = COUNTRIES / largest.get("shards", measured["areas"])
+    each = COUNTRIES / largest.get("shards", measured["countries"])
     # What a worker spends on a shard: without Python's start and the imports, which are once for each worker.
-    slowest = max(median(run["cpu"] / measured["areas"] for run in fills), parts["cold"]["cpu"])
+    slowest = max(median(run["cpu"] / measured["countries"] for run in fills), parts["cold"]["cpu"])
     return Model(
         readings=round(each * largest["readings"]),
         stored=(round(each * largest["objects"]), round(each * largest["bytes"])),
@@ -112,7 +112,7 @@ def of(measured: Mapping[str, Any]) -> Model | None:
         reconcile=_run([parts["reconcile"]]),
         start_s=median(min(worker["from"] for worker in run["workers"]) for run in fills),
         worker_mb=max(worker["peak_mb"] for run in (*fills, *sizes) for worker in run["workers"]),
-        more_mb=max(0.0, (_peak(measured, "one") - _peak(measured, "many")) / (measured["areas"] - 1)),
+        more_mb=max(0.0, (_peak(measured, "one") - _peak(measured, "many")) / (measured["countries"] - 1)),
         packed=measured["sent_bytes"] / parts["cold"]["bytes"],
     )
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from benchmarks import conditions, harness
-from benchmarks.recorded import Recorded, recorded
+from benchmarks.recorded import Recorded, part_name, recorded
 from benchmarks.server import simulator
 from benchmarks.watched import Watched, watched
 
@@ -26,7 +26,7 @@ class Way(NamedTuple):
 
     Attributes:
         name: its name in the measurements.
-        shards: in how many shards; 0 for the whole as a single shard.
+        shards: in how many shards.
         dask: FLOOD_DASK; empty for one process without Dask.
         does: what it is, for the page.
     """
@@ -37,19 +37,21 @@ class Way(NamedTuple):
     does: str
 
 
-def ways(areas: int) -> list[Way]:
+def ways(most: int) -> list[Way]:
     """Return the ways that take turns."""
+    few = most // 4
     return [
-        Way("one", 0, "", "one shard, one process"),
-        Way("many", areas, "", f"{areas} shards, one after the other in one process"),
-        Way("local1", areas, "local[1]", f"{areas} shards, one Dask worker"),
-        Way("local2", areas, "local[2]", f"{areas} shards, two Dask workers"),
+        Way("one", 1, "", "one shard, one process"),
+        Way("many", most, "", f"{most} shards, one after the other in one process"),
+        Way("local1", most, "local[1]", f"{most} shards, one Dask worker"),
+        Way("local2", most, "local[2]", f"{most} shards, two Dask workers"),
+        Way("few", few, "local[1]", f"{few} shards, one Dask worker"),
     ]
 
 
 def measure(
     stations: int,
-    areas: int,
+    countries: int,
     sizes: Sequence[int],
     rounds: int,
     now: datetime,
@@ -61,26 +63,27 @@ def measure(
 
     Args:
         stations: number of stations of a country, which is one shard.
-        areas: countries that are simulated, and shards of the network that is filled in every way.
-        sizes: countries of the networks that are filled by two workers; above `areas` the same answers come again.
+        countries: that are simulated, and the most shards that their network is filled in; a multiple of four.
+        sizes: countries of the networks that are filled by two workers; above `countries` the same answers come again.
         rounds: how often each way takes its turn.
         now: time at which the clock stands.
         folder: for answers and lakes.
         tell: reports progress.
         keep: saves the measurements.
     """
-    told: dict[str, Any] = {"now": f"{now:%Y-%m-%d %H:%MZ}", "areas": areas, "stations": stations}
-    told["does"] = {way.name: way.does for way in ways(areas)}
+    told: dict[str, Any] = {"now": f"{now:%Y-%m-%d %H:%MZ}", "countries": countries, "stations": stations}
+    told["does"] = {way.name: way.does for way in ways(countries)}
+    told["shards"] = {way.name: way.shards for way in ways(countries)}
     tell("one country: a cold fill, ticks and a reconcile")
     with simulator(stations, now) as source:
         source.warm(now)
         told["parts"] = _parts(source.url, now, folder)
-    tell(f"{areas} x {stations:,} stations: recording the answers")
-    with simulator(stations * areas, now) as source, recorded(folder / "answers", source.url, areas, now) as server:
-        for way in ways(areas)[:2]:
-            fill(way, server, now, folder)
-    told["sent_bytes"] = sum(file.stat().st_size for file in (folder / "answers" / "area-000").iterdir())
-    with recorded(folder / "answers", "", areas, now) as server:
+    tell(f"{countries} x {stations:,} stations: recording the answers")
+    answers, divisions = folder / "answers", sorted({way.shards for way in ways(countries)})
+    with simulator(stations * countries, now) as source, recorded(answers, source.url, divisions, now) as server:
+        fill(ways(countries)[0], server, now, folder)
+    told["sent_bytes"] = sum(file.stat().st_size for file in (answers / part_name(0, countries)).iterdir())
+    with recorded(answers, "", divisions, now) as server:
         for found in filled(server, sizes, rounds, now, folder, tell):
             keep({**told, "rounds": rounds, **found, "conditions": conditions.found({})})
 
@@ -90,7 +93,7 @@ def filled(
 ) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """Fill the network in every way and those of several sizes; yield all fills so far after each."""
     told: dict[str, list[dict[str, Any]]] = {"runs": [], "sizes": []}
-    turns = ways(server.areas)
+    turns = ways(max(server.divisions))
     for number in range(rounds):
         for way in (*turns[number % len(turns) :], *turns[: number % len(turns)]):
             told["runs"].append({"way": way.name, "round": number, **fill(way, server, now, folder)})
@@ -133,11 +136,11 @@ def fill(way: Way, server: Recorded, now: datetime, folder: Path) -> dict[str, A
 
 
 def _described(shards: int, server: Recorded) -> str:
-    """Return the file of a network: so many areas, or the whole as one."""
-    each = [("whole", None)] if not shards else [(f"country-{number:04d}", number) for number in range(shards)]
+    """Return the file of a network: so many parts of it, which come again above the most."""
+    parts = shards if shards in server.divisions else max(server.divisions)
     lines = ['name = "bench"']
-    for name, number in each:
-        lines += ["", "[[shard]]", f'name = "{name}"', f'api = "{server.api(number)}"']
+    for number in range(shards):
+        lines += ["", "[[shard]]", f'name = "part-{number:04d}"', f'api = "{server.api(number, parts)}"']
     return "\n".join(lines) + "\n"
 
 

@@ -19,7 +19,7 @@ from flood_assets.simulator.country import Simulator
 from flood_assets.simulator.server import serve
 
 NOW = datetime(2026, 10, 15, 9, 20, tzinfo=UTC)
-AREAS = 3
+DIVISIONS = (1, 2, 4)
 PATHS = (
     "data/readings.csv?date=2026-10-14",
     "data/readings.csv?latest",
@@ -48,28 +48,31 @@ def asked(url: str) -> bytes:
         return gzip.decompress(body)
 
 
-def test_areas_have_together_what_the_source_has_and_it_is_asked_once(tmp_path):
-    def each(server: Recorded) -> dict[str, list[list[str]]]:
-        numbers = (None, *range(AREAS), AREAS)
-        return {path: [rows(asked(f"{server.api(number)}/{path}"), path) for number in numbers] for path in PATHS}
+def test_parts_have_together_what_the_source_has_and_it_is_asked_once(tmp_path):
+    def found(server: Recorded, path: str) -> dict[int, list[list[str]]]:
+        return {
+            parts: [rows(asked(f"{server.api(number, parts)}/{path}"), path) for number in range(parts + 1)]
+            for parts in DIVISIONS
+        }
 
     with serve(Simulator(60, 1, lambda: NOW)) as source:
         direct = {path: rows(urlopen(f"{source.url}/{path}").read(), path) for path in PATHS}
         source.reset()
-        with recorded(tmp_path, source.url, AREAS, NOW) as server:
-            first = each(server)
-        asked_for = [one["requests"] for one in source.stats().values()]
+        with recorded(tmp_path, source.url, DIVISIONS, NOW) as server:
+            first = {path: found(server, path) for path in PATHS}
+        times = [one["requests"] for one in source.stats().values()]
+    assert max(times) <= 2  # the first list of measures wants the stations beside it
     # Nobody answers any more: files do.
-    with recorded(tmp_path, source.url, AREAS, NOW) as server:
-        assert each(server) == first
+    with recorded(tmp_path, source.url, DIVISIONS, NOW) as server:
+        assert {path: found(server, path) for path in PATHS} == first
         with pytest.raises(HTTPError, match="404"):
-            asked(f"{server.url}/area-1/{PATHS[0]}")
-    assert max(asked_for) <= 2  # the first list of measures wants the stations beside it
-    for path, (whole, *areas, again) in first.items():
-        assert whole == direct[path]
-        assert sorted(row for area in areas for row in area) == whole
-        assert again == areas[0]
-    assert all(first[PATHS[0]]), "an area has no readings"
+            asked(f"{server.url}/whole/{PATHS[0]}")
+    for path, divisions in first.items():
+        for parts, (*each, again) in divisions.items():
+            assert len(each) == parts
+            assert sorted(row for part in each for row in part) == direct[path]
+            assert again == each[0]
+    assert all(first[PATHS[0]][4]), "a part has no readings"
 
 
 def run(way: str, **more: Any) -> dict[str, Any]:
@@ -81,11 +84,12 @@ def run(way: str, **more: Any) -> dict[str, Any]:
 def measured(**more: Any) -> dict[str, Any]:
     part = {"cpu": 2.0, "requests": 6, "bytes": 90_000_000, "GET": 180, "LIST": 40, "PUT": 110}
     runs = [run("one", workers=[{**run("one")["workers"][0], "peak_mb": 960.0}]), run("many"), run("local1")]
-    runs.append(run("local2", wall=5.5))
+    runs += [run("local2", wall=5.5), run("few", workers=[{**run("few")["workers"][0], "peak_mb": 438.0}])]
     return {
         "runs": runs,
         "sizes": [{**run(""), "shards": 10}, {**run("", wall=100.0, cpu=100.0, readings=10_000_000), "shards": 100}],
-        "areas": 16,
+        "countries": 16,
+        "shards": {"one": 1, "few": 4, "many": 16, "local1": 16, "local2": 16},
         "stations": 5500,
         "sent_bytes": 9_000_000,
         "parts": {"cold": part, "ticks": [part, {**part, "cpu": 1.0}], "reconcile": part},
@@ -106,7 +110,8 @@ def change(way: str, **more: Any) -> Callable[[dict[str, Any]], None]:
     ("target", "spoil"),
     [
         ("CPU time per reading in 16 shards", change("many", cpu=12.6)),
-        ("Peak memory", change("local2", workers=[{**run("")["workers"][0], "peak_mb": 223.0}])),
+        ("Peak memory.* 16 shards", change("local2", workers=[{**run("")["workers"][0], "peak_mb": 223.0}])),
+        ("Peak memory.* 4 shards", change("few", workers=[{**run("")["workers"][0], "peak_mb": 439.0}])),
         ("Wall time by two workers", change("local2", wall=5.9)),
         ("The same readings", change("many", readings=999_999)),
         ("CPU time per reading of 100", lambda found: found["sizes"][1].update(cpu=131.0)),
@@ -134,10 +139,10 @@ def test_the_model_multiplies_what_was_measured():
 
 @pytest.mark.long
 def test_a_quick_session_finds_the_same_readings_in_all_ways(tmp_path):
-    benchmarks.main(["--only", "shards", "--quick", "--shards", "3", "--countries", "2,4", "--into", str(tmp_path)])
+    benchmarks.main(["--only", "shards", "--quick", "--shards", "4", "--countries", "2,6", "--into", str(tmp_path)])
     page = (tmp_path / "SHARDS.md").read_text()
     assert re.search(r"\| The same readings in one shard and in many \| [\d,]+ \| pass \|", page)
-    assert page.count("| 3 shards") == 3
+    assert page.count("| 4 shards") == 3
     assert "## A thousand times the country" in page
     for file in tmp_path.rglob("*.*"):
         assert not re.search(r"/tmp/|127\.0\.0\.1", Path(file).read_text())

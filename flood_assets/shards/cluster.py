@@ -31,9 +31,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger("flood_assets.shards")
 
-# Dask has glibc return each block that is freed at once, and a fill then takes 1.6 times the CPU time: half of it goes
-# into pages that the kernel gives and takes. None leaves the variable alone.
-_AS_LINUX_DOES = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+# Workers of this machine: Dask has glibc return each block that is freed at once, and a fill then takes 1.6 times the
+# CPU time, as the kernel gives and takes pages; None leaves that variable alone. A heap for each thread costs a sixth
+# of the memory. The profiler looks at each task a hundred times a second, for a page that is not shown.
+_WORKERS = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
+    "distributed.worker.profile.enabled": False,
+}
 
 
 class GateError(FloodAssetsError):
@@ -118,7 +123,7 @@ class _Cluster:
 
         place: Any = self.address
         if local := re.fullmatch(r"local\[(\d+)\]", self.address):
-            with dask.config.set(_AS_LINUX_DOES):
+            with dask.config.set(_WORKERS):
                 place = LocalCluster(
                     n_workers=int(local[1]), threads_per_worker=1, processes=True, host="127.0.0.1",
                     # Without an address Dask takes port 8787 for its health and metrics, the dashboard shown or not.
