@@ -22,6 +22,9 @@ from flood_assets.ledger.day import milliseconds
 from flood_assets.partitions import RETENTION, from_ms, to_ms, utc
 from flood_assets.query import flood_warnings, nearby
 from flood_assets.query.conditions import MISSED_UPLOADS, NO_VALUES, Known
+from flood_assets.query.filters import Gauges
+from flood_assets.query.place import Place
+from flood_assets.query.question import Question
 from flood_assets.schemas import MEASURES, STATIONS, TIMELINESS, WARNING_AREAS
 
 # Delay of a gauge whose own is not known: two rounds of asking.
@@ -133,25 +136,30 @@ def gather(lake: Lake, rules: Sequence[Rule], now: datetime) -> Evidence:
     asked = () if marks is None else tuple(sorted({*marks.asked.polls, *filter(None, [marks.asked.last])}))
     notes: list[str] = []
     chosen: dict[str, Any] = {}
+    # One place for all rules, as it reads each snapshot once.
+    place = Place.of(lake, now)
     for rule in rules:
         if rule.kind == "warning":
             chosen[rule.name] = _warnings(lake, rule, now, notes)
         elif rule.kind != "api_late":
-            chosen[rule.name] = _measures(lake, rule, now, notes)
+            chosen[rule.name] = _measures(place, rule, notes)
     ids = sorted({each for rule in rules for each in chosen.get(rule.name) or () if rule.kind != "warning"})
     timeliness = lake.newest_snapshot(TIMELINESS, now)
     timeliness = TIMELINESS.schema.empty_table() if timeliness is None else timeliness
     overdue, reporting = _overdue(timeliness, asked[-1] if asked else None, now)
-    gauges = _gauges(lake, ids, timeliness, now) if ids else {}
-    return Evidence(gauges, chosen, tuple(dict.fromkeys([*lake.troubles, *notes])), asked, overdue, reporting)
+    gauges = _gauges(lake, place, ids, timeliness) if ids else {}
+    missing = () if place.lake is None else place.lake.troubles
+    noted = tuple(dict.fromkeys([*lake.troubles, *missing, *notes]))
+    return Evidence(gauges, chosen, noted, asked, overdue, reporting)
 
 
-def _measures(lake: Lake, rule: Rule, now: datetime, notes: list[str]) -> list[str]:
-    found = query.measures(lake, now, columns=("measure_id", "station_id"), **_filters(rule))
+def _measures(place: Place, rule: Rule, notes: list[str]) -> list[str]:
+    asked = Question(place, Gauges.of(_filters(rule)), ("measure_id", "station_id"), joined=False)
+    found = asked.answer(asked.snapshot(MEASURES))
     rows = found.rows
     notes += [f"rule '{rule.name}': {note}" for note in found.notes]
     if rule.bbox or rule.near:
-        stations = lake.newest_snapshot(STATIONS, now, columns=("station_id", "lat", "long"))
+        stations = place.snapshot(STATIONS)
         here = _inside(STATIONS.schema.empty_table() if stations is None else stations, rule)["station_id"]
         rows = rows.filter(pc.is_in(rows["station_id"], value_set=here.combine_chunks()))
         if not len(rows) and not found.notes:
@@ -209,12 +217,12 @@ def _overdue(timeliness: pa.Table, asked: datetime | None, now: datetime) -> tup
     return pc.sum(late).as_py() or 0, pc.sum(here).as_py() or 0
 
 
-def _gauges(lake: Lake, ids: Sequence[str], timeliness: pa.Table, now: datetime) -> dict[str, Gauge]:
-    measures, stations = (lake.newest_snapshot(table, now) for table in (MEASURES, STATIONS))
+def _gauges(lake: Lake, place: Place, ids: Sequence[str], timeliness: pa.Table) -> dict[str, Gauge]:
+    measures, stations = (place.snapshot(table) for table in (MEASURES, STATIONS))
     measures = MEASURES.schema.empty_table() if measures is None else measures
     stations = STATIONS.schema.empty_table() if stations is None else stations
     columns = ("measure_id", "date_time", "value", "flag", "first_seen_at")
-    rows = query.readings(lake, now, columns=columns, flags=True, measure=list(ids)).rows
+    rows = query.readings(lake, place.now, columns=columns, flags=True, measure=list(ids)).rows
     readings, seen, known = _readings(rows, timeliness)
     listed = pc.unique(pa.concat_arrays([measures["measure_id"].combine_chunks(), pa.array(ids, pa.string())]))
     listed = listed.take(pc.array_sort_indices(listed))

@@ -1,12 +1,14 @@
 """The state of the alerts in the lake: fired once whoever judges, kept, read by others, gone after a day."""
 
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import pyarrow.parquet as pq
 import pytest
 
 from flood_assets import query
+from flood_assets.alerts.evidence import gather
 from flood_assets.alerts.judging import judge_lake
 from flood_assets.alerts.rules import parse_rules
 from flood_assets.lake.frozen import Frozen
@@ -148,3 +150,23 @@ def test_a_name_that_no_gauge_has_is_said(lake):
 def test_the_stored_state_is_replaced_or_left(lake):
     assert update_alerts(lake, lambda before: (None, before.judged_at)) is None
     assert lake.store.read(ALERTS_KEY) is None
+
+
+def test_snapshots_are_read_as_often_for_nine_rules_as_for_one(lake, monkeypatch):
+    asked = []
+    newest = Lake.newest_snapshot
+
+    def counted(self, table, now, **more):
+        asked.append(table.name)
+        return newest(self, table, now, **more)
+
+    monkeypatch.setattr(Lake, "newest_snapshot", counted)
+    reads = []
+    for names in ("a", "abcdefghi"):
+        rule = '[[rule]]\nname = "{}"\nstation = "Mill"\nnear = [51.0, -1.0]\nabove = 1.0\n'
+        evidence = gather(lake, parse_rules("".join(map(rule.format, names))), NOW)
+        assert evidence.chosen == {name: ["m"] for name in names}
+        reads.append(Counter(asked))
+        asked.clear()
+    assert reads[0] == reads[1]
+    assert reads[0]["measures"] >= 1

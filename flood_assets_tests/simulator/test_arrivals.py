@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,10 @@ def every_reading(days: int = 27, simulator: Simulator = SIMULATOR, block=BLOCK)
     return simulator._arrivals.readings(block.signals, everything(block), NOW - days * 86400, NOW)
 
 
-READINGS = every_reading()
+@pytest.fixture(scope="module")
+def readings():
+    """All of 27 days, which take a second: not when the file is read, as each process of the tests does."""
+    return every_reading()
 
 
 def test_a_simulator_that_starts_later_agrees_with_one_that_ran_all_along():
@@ -67,55 +71,55 @@ def test_latest_is_the_newest_of_what_is_shown(ago):
     assert dict(zip(latest.measure.tolist(), latest.time.tolist(), strict=True)) == newest
 
 
-def test_a_late_reading_appears_only_after_its_arrival():
-    late = np.flatnonzero((READINGS.arrival - READINGS.time > 7200) & (READINGS.time < NOW - 86400))[0]
-    key = (int(READINGS.measure[late]), int(READINGS.time[late]))
-    arrival = int(READINGS.arrival[late])
+def test_a_late_reading_appears_only_after_its_arrival(readings):
+    late = np.flatnonzero((readings.arrival - readings.time > 7200) & (readings.time < NOW - 86400))[0]
+    key = (int(readings.measure[late]), int(readings.time[late]))
+    arrival = int(readings.arrival[late])
     assert key not in shown(arrival - 1, key[1], key[1] + 1)
     assert key in shown(arrival, key[1], key[1] + 1)
 
 
-def test_some_readings_arrive_after_newer_ones():
-    polled = BLOCK.signals.upload[READINGS.measure] == 0
-    order = np.lexsort((READINGS.time, READINGS.measure))
+def test_some_readings_arrive_after_newer_ones(readings):
+    polled = BLOCK.signals.upload[readings.measure] == 0
+    order = np.lexsort((readings.time, readings.measure))
     order = order[polled[order]]
-    same = np.diff(READINGS.measure[order]) == 0
-    overtaken = same & (np.diff(READINGS.arrival[order]) < -1800)
+    same = np.diff(readings.measure[order]) == 0
+    overtaken = same & (np.diff(readings.arrival[order]) < -1800)
     assert 0.001 < overtaken.mean() < 0.01
 
 
-def test_uploads_bring_many_readings_in_the_same_second():
-    uploaded = BLOCK.signals.upload[READINGS.measure] >= 4 * 3600
-    keys, sizes = np.unique(READINGS.arrival[uploaded], return_counts=True)
+def test_uploads_bring_many_readings_in_the_same_second(readings):
+    uploaded = BLOCK.signals.upload[readings.measure] >= 4 * 3600
+    keys, sizes = np.unique(readings.arrival[uploaded], return_counts=True)
     assert keys.size
     assert np.median(sizes) >= 4
 
 
-def test_a_corrected_reading_shows_its_first_value_until_the_correction():
-    corrected = np.flatnonzero(READINGS.correct_until == NEVER)[0]
-    row = READINGS.corrected[corrected]
-    at = int(READINGS.time[row])
-    key, since = (int(READINGS.measure[row]), at), int(READINGS.correct_from[corrected])
-    assert shown(since - 1, at, at + 1)[key][0] == READINGS.value[row]
-    assert shown(since, at, at + 1)[key][0] == READINGS.correct[corrected] != READINGS.value[row]
+def test_a_corrected_reading_shows_its_first_value_until_the_correction(readings):
+    corrected = np.flatnonzero(readings.correct_until == NEVER)[0]
+    row = readings.corrected[corrected]
+    at = int(readings.time[row])
+    key, since = (int(readings.measure[row]), at), int(readings.correct_from[corrected])
+    assert shown(since - 1, at, at + 1)[key][0] == readings.value[row]
+    assert shown(since, at, at + 1)[key][0] == readings.correct[corrected] != readings.value[row]
 
 
-def test_some_corrections_are_taken_back():
-    back = np.flatnonzero(READINGS.correct_until != NEVER)[0]
-    row = READINGS.corrected[back]
-    at, key = int(READINGS.time[row]), (int(READINGS.measure[row]), int(READINGS.time[row]))
-    until = int(READINGS.correct_until[back])
-    assert shown(until - 1, at, at + 1)[key][0] == READINGS.correct[back]
-    assert shown(until, at, at + 1)[key][0] == READINGS.value[row]
+def test_some_corrections_are_taken_back(readings):
+    back = np.flatnonzero(readings.correct_until != NEVER)[0]
+    row = readings.corrected[back]
+    at, key = int(readings.time[row]), (int(readings.measure[row]), int(readings.time[row]))
+    until = int(readings.correct_until[back])
+    assert shown(until - 1, at, at + 1)[key][0] == readings.correct[back]
+    assert shown(until, at, at + 1)[key][0] == readings.value[row]
 
 
-def test_rare_readings_are_about_as_rare_as_they_should_be():
-    total = READINGS.time.size
-    usual = ~BLOCK.signals.twofold[READINGS.measure]
-    assert 1 / 6000 < READINGS.corrected.size / total < 1 / 1500
-    assert 0.0001 < ((READINGS.second != NONE) & usual).mean() < 0.0004
-    assert 0.00001 < (READINGS.value == NONE).mean() < 0.00015
-    equal = READINGS.second == READINGS.value
+def test_rare_readings_are_about_as_rare_as_they_should_be(readings):
+    total = readings.time.size
+    usual = ~BLOCK.signals.twofold[readings.measure]
+    assert 1 / 6000 < readings.corrected.size / total < 1 / 1500
+    assert 0.0001 < ((readings.second != NONE) & usual).mean() < 0.0004
+    assert 0.00001 < (readings.value == NONE).mean() < 0.00015
+    equal = readings.second == readings.value
     assert equal.any()
 
 
@@ -145,6 +149,6 @@ def test_event_gauges_report_at_irregular_times_and_only_when_it_rains():
     assert len(set((rows.time % 900).tolist())) > rows.time.size / 3
 
 
-def test_no_measure_has_two_readings_of_one_time():
-    keys = READINGS.measure * 2**40 + READINGS.time
+def test_no_measure_has_two_readings_of_one_time(readings):
+    keys = readings.measure * 2**40 + readings.time
     assert np.unique(keys).size == keys.size
