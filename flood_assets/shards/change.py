@@ -38,9 +38,9 @@ from flood_assets.words import counted
 ROUNDS = 3
 # Who began to read the old lakes before readers changed over has so many seconds to end.
 GRACE_S = 30.0
-
-
+# Measures that a message names.
 SHOWN = 5
+
 NOTHING = "nothing is to be done: readers unite the shards that the file describes"
 
 
@@ -81,7 +81,6 @@ class Difference:
     Attributes:
         before: what readers unite; None without shards.
         new: shards that readers do not unite yet.
-        kept: shards that they do.
         going: names of the lakes that are not in the file: shards that readers unite, and what is left of others. An
             empty name is a lake without shards at the common URL.
         same: whether readers unite what the file describes, in its order.
@@ -89,7 +88,6 @@ class Difference:
 
     before: Members | None
     new: tuple[Shard, ...]
-    kept: tuple[Shard, ...]
     going: tuple[str, ...]
     same: bool
 
@@ -125,7 +123,6 @@ def difference(common: Lake, network: Network) -> Difference:
     return Difference(
         before,
         tuple(each for each in network.shards if each.name not in united),
-        tuple(each for each in network.shards if each.name in united),
         tuple(name for name in stored(common) if name not in names),
         before is not None and [*before.shards] == told,
     )

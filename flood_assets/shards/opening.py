@@ -21,7 +21,6 @@ def open_shard(
     gate: Gate | None = None,
     archive: str | None = None,
     publishing: Publishing | None = None,
-    seconds_left: Callable[[], float] | None = None,
 ) -> Given:
     """Return what the steps of a tick work with to fill one shard; nothing is asked or written yet.
 
@@ -36,7 +35,6 @@ def open_shard(
             the only one that is filled now.
         archive: as `settings.archive` returns it; below a URL, each shard has a folder of its own.
         publishing: the sinks; each shard sends its own changes.
-        seconds_left: until this process is ended from outside; None for no end.
 
     Raises:
         SettingsError: the URL is none of a lake.
@@ -50,7 +48,6 @@ def open_shard(
         clock,
         archive=archive_of(lake, shard.name, archive),
         publishing=publishing or Publishing((), None),
-        seconds_left=seconds_left or (lambda: float("inf")),
         shard=shard,
         gate=gate or (lambda: turns),
     )

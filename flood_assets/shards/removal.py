@@ -56,11 +56,6 @@ def held(store: Store, *, identity: bool) -> list[Meta]:
     return sorted(ours, key=lambda meta: (_LAST.index(meta.key) if meta.key in _LAST else -1, meta.key))
 
 
-def waiting(store: Store) -> list[Meta]:
-    """List the batches and uploads that wait to be ingested."""
-    return store.list(LANDING)
-
-
 def remove(store: Store, listed: Sequence[Meta]) -> list[str]:
     """Delete what was listed; return the names of what somebody has changed since, which stays.
 
