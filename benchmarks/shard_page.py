@@ -150,7 +150,7 @@ def _conditions(measured: Mapping[str, Any]) -> str:
     where = measured["conditions"]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(where["versions"].items()))
     rows = [
-        ("measured", f"{where['date']}, {measured['rounds']} rounds; {measured['now']}"),
+        ("measured", f"{where['date']}, up to {measured['rounds']} rounds; {measured['now']}"),
         ("machine", f"{where['cores']} cores ({where['processor']}), {where['memory_gib']} GiB, {where['system']}"),
         ("versions", f"Python {where['python']}, {versions}"),
     ]
