@@ -98,7 +98,7 @@ def of(measured: Mapping[str, Any]) -> Model | None:
     """Return the model; None where something it is made of was not measured."""
     parts, sizes = measured["parts"], measured["sizes"]
     fills = [run for run in measured["runs"] if run["way"] == "local2"]
-    if not parts or not fills:
+    if not parts or {"few", "local1", "local2"} - {run["way"] for run in measured["runs"]}:
         return None
     largest = max(sizes or fills, key=lambda run: run["readings"])
     each = COUNTRIES / largest.get("shards", measured["countries"])
@@ -112,13 +112,18 @@ def of(measured: Mapping[str, Any]) -> Model | None:
         reconcile=_run([parts["reconcile"]]),
         start_s=median(min(worker["from"] for worker in run["workers"]) for run in fills),
         worker_mb=max(worker["peak_mb"] for run in (*fills, *sizes) for worker in run["workers"]),
-        more_mb=max(0.0, (_peak(measured, "one") - _peak(measured, "many")) / (measured["countries"] - 1)),
+        more_mb=_more_mb(measured),
         packed=measured["sent_bytes"] / parts["cold"]["bytes"],
     )
 
 
-def _peak(measured: Mapping[str, Any], way: str) -> float:
-    return median(worker["peak_mb"] for run in measured["runs"] if run["way"] == way for worker in run["workers"])
+def _more_mb(measured: Mapping[str, Any]) -> float:
+    """Return what each further country in a shard adds to a worker's peak memory."""
+    few, many = (
+        median(worker["peak_mb"] for run in measured["runs"] if run["way"] == way for worker in run["workers"])
+        for way in ("few", "local1")
+    )
+    return max(0.0, (few - many) / (measured["countries"] / measured["shards"]["few"] - 1))
 
 
 def _run(runs: list[Mapping[str, Any]]) -> Run:

@@ -11,10 +11,10 @@ from benchmarks.targets import Verdict
 HEAD = """
 # Shards
 
-Written by `python -m benchmarks --only shards`; do not edit by hand. A network of {countries} countries of {stations:,}
-stations each is simulated once and its answers are served from files, so that the API costs nothing: {server:.2f} s of
-CPU for all of them. Each fill is the command `flood-assets refresh` with `FLOOD_NETWORK`, into an empty folder: lists,
-24 hours of readings, ledger, conditions and warnings.
+Written by `make bench-shards`; do not edit by hand. A network of {countries} countries of {stations:,} stations each is
+simulated once and its answers are served from files, so that the API costs nothing: {server:.2f} s of CPU for a fill.
+Each fill is the command `flood-assets refresh` with `FLOOD_NETWORK`, into an empty folder: lists, 24 hours of readings,
+ledger, conditions and warnings.
 """
 
 
@@ -116,17 +116,16 @@ def _wall(measured: Mapping[str, Any]) -> Iterable[Verdict]:
             quicker.median >= 1.7,
             "Other programs wanted the same two cores." if loads.median > 3 else "Its start and end are not divided.",
         )
-        own = ratio(_busy(one), _busy(two))
+        own = ratio(_busiest(one), _busiest(two))
         yield Verdict(
-            "The same without the time for which a worker was ready and had no core",
-            f"{shown.times(own)}: {shown.seconds(_busy(two))} and {shown.seconds(_busy(one))}",
+            "The same by the CPU time of the busiest worker, which other programs hardly change",
+            f"{shown.times(own)}: {shown.seconds(_busiest(two))} and {shown.seconds(_busiest(one))}",
             kept=None,
         )
 
 
-def _busy(runs: Iterable[Mapping[str, Any]]) -> list[float]:
-    """Return the wall time of each run's last worker, from its start on, without its waits for a core."""
-    return [max(each["to"] - each["from"] - each["waited"] for each in run["workers"]) for run in runs]
+def _busiest(runs: Iterable[Mapping[str, Any]]) -> list[float]:
+    return [max(worker["cpu"] for worker in run["workers"]) for run in runs]
 
 
 def _linear(measured: Mapping[str, Any]) -> Iterable[Verdict]:
@@ -151,7 +150,7 @@ def _conditions(measured: Mapping[str, Any]) -> str:
     where = measured["conditions"]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(where["versions"].items()))
     rows = [
-        ("measured", f"{where['date']}, {measured['rounds']} rounds; {measured['now']}"),
+        ("measured", f"{where['date']}, up to {measured['rounds']} rounds; {measured['now']}"),
         ("machine", f"{where['cores']} cores ({where['processor']}), {where['memory_gib']} GiB, {where['system']}"),
         ("versions", f"Python {where['python']}, {versions}"),
     ]
@@ -260,9 +259,9 @@ What it assumes:
   the other in one process, in the morning; a tick that reads today's readings again gets more of them later in the day.
 - Workers wait for nobody. Each country has an API of its own, which answers as quickly as the worker reads. Where an
   API takes half a minute for a day, a cold fill waits a minute longer for each shard; more workers than cores hide it.
-- The store is a folder. S3 answers a request in some {shard_model.S3_MS} ms, of which a tick has {calls:.0f} for each
-  shard: {calls * shard_model.S3_MS / 1000:.0f} s without CPU, if one came after the other. More workers than cores hide
-  it likewise.
+- The store is a folder. S3 answers a request in some {shard_model.S3_MS} ms, of which a tick has {calls:.0f} for
+  each shard: {calls * shard_model.S3_MS / 1000:.0f} s without CPU, if one came after the other. More workers than cores
+  hide it likewise.
 - Requests to S3 are counted as calls of the store. They grow with the number of shards and not with their size, as a
   lake has as many objects whatever it holds; memory grows with the size:
 

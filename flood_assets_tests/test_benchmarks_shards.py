@@ -133,6 +133,7 @@ def test_the_model_multiplies_what_was_measured():
     assert model.wall(model.tick, 4) == 1 + 250 * 1.5
     assert model.wall(model.tick, 1_000) == 1 + 1.5
     assert model.wall(model.tick, model.enough(0.5)) <= 450 < model.wall(model.tick, model.enough(0.5) - 1)
+    assert model.memory_mb(4) == 438  # as measured with 4 shards of 16 countries
     days = shard_model.DAYS_A_MONTH
     assert model.month.gets == pytest.approx(days * 1_000 * (96 + 4) * 180)
 

@@ -1,5 +1,6 @@
 """Work for many shards: one outcome for each, in this process and on a real Dask scheduler, whatever dies meanwhile."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -180,9 +181,14 @@ def test_a_scheduler_that_stays_away_is_the_reason_of_what_is_left(processes, tm
     assert "where no scheduler of Dask answers within 15 s" in outcome.reason
 
 
-def test_processes_of_this_machine_do_the_work(tmp_path):
-    found = list(fan_out(partial(works.inside, tmp_path, 0.3), shards_named("a", "b"), dask="local[2]"))
+def test_processes_of_this_machine_do_the_work_with_one_heap_that_is_not_trimmed(monkeypatch):
+    for name in works.MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    found = list(fan_out(works.placed, shards_named("a", "b"), dask="local[2]"))
     assert [each.reason for each in found] == ["", ""]
+    results = [each.result or {} for each in found]
+    assert os.getpid() not in {each.pop("pid") for each in results}
+    assert results == [{"MALLOC_TRIM_THRESHOLD_": None, "MALLOC_ARENA_MAX": "1"}] * 2
 
 
 def test_an_address_without_a_scheduler_is_a_setting_that_is_wrong():

@@ -9,6 +9,8 @@ from flood_assets.errors import SettingsError, SourceError
 from flood_assets.network import Shard
 from flood_assets.shards.outcome import PartlyFailedError
 
+MEMORY = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_ARENA_MAX")
+
 
 def named(shard: Shard, gate: Gate) -> str:
     return shard.name.upper()
@@ -44,6 +46,12 @@ def inside(folder: Path, seconds: float, shard: Shard, gate: Gate) -> int:
             time.sleep(0.01)
         mine.unlink()
     return most
+
+
+def placed(shard: Shard, gate: Gate) -> dict[str, str | int | None]:
+    """Return where the work is done, and how that process uses memory."""
+    with gate():
+        return {"pid": os.getpid(), **{name: os.environ.get(name) for name in MEMORY}}
 
 
 def waiting(folder: Path, shard: Shard, gate: Gate) -> int:
