@@ -236,8 +236,9 @@ def test_an_answer_that_is_none_leaves_a_full_lake_as_it_is_and_the_next_tick_go
 ):
     case = FAULTS[name]
     copied(full, place).at(NOW + QUARTER)
-    days, lists = met_by(name, DAYS, thorough=thorough, turn=1), met_by(name, LISTS, thorough=thorough)
-    for match in (*met_by(name, (LATEST,), thorough=thorough), *days, *lists):
+    # The days are met over an empty lake too.
+    days_and_lists = met_by(name, (TODAY, STATIONS_LIST, YESTERDAY, MEASURES_LIST), thorough=thorough, turn=1)
+    for match in (*met_by(name, (LATEST,), thorough=thorough), *days_and_lists):
         run = lean_tick if match == LATEST else lean_reread
         is_given_up(place, case, match, run, waits, no_waiting)
     if SINCE not in case.spares:
