@@ -31,7 +31,7 @@ from flood_assets_tests.support.receiving import newest
 from flood_assets_tests.support.s3 import s3_server  # noqa: F401 - a fixture
 
 # `make test-long` tries more.
-SEEDS = range(int(os.environ.get("FLOOD_ROUNDS") or 2))
+SEEDS = range(int(os.environ.get("FLOOD_ROUNDS") or 1))
 KILLS = int(os.environ.get("FLOOD_KILLS") or 4)
 # Points of a publication of one batch (`Mortal`) at which everything is sent and nothing saved.
 SENT = (3, 4)
