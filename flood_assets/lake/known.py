@@ -11,6 +11,16 @@ from flood_assets.lake.within import Root, Within
 from flood_assets.places import SHARD_FOLDER
 
 
+def lakes_at(store: Store) -> dict[str, str]:
+    """Return the URLs of the lakes of the shards below a store's, by name; its own, by no name, if there are none.
+
+    Raises:
+        LakeError: what the shards are cannot be read.
+    """
+    found = members(store)
+    return {"": store.url} if found is None else {name: f"{store.url}/{SHARD_FOLDER}{name}" for name in found.names}
+
+
 class Known:
     """What is known of a URL: shards, a lake without shards, or neither yet."""
 
