@@ -156,11 +156,21 @@ def api(event: Event, context: Any) -> Result:
 
 
 def _given(context: Any) -> "Given":
-    """Return what the steps of a tick work with, by the environment and the time that is left."""
+    """Return what the steps of a tick work with, by the environment and the time that is left.
+
+    Raises:
+        SettingsError: a network would be filled as one lake.
+    """
+    from flood_assets.errors import SettingsError
     from flood_assets.lake.archive import Archive
     from flood_assets.lake.lake import Lake
     from flood_assets.tick.steps import Given
 
+    if settings.network_file() is not None:
+        raise SettingsError(
+            "FLOOD_NETWORK is set, and a function fills one lake: run `flood-assets refresh` on a machine, which fills "
+            "the shards of a network, and unset it here"
+        )
     lake, archive = Lake.open(settings.lake_url()), settings.archive()
     left: Callable[[], int] | None = getattr(context, "get_remaining_time_in_millis", None)
     return Given(

@@ -9,11 +9,13 @@ from rich.console import Console
 
 from flood_assets import settings
 from flood_assets.cli.printing import say
-from flood_assets.errors import SettingsError
+from flood_assets.errors import LakeError, SettingsError
+from flood_assets.lake.known import lakes_at
+from flood_assets.lake.lake import Lake
 from flood_assets.publish import schema
 from flood_assets.publish.publisher import Published, publish_all
 from flood_assets.query.durations import parse
-from flood_assets.query.place import Place
+from flood_assets.query.place import opened_if_there
 from flood_assets.settings import Publishing
 from flood_assets.words import counted
 
@@ -22,7 +24,7 @@ def publish(lake_url: str, given: Publishing, last: str | None) -> int:
     """Publish to the sinks once; return the exit code: 1 if one of them has not confirmed everything.
 
     Args:
-        lake_url: whose readings to publish.
+        lake_url: whose readings to publish; of shards, each has its own cursors, as when its refresh publishes.
         given: the sinks.
         last: a duration such as `2h`: send what changed since, known or not.
 
@@ -35,14 +37,24 @@ def publish(lake_url: str, given: Publishing, last: str | None) -> int:
         )
     now = settings.now()
     since = None if last is None else now - _duration(last)
-    lake = Place.of(lake_url, now).lake
+    lake = opened_if_there(lake_url)
     if lake is None:
         raise SettingsError(f"there is no lake at {lake_url}: `flood-assets refresh` makes and fills it")
-    console = Console()
-    found = publish_all(lake, given, settings.now, since=since)
-    for each in found:
-        say(console, told(each, now), "red" if each.trouble else "")
-    return int(any(each.trouble for each in found))
+    console, failed = Console(), False
+    for name, url in lakes_at(lake.store).items():
+        try:
+            confirmed = publish_all(Lake.open(url), given, settings.now, since=since)
+        except LakeError as error:
+            if not name:
+                raise
+            # One shard does not hold up the others.
+            say(console, f"{name}: {error}", "red")
+            failed = True
+            continue
+        for found in confirmed:
+            say(console, f"{name}: {told(found, now)}" if name else told(found, now), "red" if found.trouble else "")
+            failed |= bool(found.trouble)
+    return int(failed)
 
 
 def told(found: Published, now: datetime) -> str:

@@ -5,7 +5,7 @@ Readers open a lake by its URL and do not know if it is one or several: `reading
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from flood_assets.errors import LakeError
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.failure import RunFailure
+from flood_assets.lake.known import Known
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import key_of
 from flood_assets.lake.members import Members, members
@@ -24,9 +25,8 @@ from flood_assets.lake.retention import Expiry
 from flood_assets.lake.store import Store
 from flood_assets.lake.uniting import stamp_of, unite, unite_contents, unite_listings, unite_watermarks
 from flood_assets.lake.watermarks import Watermarks
-from flood_assets.lake.within import Root, Within
+from flood_assets.lake.within import Root
 from flood_assets.partitions import cutoff, window_of
-from flood_assets.places import SHARD_FOLDER
 from flood_assets.schemas import MEASURES, READINGS, STATIONS, TABLES, Table
 
 # Shards of a bucket that are asked at once: each waits for its answer.
@@ -43,8 +43,9 @@ _Rows = Iterator[tuple[datetime, pa.Table | DamagedWindowError]]
 def reading(lake: Lake) -> Lake:
     """Return a lake as it is to be read: if there are shards below its URL, their union, which cannot be written.
 
-    A folder is asked for its shards at once, which costs nothing. A bucket is asked when a question finds nothing of a
-    lake in it, or misses what a lake has as a rule, so that who reads a lake without shards makes no request more.
+    A folder is asked for its shards at once and with each question, which costs nothing. A bucket is asked when a
+    question finds nothing of a lake in it, or misses what a lake has as a rule, so that who reads a lake without shards
+    makes no request more.
     Nothing was told yet of what is returned, see `United.troubles`.
 
     Raises:
@@ -52,10 +53,7 @@ def reading(lake: Lake) -> Lake:
     """
     if isinstance(lake, United):
         return lake.anew()
-    if not lake.store.local:
-        return United(lake.store)
-    found = members(lake.store)
-    return lake if found is None else United(lake.store, found)
+    return United(lake.store, members(lake.store) if lake.store.local else None)
 
 
 class United(Lake):
@@ -64,6 +62,10 @@ class United(Lake):
     A shard that cannot be read leaves its rows out of the answer and a sentence in `troubles`, and so does a window
     that is damaged in a shard. To write raises LakeError.
 
+    Shards may give way to others while a question is answered (`flood-assets shards apply`). Old lakes are deleted only
+    after readers have changed over, so if something was not there, the shards are looked up once more: if they are
+    others, what was asked of the old ones is asked of these.
+
     Args:
         store: at the common URL.
         found: its shards; None to find out when nothing of a lake is found there.
@@ -71,7 +73,7 @@ class United(Lake):
 
     def __init__(self, store: Store, found: Members | None = None) -> None:
         super().__init__(Root(store))
-        self._is = _Known(store, Lake(self.store))
+        self._is = Known(store, Lake(self.store))
         self._troubles = dict[str, None]()
         self._damages = dict[str, DamagedWindowError]()
         self._away = set[str]()
@@ -148,22 +150,31 @@ class United(Lake):
         rest = windows
         if not self._is.shards:
             found = of(self._is.root, windows, names)
-            rest = yield from self._of_root(table, windows, _ends(windows, now), found)
+            rest = yield from self._of_root(table, windows, self._ends(windows, now), found)
             if not self._is.shards:
                 return
         wanted = list(dict.fromkeys([*names, *table.key]))
-        filled, having = set[str](), None if ids is None or now is None else self._having(ids, now)
-        for window, pieces in self._side_by_side(rest, lambda lake: of(lake, rest, wanted), having):
-            filled |= {name for name, rows in pieces.items() if len(rows)}
-            rows = unite(table, [*pieces.values()] or [schema_of(table, wanted, coded=coded).empty_table()])
-            if rows is None:
-                more = list(dict.fromkeys([*wanted, stamp_of(table)]))
-                again = self._side_by_side([window], lambda lake: of(lake, [window], more))  # noqa: B023
-                rows = unite(table, [*next(iter(again))[1].values()])
-            assert rows is not None  # noqa: S101 - for the type checker: now it is known which row is newer
-            yield window, rows.select(names)
-        if ids is None and filled and table.name in _EXPECTED:
-            self._note_without(table, rest, self._is.shards.keys() - filled)
+        left, whole = list(rest), False
+        while not whole:
+            having = None if ids is None or now is None else self._having(ids, now)
+            filled, mark = set[str](), self._mark()
+            for window, pieces in self._side_by_side(tuple(left), lambda lake: of(lake, tuple(left), wanted), having):
+                rows = unite(table, [*pieces.values()] or [schema_of(table, wanted, coded=coded).empty_table()])
+                if rows is None:
+                    more = list(dict.fromkeys([*wanted, stamp_of(table)]))
+                    again = self._side_by_side([window], lambda lake: of(lake, [window], more))  # noqa: B023
+                    rows = unite(table, [*next(iter(again))[1].values()])
+                assert rows is not None  # noqa: S101 - for the type checker: now it is known which row is newer
+                before, mark = mark, self._mark()
+                if self._moved(before):
+                    break
+                filled |= {name for name, rows in pieces.items() if len(rows)}
+                del left[0]
+                yield window, rows.select(names)
+            else:
+                if ids is None and filled and table.name in _EXPECTED:
+                    self._note_without(table, rest, self._is.shards.keys() - filled)
+                whole = not self._moved(mark)
 
     def _of_root(
         self, table: Table, windows: Sequence[datetime], ends: Collection[datetime], found: _Rows
@@ -210,7 +221,7 @@ class United(Lake):
             return found.unify_dictionaries() if coded else found
 
         windows = Cut.of(table, start, end, now).windows()
-        between = _between(table, windows, _ends(windows, now))
+        between = _between(table, windows, self._ends(windows, now))
         return self._ask(of, united, lambda _: self._is.missed(between))
 
     def newest_snapshot(self, table: Table, now: datetime, *, columns: Sequence[str] | None = None) -> pa.Table | None:
@@ -237,6 +248,7 @@ class United(Lake):
         return self._ask(
             lambda lake: lake.windows(table),
             lambda: unite_listings(found for _, found in self._asked(lambda lake: lake.windows(table))),
+            lambda found: not found and table.name in _EXPECTED,
         )
 
     def footers(self, table: Table, windows: Sequence[datetime]) -> dict[datetime, Content | DamagedWindowError | None]:
@@ -295,7 +307,7 @@ class United(Lake):
         if self._is.shards:
             return of_all()
         found = of_one(self._is.root)
-        return of_all() if self._is.decide(gone=lacks(found)) else found
+        return of_all() if self._is.decide(gone=self.store.local or lacks(found)) else found
 
     def _asked(self, ask: Callable[[Lake], T]) -> list[tuple[str, T]]:
         """Ask each shard; return the name and the answer of each that has one."""
@@ -306,14 +318,37 @@ class United(Lake):
             except LakeError as error:
                 return error
 
-        shards = [shard for shard in self._is.shards.items() if shard[0] not in self._away]
-        found = []
-        for (name, _), each in zip(shards, all_of(answer, shards, self._readers), strict=True):
-            if isinstance(each, LakeError):
-                self._note_away(name, each)
-            else:
-                found.append((name, each))
-        return found
+        while True:
+            mark, found = self._mark(), list[tuple[str, T]]()
+            shards = [shard for shard in self._is.shards.items() if shard[0] not in self._away]
+            for (name, _), each in zip(shards, all_of(answer, shards, self._readers), strict=True):
+                if isinstance(each, LakeError):
+                    self._note_away(name, each)
+                else:
+                    found.append((name, each))
+            if not self._moved(mark):
+                return found
+
+    def _mark(self) -> "_Mark":
+        return _Mark(self._is.misses(), dict(self._troubles), dict(self._damages), set(self._away))
+
+    def _moved(self, since: "_Mark") -> bool:
+        """Return True if the shards have given way to others, which are read from now on; what was noted is forgotten.
+
+        They are looked up if something was missing since a moment: what is deleted then was united before.
+        """
+        if (self._is.misses(), self._troubles.keys()) == (since.misses, since.troubles.keys()):
+            return False
+        try:
+            found = self._is.replaced()
+        except LakeError as error:
+            self._troubles[str(error)] = None
+            return False
+        if found is None:
+            return False
+        self._is.take(found)
+        self._troubles, self._damages, self._away = since.troubles, since.damages, since.away
+        return True
 
     def _having(self, ids: Sequence[str], now: datetime) -> Collection[str] | None:
         """Return the shards that list some measures, or list nothing; None for all, if one is listed nowhere.
@@ -362,6 +397,12 @@ class United(Lake):
                     pieces[name] = rows
             yield window, pieces
 
+    def _ends(self, windows: Sequence[datetime], now: datetime | None) -> Collection[datetime]:
+        """Return the windows that a lake without shards need not have: to look why they are missing costs a request."""
+        if self.store.local:
+            return ()
+        return (*windows[:1], *windows[-1:]) if now is None else (window_of(cutoff(now)), window_of(now))
+
     @property
     def _readers(self) -> int:
         return 1 if self.store.local else _READERS
@@ -386,50 +427,15 @@ class United(Lake):
         self._troubles[f"the shard {name} of the network {self._is.network} {what}"] = None
 
 
+class _Mark(NamedTuple):
+    """What was missed and noted until a moment."""
+
+    misses: int
+    troubles: dict[str, None]
+    damages: dict[str, DamagedWindowError]
+    away: set[str]
+
+
 def _between(table: Table, some: Iterable[datetime], ends: Collection[datetime]) -> list[str]:
     """Return the objects of some windows but those at the ends of the day, which need not be there."""
     return [key_of(table, window) for window in some if window not in ends]
-
-
-def _ends(windows: Sequence[datetime], now: datetime | None) -> Collection[datetime]:
-    return (*windows[:1], *windows[-1:]) if now is None else (window_of(cutoff(now)), window_of(now))
-
-
-class _Known:
-    """What is known of a URL: shards, a lake without shards, or neither yet."""
-
-    def __init__(self, store: Store, root: Lake) -> None:
-        self.store, self.root = store, root
-        self.decided, self.network = False, ""
-        self.shards: dict[str, Lake] = {}
-
-    @property
-    def at_root(self) -> bool:
-        """True once something of a lake was found at the URL itself."""
-        return isinstance(self.root.store, Root) and self.root.store.found
-
-    def missed(self, keys: Iterable[str]) -> bool:
-        """Return True if one of some objects was looked for at the URL itself, and was not there."""
-        return isinstance(self.root.store, Root) and not self.root.store.missed.isdisjoint(keys)
-
-    def decide(self, *, gone: bool = False) -> bool:
-        """Return True if there are shards; to be called once something was asked of the lake at the root.
-
-        It is found out when nothing of a lake was found there, or with `gone`: one request, once.
-        """
-        if not self.decided and (gone or not self.at_root):
-            found = members(self.store)
-            if found is not None:
-                self.take(found)
-            self.decided = True
-        return bool(self.shards)
-
-    def take(self, found: Members) -> None:
-        """Read these shards from now on, and write nothing."""
-        assert isinstance(self.root.store, Root)  # noqa: S101 - for the type checker
-        self.decided, self.network = True, found.network
-        self.shards = {name: Lake(Within(self.store, f"{SHARD_FOLDER}{name}")) for name in found.names}
-        self.root.store.refuses = (
-            f"{self.store.url} could not be written: it unites the shards {', '.join(found.names)} of the network "
-            f"{found.network}; write the lake of one of them, such as {self.store.url}/{SHARD_FOLDER}{found.names[0]}"
-        )

@@ -1,5 +1,6 @@
 """Read a store through another one: a folder of it, or all of it, noting whether there is a lake."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,19 +20,24 @@ class Within(Store):
     Args:
         store: the other one.
         folder: such as "shard=level".
+
+    Attributes:
+        misses: how often something was looked for that is not there, or a folder was listed, which tells of nothing
+            that is missing.
     """
 
     def __init__(self, store: Store, folder: str) -> None:
         self.url = f"{store.url}/{folder}"
         self.local = store.local
         self._store, self._folder = store, f"{folder}/"
+        self.misses, self._counting = 0, threading.Lock()
 
     def get(self, key: str, *, whole_up_to: int | None = None) -> Blob | Meta | None:
         """Return an object's bytes, as `Store.get`."""
         found = self._store.get(self._folder + key, whole_up_to=whole_up_to)
         if isinstance(found, Blob):
             return Blob(self._own(found.meta), found.data)
-        return None if found is None else self._own(found)
+        return self._noted(found)
 
     def get_range(self, meta: Meta, start: int, end: int) -> bytes:
         """Return some bytes of exactly that version, as `Store.get_range`."""
@@ -39,11 +45,11 @@ class Within(Store):
 
     def head(self, key: str) -> Meta | None:
         """Return an object's metadata, as `Store.head`."""
-        found = self._store.head(self._folder + key)
-        return None if found is None else self._own(found)
+        return self._noted(self._store.head(self._folder + key))
 
     def list(self, prefix: str) -> list[Meta]:
         """Return all objects below a folder, as `Store.list`."""
+        self._missed()
         return [self._own(meta) for meta in self._store.list((self._folder + prefix).rstrip("/"))]
 
     def put(self, key: str, data: bytes, *, replaces: Meta | None) -> None:  # noqa: ARG002
@@ -53,6 +59,16 @@ class Within(Store):
     def delete(self, keys: Sequence[str]) -> None:
         """Raise LakeError."""
         raise LakeError(f"{self.url}/{keys[0]} could not be deleted: shards are only read here; open {self.url} itself")
+
+    def _noted(self, found: Meta | None) -> Meta | None:
+        if found is None:
+            self._missed()
+            return None
+        return self._own(found)
+
+    def _missed(self) -> None:
+        with self._counting:
+            self.misses += 1
 
     def _own(self, meta: Meta) -> Meta:
         return replace(meta, key=meta.key.removeprefix(self._folder))

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flood_assets.errors import LakeError
 from flood_assets.grouping import Flags, Ints
-from flood_assets.lake import current
+from flood_assets.lake import current, members
 from flood_assets.lake import cursor as cursors
 from flood_assets.lake.cursor import Cursor, Part
 from flood_assets.lake.lake import Lake
@@ -25,6 +26,7 @@ from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.lake.pipeline import in_order
 from flood_assets.lake.read import StoredWindow, load
 from flood_assets.partitions import cutoff, from_ms, is_expired, to_ms, window_of
+from flood_assets.places import SHARD_FOLDER
 from flood_assets.publish.events import Events, joined
 from flood_assets.schemas import READINGS, TABLES
 from flood_assets.settings import Publishing
@@ -96,7 +98,7 @@ def publish_all(
     """Publish to all sinks at once, so that one that is slow or away holds up no other; see `publish`.
 
     Raises:
-        LakeError: the lake could not be read or written; all sinks were tried.
+        LakeError: the lake could not be read or written, and all sinks were tried; or its shards hold the readings.
         SettingsError: a URL is not complete; likewise.
     """
     now, sinks = clock(), [Unopened(url, clock, secret=given.secret) for url in given.sinks]
@@ -104,6 +106,12 @@ def publish_all(
     tables = {table.name: table for sink in sinks for table in sink.tables}
     present = current.versions(lake.store, tables.values()) if tables else {}
     stored = lake.windows(READINGS)
+    if not stored and (shards := members.members(lake.store)) is not None:
+        raise LakeError(
+            f"{lake.url} unites the shards {', '.join(shards.names)} and holds no readings itself: run `flood-assets "
+            f"publish`, which takes each of them, or set FLOOD_LAKE_URL to one, such as "
+            f"{lake.url}/{SHARD_FOLDER}{shards.names[0]}"
+        )
 
     def published(sink: Sink) -> Published:
         with closing(sink):

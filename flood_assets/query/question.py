@@ -101,7 +101,7 @@ class Question:
         if self.place.lake is None or (ids is not None and not ids):
             return None
         account = take(self.place.lake, self.place.now, measure_ids=ids)
-        if isinstance(self.place.lake, United):
+        if isinstance(self.place.lake, United) and self.place.lake.shards:
             self.place.snapshot(MEASURES)  # which notes a shard that has none
         if account.lost:
             lost = f"{counted(len(account.lost), 'damaged window')} of readings: what was in them counts as not fetched"

@@ -1,11 +1,20 @@
-"""`flood-assets publish`."""
+"""`flood-assets publish` and `ingest`, and what publishes or fills on Lambda, of a lake or of shards."""
+
+import shutil
 
 import pytest
 from click.testing import CliRunner
 
+from flood_assets import functions
 from flood_assets.cli.main import main
+from flood_assets.errors import LakeError, SettingsError, WrongLakeError
 from flood_assets.lake.lake import Lake
-from flood_assets_tests.support.lake_rows import HOUR, NOW, at, fetched
+from flood_assets.landing import batches
+from flood_assets.publish.publisher import publish_all
+from flood_assets.settings import Publishing
+from flood_assets_tests.support.changing import World, network
+from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, at, fetched
+from flood_assets_tests.support.pushing import batch_of
 from flood_assets_tests.support.receiving import receiving
 
 
@@ -79,3 +88,63 @@ def test_a_lake_that_is_not_there_is_not_made(tmp_path, monkeypatch):
     code, said = run("--to", "http://127.0.0.1:9/")
     assert (code, "there is no lake" in said) == (2, True)
     assert not (tmp_path / "none").exists()
+
+
+# --- Shards -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    world = World(tmp_path / "common").filled(network("level=level", "rain=rainfall"), 1)
+    monkeypatch.setenv("FLOOD_LAKE_URL", world.common.url)
+    monkeypatch.setenv("FLOOD_NOW", NOW.isoformat())
+    return world
+
+
+def test_each_shard_publishes_what_it_has_once_as_its_refresh_does(world):
+    with receiving() as receiver:
+        code, said = run("--to", receiver.url)
+        assert (code, said.startswith("level: "), " rain: " in said) == (0, True, True), said
+        assert sorted(each["subject"] for each in receiver.accepted) == ["m1", "m1", "m2", "m2", "m3", "m3", "m4", "m4"]
+        found = [
+            each
+            for name in ("level", "rain")
+            for each in publish_all(world.filler.at(name), Publishing((receiver.url,), None), lambda: NOW)
+        ]
+        assert [each.events for each in found] == [0, 0]
+
+
+def test_a_shard_that_cannot_be_published_holds_up_no_other(world, tmp_path):
+    shutil.rmtree(tmp_path / "common" / "shard=level")
+    (tmp_path / "common" / "shard=level").write_text("no folder")
+    with receiving() as receiver:
+        code, said = run("--to", receiver.url)
+    assert (code, "level: file://" in said) == (1, True), said
+    assert sorted(each["subject"] for each in receiver.accepted) == ["m2", "m2", "m4", "m4"]
+
+
+def test_pushed_batches_are_ingested_in_each_shard(world):
+    lake = world.filler.at("level")
+    batches.land(lake.store, batch_of("acme", "b1", [("acme:m", NOW - QUARTER, 6.0)], NOW))
+    result = CliRunner().invoke(main, ["ingest"])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("level: 1 batch ingested")
+    assert "rain: 0 batches ingested" in result.output
+
+
+def test_a_stream_is_not_followed_into_what_unites_shards(world):
+    with pytest.raises(WrongLakeError, match="unites the shards of the network england and holds no readings itself"):
+        world.common.claim("kinesis://flood-readings")
+
+
+def test_a_function_publishes_no_shards_silently(world, monkeypatch):
+    monkeypatch.setenv("FLOOD_PUBLISH", "http://127.0.0.1:9/")
+    with pytest.raises(LakeError, match=r"unites the shards level, rain and holds .* run `flood-assets publish`"):
+        functions.publish({}, None)
+
+
+@pytest.mark.parametrize("job", [functions.refresh, functions.reconcile, functions.expire, functions.publish])
+def test_a_function_does_not_fill_a_network_as_one_lake(lake, monkeypatch, tmp_path, job):
+    monkeypatch.setenv("FLOOD_NETWORK", str(tmp_path / "network.toml"))
+    with pytest.raises(SettingsError, match="FLOOD_NETWORK is set, and a function fills one lake: run `flood-assets "):
+        job({}, None)

@@ -105,10 +105,16 @@ def test_a_bucket_without_shards_is_not_asked_for_any(both, name):
     assert not [each for each in lake.store.asked if "_network.json" in each or "shard=" in each]
 
 
-def test_a_bucket_is_asked_once_for_its_shards(both):
+def test_a_bucket_is_asked_for_its_shards_again_only_if_something_was_not_there(both):
     lake = bucketlike(both / "shards")
-    asked(lake, "conditions", joined=True, river="River Thames")
+    windows = [each.window for each in Lake.open(both / "shards" / "shard=level").windows(READINGS)]
+    whole = [w for w in windows if all((both / f"shards/shard={s}" / key_of(READINGS, w)).exists() for s in SHARDS)]
+    assert len(whole) > 5
+    for _ in reading(lake).each(READINGS, whole, now=NOW, columns=["value"]):
+        pass
     assert [each for each in lake.store.asked if "_network.json" in each] == ["get _network.json"]
+    asked(lake, "conditions", joined=True, river="River Thames")
+    assert len([each for each in lake.store.asked if "_network.json" in each]) <= 5
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
