@@ -23,7 +23,6 @@ from flood_assets.lake.layout import PUBLISHED
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.network import Shard
 from flood_assets.partitions import cutoff, is_expired
-from flood_assets.places import split_userinfo
 from flood_assets.schemas import MEASURES, READINGS, TIME, Table
 from flood_assets.shards.owners import NOBODY, Claim, Owners
 
@@ -42,7 +41,7 @@ class New:
     @property
     def claim(self) -> Claim:
         """Measures that it may own."""
-        return Claim(split_userinfo(self.shard.api)[0], self.shard.scope, self.measures)
+        return Claim(self.shard.source, self.shard.scope, self.measures)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar
 from flood_assets.ea.http import Gate
 from flood_assets.errors import FloodAssetsError, RefusedError, SettingsError
 from flood_assets.network import Shard
-from flood_assets.places import split_userinfo
 
 T = TypeVar("T")
 
@@ -97,8 +96,3 @@ def again(outcome: Outcome[T], patience: Patience) -> bool:
         return False
     logger.warning("%s failed, and is tried again: %s", outcome.shard.name, outcome.reason)
     return True
-
-
-def source(shard: Shard) -> str:
-    """Return the API of a shard as one names it: without a password."""
-    return split_userinfo(shard.api)[0]

@@ -53,7 +53,7 @@ def states(common: Lake, network: Network | None, at: Callable[[str], Lake], now
     """
     before = members.members(common.store)
     united = {} if before is None else {each["name"]: each for each in before.shards}
-    described = {} if network is None else {each["name"]: each for each in members.described(network)}
+    described = {} if network is None else {each["name"]: each for each in network.told()["shards"]}
     if network is not None:
         difference(common, network)
     found = []
