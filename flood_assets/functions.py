@@ -157,10 +157,16 @@ def api(event: Event, context: Any) -> Result:
 
 def _given(context: Any) -> "Given":
     """Return what the steps of a tick work with, by the environment and the time that is left."""
+    from flood_assets.errors import SettingsError
     from flood_assets.lake.archive import Archive
     from flood_assets.lake.lake import Lake
     from flood_assets.tick.steps import Given
 
+    if (network := settings.network_file()) is not None:
+        raise SettingsError(
+            f"FLOOD_NETWORK is '{network}', and functions fill one lake without shards: unset it here, and run "
+            "`flood-assets refresh` or Dagster for the network"
+        )
     lake, archive = Lake.open(settings.lake_url()), settings.archive()
     left: Callable[[], int] | None = getattr(context, "get_remaining_time_in_millis", None)
     return Given(
