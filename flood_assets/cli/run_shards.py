@@ -116,7 +116,7 @@ def _line(outcome: Outcome[Ticked], *, dry_run: bool) -> str:
         readings = told["readings"]
         parts.append(f"{readings['added']:,} new and {counted(readings['revised'], 'revised reading')}")
     if "completeness" in told:
-        parts.append(f"{_share(told['completeness'])} complete")
+        parts.append(_share(told["completeness"]))
     if "readings" not in told and "expire" in told:
         gone, would = told["expire"], "would be " if dry_run else ""
         deleted, trimmed = gone["deleted_windows"], gone["trimmed_windows"]
@@ -132,7 +132,7 @@ def _told(outcome: Outcome[Ticked]) -> dict[str, dict[str, Any]]:
 
 
 def _share(account: dict[str, Any]) -> str:
-    return f"{100 * account['received'] / account['expected']:.1f} %" if account["expected"] else "nothing due,"
+    return f"{100 * account['received'] / account['expected']:.1f} % complete" if account["expected"] else "nothing due"
 
 
 def _table(outcomes: Sequence[Outcome[Ticked]]) -> Table:

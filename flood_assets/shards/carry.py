@@ -1,7 +1,7 @@
 """Carry what a lake holds into the lakes of the shards that own it: readings with their times, revisions and cursors.
 
-Nothing is taken from the old lakes. Everything is united, or only stored where nothing is, so that a run that was
-killed is repeated, and two may run at once. What is carried beside readings is in `beside`.
+The old lakes are only read. Readings are upserted, so a run that was killed can be repeated, and two can run at once.
+What else is carried is in `beside`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ class Old:
 
 @dataclass
 class Counts:
-    """Readings of old lakes by what became of them.
+    """Number of readings of old lakes, by whether a new shard owns them and has them.
 
     Attributes:
         owned: those that belong to a new shard.

@@ -45,7 +45,7 @@ NOTHING = "nothing is to be done: readers unite the shards that the file describ
 
 
 class ShardsError(LakeError):
-    """Change of shards that would lose something, or that others prevent."""
+    """Change of shards that would lose something, or that somebody else has made meanwhile."""
 
 
 class Gauges(NamedTuple):

@@ -99,7 +99,7 @@ class _Cluster:
         except ImportError as error:
             raise SettingsError(
                 f"FLOOD_DASK is '{self.address}', and Dask cannot be imported ({error}): pip install "
-                "'flood_assets[dask]', or unset FLOOD_DASK to do all shards in one process"
+                "'flood-assets[dask]', or unset FLOOD_DASK to do all shards in one process"
             ) from None
         # What it logs of a lost connection is a traceback; what matters is said here.
         self._open.enter_context(distributed.utils.silence_logging_cmgr(logging.CRITICAL))

@@ -1,4 +1,4 @@
-"""Attempt the work for one shard: whatever becomes of it is an `Outcome`, and whether to try again is decided here.
+"""Attempt the work for one shard, return its result or its error as an `Outcome`, and decide whether to try again.
 
 `fan` does so for many shards in this process, `cluster` where Dask has a worker.
 """
@@ -74,7 +74,7 @@ class Patience:
 
 
 def attempt(work: Work[T], shard: Shard, gate: Gate) -> Outcome[T]:
-    """Do the work for one shard, and return whatever becomes of it: an error of it is a reason, in words."""
+    """Do the work for one shard, and return its result, or in `reason` its error."""
     began = time.monotonic()
     result, reason, passing = None, "", False
     try:

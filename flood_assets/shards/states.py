@@ -1,4 +1,4 @@
-"""Say of each shard what its lake holds, and what differs between the file of a network and what readers unite."""
+"""List each shard with what its lake holds, and what differs between the file of a network and what readers unite."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
