@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from flood_assets.errors import SettingsError
-from flood_assets.places import SHARD_FOLDER, split_userinfo
+from flood_assets.places import below, split_userinfo
 from flood_assets.words import counted
 
 # Requests that all shards together have under way at one API: it asks its users to go easy.
@@ -98,7 +98,7 @@ class Shard:
 
     def lake_url(self, common: str) -> str:
         """Return the URL of its lake below the common URL."""
-        return f"{common}/{SHARD_FOLDER}{self.name}"
+        return below(common, self.name)
 
     def told(self) -> dict[str, Any]:
         """Return the shard as `_lake.json` and `_network.json` hold it: without the password of its API."""
