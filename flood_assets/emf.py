@@ -1,7 +1,8 @@
 """Write CloudWatch's embedded metric format: a line of JSON in a log becomes metrics, without a call to AWS. Pure.
 
 CloudWatch's first ten metrics cost nothing, and these are ten. They have one dimension, `environment`. What the steps
-of a run told is collected by `flood_assets.defs.emf`, for Dagster and the commands, and `flood_assets.functions`.
+of a run told is collected by `flood_assets.defs.emf`, for Dagster and the commands, by `flood_assets.functions`, and by
+`flood_assets.shards.metrics`.
 """
 
 import json

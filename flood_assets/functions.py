@@ -166,10 +166,10 @@ def _given(context: Any) -> "Given":
     from flood_assets.lake.lake import Lake
     from flood_assets.tick.steps import Given
 
-    if settings.network_file() is not None:
+    if (network := settings.network_file()) is not None:
         raise SettingsError(
-            "FLOOD_NETWORK is set, and a function fills one lake: run `flood-assets refresh` on a machine, which fills "
-            "the shards of a network, and unset it here"
+            f"FLOOD_NETWORK is '{network}', and functions fill one lake without shards: unset it here, and run "
+            "`flood-assets refresh` or Dagster for the network"
         )
     lake, archive = Lake.open(settings.lake_url()), settings.archive()
     left: Callable[[], int] | None = getattr(context, "get_remaining_time_in_millis", None)

@@ -15,15 +15,14 @@ A shard is a part of the network with a lake of its own, below the common URL. N
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from flood_assets.errors import SettingsError
-from flood_assets.places import SHARD_FOLDER, split_userinfo
+from flood_assets.places import below, split_userinfo
 from flood_assets.words import counted
 
 # Requests that all shards together have under way at one API: it asks its users to go easy.
@@ -92,9 +91,14 @@ class Shard:
     leads: bool
     at_once: int = AT_ONCE
 
+    @property
+    def source(self) -> str:
+        """The URL of its API without name and password."""
+        return split_userinfo(self.api)[0]
+
     def lake_url(self, common: str) -> str:
         """Return the URL of its lake below the common URL."""
-        return f"{common}/{SHARD_FOLDER}{self.name}"
+        return below(common, self.name)
 
     def told(self) -> dict[str, Any]:
         """Return the shard as `_lake.json` and `_network.json` hold it: without the password of its API."""
@@ -116,10 +120,9 @@ class Network:
         known = ", ".join(each.name for each in self.shards)
         raise NetworkError(f"the network {self.name} has no shard '{name}': it has {known}")
 
-    def as_json(self) -> bytes:
+    def told(self) -> dict[str, Any]:
         """Return what `_network.json` at the common URL holds: the shards that readers unite."""
-        shards = [{**each.told(), "api": split_userinfo(each.api)[0]} for each in self.shards]
-        return json.dumps({"network": self.name, "shards": shards}, indent=1).encode()
+        return {"network": self.name, "shards": [{**each.told(), "api": each.source} for each in self.shards]}
 
 
 def read_network(path: Path, api: str) -> Network:
@@ -154,14 +157,12 @@ def parse_network(text: str, api: str, place: str = "network", folder: Path | No
     given = content.get("shard")
     if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
         raise NetworkError(f"{place} describes no shard: each begins with [[shard]]")
-    shards, seen = list[Shard](), set[str]()
+    shards = list[Shard]()
     for number, each in enumerate(given, 1):
         shard = _shard(each, number, name, api, at_once, place, folder)
         if shard.name in {known.name for known in shards}:
             raise NetworkError(f"{place} describes the shard '{shard.name}' twice: give one of them another name")
-        plain = split_userinfo(shard.api)[0]
-        shards.append(shard if plain not in seen else Shard(**{**vars(shard), "leads": False}))
-        seen.add(plain)
+        shards.append(replace(shard, leads=shard.source not in {known.source for known in shards}))
     _require_apart(shards, place)
     return Network(name, tuple(shards))
 
@@ -211,7 +212,7 @@ def _require_apart(shards: list[Shard], place: str) -> None:
     """Refuse shards of one API that would fetch the same readings: each reading is in one shard."""
     by_api = dict[str, list[Shard]]()
     for each in shards:
-        by_api.setdefault(split_userinfo(each.api)[0], []).append(each)
+        by_api.setdefault(each.source, []).append(each)
     for together in by_api.values():
         kinds = {
             "parameter" if s.scope.parameter else "stations" if s.scope.stations else "everything" for s in together

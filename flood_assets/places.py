@@ -70,6 +70,11 @@ def path_of(url: str, flavour: type[P]) -> P:
     return flavour(path)
 
 
+def below(common: str, shard: str) -> str:
+    """Return the place of a shard below the common one; of an empty name, the common one."""
+    return f"{common}/{SHARD_FOLDER}{shard}" if shard else common
+
+
 def split_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
     """Return a URL without the name and password in it, and these, decoded; None where it has none.
 

@@ -4,7 +4,6 @@ No Dagster is imported. A lake without shards is run by `flood_assets.cli.run`.
 """
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,9 @@ from flood_assets.shards.work import Job
 from flood_assets.tick.steps import Ticked
 from flood_assets.words import counted
 
+# Stations that a line names.
+_SHOWN = 5
+
 
 def run_shards(
     command: work.Name, file: Path, names: Sequence[str] = (), *, verbose: bool = False, dry_run: bool = False
@@ -44,7 +46,7 @@ def run_shards(
     """
     network, environment = read_network(file, settings.api_url()), settings.emf()
     shards = tuple(network.shard(name) for name in dict.fromkeys(names)) or network.shards
-    job = Job(settings.lake_url(), os.environ.get("FLOOD_NOW", ""), settings.archive(), settings.publishing())
+    job = Job.of_settings()
     asked = partial(work.WORKS[command], job, **({"dry_run": True} if dry_run else {}))
     _claim(job.common_url, network, dry_run=dry_run)
     console, began = Console(), time.perf_counter()
@@ -116,14 +118,16 @@ def _line(outcome: Outcome[Ticked], *, dry_run: bool) -> str:
         readings = told["readings"]
         parts.append(f"{readings['added']:,} new and {counted(readings['revised'], 'revised reading')}")
     if "completeness" in told:
-        parts.append(f"{_share(told['completeness'])} complete")
+        parts.append(_share(told["completeness"]))
     if "readings" not in told and "expire" in told:
         gone, would = told["expire"], "would be " if dry_run else ""
         deleted, trimmed = gone["deleted_windows"], gone["trimmed_windows"]
         parts.append(f"{counted(deleted, 'window')} {would}deleted, {trimmed:,} {would}trimmed")
     # An API that does not know a station is no failure, and what is not fetched shows nowhere else.
     unknown = told.get("readings", {}).get("unknown_stations", ())
-    parts += [f"the API does not know the station {station}" for station in unknown]
+    if unknown:
+        some = ", ".join(unknown[:_SHOWN]) + (", ..." if len(unknown) > _SHOWN else "")
+        parts.append(f"the API does not know {counted(len(unknown), 'station')}: {some}")
     return f"{name}: {', '.join([*parts, f'{outcome.seconds:.1f} s'])}"
 
 
@@ -132,7 +136,7 @@ def _told(outcome: Outcome[Ticked]) -> dict[str, dict[str, Any]]:
 
 
 def _share(account: dict[str, Any]) -> str:
-    return f"{100 * account['received'] / account['expected']:.1f} %" if account["expected"] else "nothing due,"
+    return f"{100 * account['received'] / account['expected']:.1f} % complete" if account["expected"] else "nothing due"
 
 
 def _table(outcomes: Sequence[Outcome[Ticked]]) -> Table:

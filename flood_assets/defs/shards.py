@@ -4,7 +4,6 @@ What is done for a shard is in `flood_assets.shards`. Settings come from the env
 its runs are: the file of the network when definitions load, all others when a run starts.
 """
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
@@ -168,7 +167,7 @@ def _done(
     wanted, began = _wanted(context, network, key), time.monotonic()
     outcomes = list[Outcome[Ticked]]()
     with explained():
-        job = Job(settings.lake_url(), os.environ.get("FLOOD_NOW", ""), settings.archive(), settings.publishing())
+        job = Job.of_settings()
         members.claim(open_store(job.common_url), network)
         for outcome in fan_out(partial(WORKS[work], job), wanted, dask=settings.dask()):
             outcomes.append(outcome)

@@ -24,7 +24,7 @@ class Members:
 
     Attributes:
         network: the network's name.
-        shards: name and scope of each, and the URL of its API without its password, as `network.Network.as_json` says.
+        shards: name and scope of each, and the URL of its API without its password, as `network.Network.told` says.
         meta: the object that says so.
     """
 
@@ -73,12 +73,12 @@ def claim(store: Store, network: "Network") -> None:
         # First what keeps an ordinary refresh away.
         claim_network(store, network.name)
         try:
-            store.put(NETWORK_KEY, network.as_json(), replaces=None)
+            store.put(NETWORK_KEY, _encoded(network), replaces=None)
         except ConflictError:
             found = members(store)
         else:
             return
-    if found is not None and json.loads(network.as_json()) != {"network": found.network, "shards": [*found.shards]}:
+    if found is not None and network.told() != {"network": found.network, "shards": [*found.shards]}:
         from flood_assets.network import NetworkError  # noqa: PLC0415 - see the imports above
 
         described = ", ".join(each.name for each in network.shards)
@@ -101,10 +101,8 @@ def replace(store: Store, network: "Network", before: Members | None) -> None:
         ConflictError: somebody else has changed them since `before` was read.
         LakeError: as for `members`, and if it could not be written.
     """
-    store.put(NETWORK_KEY, network.as_json(), replaces=None if before is None else before.meta)
+    store.put(NETWORK_KEY, _encoded(network), replaces=None if before is None else before.meta)
 
 
-def described(network: "Network") -> list[dict[str, Any]]:
-    """Return the shards of a network as `Members.shards` holds them once readers unite them."""
-    found: list[dict[str, Any]] = json.loads(network.as_json())["shards"]
-    return found
+def _encoded(network: "Network") -> bytes:
+    return json.dumps(network.told(), indent=1).encode()

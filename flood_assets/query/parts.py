@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from flood_assets.errors import LakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.partitions import EPOCH, WINDOW, is_expired
-from flood_assets.places import SHARD_FOLDER
+from flood_assets.places import below
 from flood_assets.query import filters
 from flood_assets.query.filters import Duration, GaugeFilters, Moment, Span, Texts
 from flood_assets.query.place import LakePlace, opened_if_there
@@ -98,9 +98,8 @@ def readings_in_parts(
         for name, (windows, listed) in place.lake.each_shard(lambda shard: _held(shard, now, span, ids)).items():
             own = ids if wanted is None or listed is None else wanted.filter(pc.is_in(wanted, listed)).to_pylist()
             if windows and (own is None or own):
-                url = f"{place.url}/{SHARD_FOLDER}{name}" if name else place.url
                 spans = [span] if flags else _blocks(windows, span)
-                parts += [Part(url, now, each.start, each.end, own, asked) for each in spans]
+                parts += [Part(below(place.url, name), now, each.start, each.end, own, asked) for each in spans]
         place.snapshot(MEASURES)  # which notes a shard that has none
     parts.sort(key=lambda part: part.start or EPOCH)
     if parts:

@@ -11,7 +11,7 @@ from flood_assets.errors import SettingsError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.layout import ALERTS_KEY, CURRENT, current_key
 from flood_assets.lake.uniting import stamp_of
-from flood_assets.places import SHARD_FOLDER, folder_of
+from flood_assets.places import below, folder_of
 from flood_assets.query.sql import LATEST, SHOWN, VIEWS, moment_macros
 from flood_assets.schemas import ALERTS, COMPLETENESS, READINGS, Table
 
@@ -79,11 +79,7 @@ def _views(lake: Lake, place: str) -> Iterator[str]:
     there = lake.each_shard(_stored)
     for name in VIEWS:
         table = READINGS if name == "latest" else SHOWN[name]
-        places = [
-            _glob(f"{place}/{SHARD_FOLDER}{shard}" if shard else place)
-            for shard, has in there.items()
-            if table.name in has
-        ]
+        places = [_glob(below(place, shard)) for shard, has in there.items() if table.name in has]
         refresh = "FLOOD_ALERTS=alerts.toml flood-assets refresh" if table is ALERTS else "flood-assets refresh"
         comment = _STORED if name in _COMPUTED else ""
         body = LATEST if name == "latest" else _united(table, [_body(name, each) for each in places])

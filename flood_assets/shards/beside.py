@@ -1,7 +1,7 @@
 """Carry what lies beside the readings: counts, conditions, lists, warnings, rejects, receipts and dead letters.
 
-Each is stored where nothing is, or united, so that it may be repeated. What a shard lists and counts itself is not
-replaced: only windows that it has not are taken.
+A window is copied only if the shard has none for that hour, and rows are upserted, so that a run may be repeated and
+replaces nothing that a shard has listed or counted itself.
 """
 
 import logging
@@ -167,12 +167,15 @@ def move_waiting(old: Store, new: Store) -> None:
 def _readable(
     lake: Lake, table: Table, now: datetime, known: Collection[datetime] = ()
 ) -> Iterator[tuple[datetime, pa.Table]]:
-    """Yield the retained windows, but for known ones, that can be read: nobody could fill the others again."""
+    """Yield the retained windows, but for known ones, that can be read; name the others in the log."""
     windows = [each.window for each in lake.windows(table) if not is_expired(each.window, now)]
     windows = [window for window in windows if window not in known]
     for window, rows in lake.each(table, windows):
         if isinstance(rows, pa.Table):
             yield utc(window), rows
+        else:
+            # Nobody could fill it again.
+            logger.warning("%s: it is not carried", rows)
 
 
 def _is_of(new: New, old: Old) -> bool:

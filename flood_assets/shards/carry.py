@@ -1,7 +1,7 @@
 """Carry what a lake holds into the lakes of the shards that own it: readings with their times, revisions and cursors.
 
-Nothing is taken from the old lakes. Everything is united, or only stored where nothing is, so that a run that was
-killed is repeated, and two may run at once. What is carried beside readings is in `beside`.
+The old lakes are only read. Readings are upserted, so a run that was killed can be repeated, and two can run at once.
+What else is carried is in `beside`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,6 @@ from flood_assets.lake.layout import PUBLISHED
 from flood_assets.lake.parquet import DamagedWindowError
 from flood_assets.network import Shard
 from flood_assets.partitions import cutoff, is_expired
-from flood_assets.places import split_userinfo
 from flood_assets.schemas import MEASURES, READINGS, TIME, Table
 from flood_assets.shards.owners import NOBODY, Claim, Owners
 
@@ -42,7 +41,7 @@ class New:
     @property
     def claim(self) -> Claim:
         """Measures that it may own."""
-        return Claim(split_userinfo(self.shard.api)[0], self.shard.scope, self.measures)
+        return Claim(self.shard.source, self.shard.scope, self.measures)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Old:
 
 @dataclass
 class Counts:
-    """Readings of old lakes by what became of them.
+    """Number of readings of old lakes, by whether a new shard owns them and has them.
 
     Attributes:
         owned: those that belong to a new shard.

@@ -45,7 +45,7 @@ NOTHING = "nothing is to be done: readers unite the shards that the file describ
 
 
 class ShardsError(LakeError):
-    """Change of shards that would lose something, or that others prevent."""
+    """Change of shards that would lose something, or that somebody else has made meanwhile."""
 
 
 class Gauges(NamedTuple):
@@ -111,7 +111,7 @@ def difference(common: Lake, network: Network) -> Difference:
             f"{common.url} unites the shards of the network {name}, and FLOOD_NETWORK describes {network.name}: write "
             f'name = "{name}", which stays what it is, or set FLOOD_LAKE_URL to another place'
         )
-    told = members.described(network)
+    told = network.told()["shards"]
     united = {} if before is None else {each["name"]: each for each in before.shards}
     for each in told:
         if united.get(each["name"], each) != each:

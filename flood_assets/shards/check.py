@@ -10,7 +10,6 @@ from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.lake import watermarks
 from flood_assets.lake.listed import of_api
 from flood_assets.network import Network
-from flood_assets.places import split_userinfo
 from flood_assets.schemas import MEASURES
 from flood_assets.shards.change import Filler
 
@@ -42,16 +41,17 @@ def check(network: Network, filler: Filler, clock: Callable[[], datetime]) -> li
         LakeError: a shard cannot be read.
     """
     found = []
-    for url in dict.fromkeys(shard.api for shard in network.shards):
+    for source in dict.fromkeys(each.source for each in network.shards):
+        together = [each for each in network.shards if each.source == source]
         shards = dict[str, set[str]]()
-        for shard in (each for each in network.shards if each.api == url):
+        for shard in together:
             lake = filler.at(shard.name)
             rows, marks = lake.newest_snapshot(MEASURES, clock()), watermarks.load(lake.store)
             rows = filler.gauges(shard).measures if rows is None else of_api(rows)
             shards[shard.name] = {*rows["measure_id"].to_pylist()}
             # What the API gives without listing it.
             shards[shard.name] |= set() if marks is None else {*marks.rows["measure_id"].to_pylist()}
-        with closing(FloodMonitoringApi(url, now=clock)) as api:
+        with closing(FloodMonitoringApi(together[0].api, now=clock)) as api:
             shown = {*api.latest().rows["measure_id"].to_pylist()}
         having = defaultdict[str, list[str]](list)
         for name, measures in shards.items():
@@ -59,7 +59,7 @@ def check(network: Network, filler: Filler, clock: Callable[[], datetime]) -> li
                 having[measure].append(name)
         found.append(
             Checked(
-                split_userinfo(url)[0],
+                source,
                 len(shown),
                 {name: len(measures) for name, measures in shards.items()},
                 sorted(shown - having.keys()),

@@ -1,4 +1,4 @@
-"""Do the work of `fan` on a Dask cluster, so that neither a worker nor the scheduler takes a result with it.
+"""Do the work of `fan` on a Dask cluster, so that no result is lost when a worker or the scheduler dies.
 
 Dask does a task again whose worker died. A client that loses its scheduler has lost all futures: what has no result yet
 is submitted again, as work may be done twice. Requests to an API hold a lease of a `distributed.Semaphore`, which the
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from flood_assets import __version__
 from flood_assets.errors import FloodAssetsError, SettingsError
 from flood_assets.network import Shard
-from flood_assets.shards.outcome import Outcome, Patience, Work, again, attempt, source
+from flood_assets.shards.outcome import Outcome, Patience, Work, again, attempt
 from flood_assets.words import counted
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class _Lease:
         from distributed import Semaphore  # noqa: PLC0415 - only where there is a cluster
 
         # Two runs of other limits do not share one: Dask knows a semaphore by its name, and never another number.
-        digest = hashlib.blake2b(source(shard).encode(), digest_size=8).hexdigest()
+        digest = hashlib.blake2b(shard.source.encode(), digest_size=8).hexdigest()
         self._semaphore = Semaphore(shard.at_once, f"flood-assets {digest} {shard.at_once}")
 
     def __enter__(self) -> None:
@@ -99,7 +99,7 @@ class _Cluster:
         except ImportError as error:
             raise SettingsError(
                 f"FLOOD_DASK is '{self.address}', and Dask cannot be imported ({error}): pip install "
-                "'flood_assets[dask]', or unset FLOOD_DASK to do all shards in one process"
+                "'flood-assets[dask]', or unset FLOOD_DASK to do all shards in one process"
             ) from None
         # What it logs of a lost connection is a traceback; what matters is said here.
         self._open.enter_context(distributed.utils.silence_logging_cmgr(logging.CRITICAL))
@@ -136,10 +136,10 @@ class _Cluster:
         while True:
             try:
                 client = Client(place, timeout=max(1.0, until - time.monotonic()), set_as_default=False)
-            except (OSError, ValueError, ImportError) as error:
+            except (OSError, TypeError, ValueError, ImportError) as error:  # TypeError: tls:// without certificates
                 # One that ends while it greets is started again as well as one that was away before.
                 if not isinstance(error, OSError) or time.monotonic() > until:
-                    raise self._away() from error
+                    raise self._away(error) from error
                 time.sleep(0.2)
             else:
                 self._open.callback(client.close)
@@ -172,11 +172,13 @@ class _Cluster:
             else:
                 return
 
-    def _away(self) -> _AwayError:
-        return _AwayError(
-            f"FLOOD_DASK is '{self.address}', where no scheduler of Dask answers within {self._patience.connect_s:.0f} "
-            "s: start `dask scheduler`, or unset FLOOD_DASK to do all shards in one process"
-        )
+    def _away(self, error: Exception | None = None) -> _AwayError:
+        if error is not None and not isinstance(error, OSError):
+            why = f"which Dask cannot use ({error}): correct it"
+        else:
+            wait = self._patience.connect_s
+            why = f"where no scheduler of Dask answers within {wait:.0f} s: start `dask scheduler`"
+        return _AwayError(f"FLOOD_DASK is '{self.address}', {why}, or unset FLOOD_DASK to do all shards in one process")
 
     def processing(self) -> Mapping[str, Sequence[str]]:
         """Return the keys that each worker is to do, or has begun; nothing if the scheduler does not say."""

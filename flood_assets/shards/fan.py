@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from flood_assets.network import Shard
-from flood_assets.shards.outcome import Outcome, Patience, Work, again, attempt, source
+from flood_assets.shards.outcome import Outcome, Patience, Work, again, attempt
 
 __all__ = ["Outcome", "Patience", "Work", "fan_out"]
 
@@ -44,12 +44,12 @@ def fan_out(
 
 
 def _in_process(work: Work[T], shards: Sequence[Shard], patience: Patience) -> Iterator[Outcome[T]]:
-    turns = {source(shard): threading.BoundedSemaphore(shard.at_once) for shard in shards}
+    turns = {shard.source: threading.BoundedSemaphore(shard.at_once) for shard in shards}
     tries, left = 0, shards
     while left:
         tries, trying, left = tries + 1, left, ()
         for shard in trying:
-            turn = turns[source(shard)]
+            turn = turns[shard.source]
             outcome = replace(attempt(work, shard, lambda turn=turn: turn), tries=tries)  # type: ignore[misc]
             if again(outcome, patience):
                 # Last of all: an API that is away may be back by then.

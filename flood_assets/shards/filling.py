@@ -8,7 +8,7 @@ from flood_assets.errors import SourceError
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
 from flood_assets.network import Shard
-from flood_assets.places import SHARD_FOLDER
+from flood_assets.places import below
 from flood_assets.shards.change import Gauges
 from flood_assets.shards.opening import archive_of, open_shard
 from flood_assets.tick.steps import Given, refresh
@@ -30,7 +30,7 @@ class ApiFiller:
 
     def at(self, name: str) -> Lake:
         """Open the lake of a shard's name; of an empty one the lake at the common URL."""
-        return Lake.open(f"{self.common_url}/{SHARD_FOLDER}{name}" if name else self.common_url)
+        return Lake.open(below(self.common_url, name))
 
     def gauges(self, shard: Shard) -> Gauges:
         """Ask the API which gauges a shard has; SourceError if it does not answer."""

@@ -8,7 +8,7 @@ from flood_assets.ea.http import Gate
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
 from flood_assets.network import Shard
-from flood_assets.places import SHARD_FOLDER
+from flood_assets.places import below
 from flood_assets.settings import Publishing
 from flood_assets.tick.steps import Given
 
@@ -61,4 +61,4 @@ def archive_of(lake: Lake, name: str, place: str | None) -> Archive | None:
     """
     if place is None:
         return None
-    return Archive.beside(lake.store, f"{place}/{SHARD_FOLDER}{name}" if name and "://" in place else place)
+    return Archive.beside(lake.store, below(place, name) if "://" in place else place)

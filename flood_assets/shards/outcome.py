@@ -1,4 +1,4 @@
-"""Attempt the work for one shard: whatever becomes of it is an `Outcome`, and whether to try again is decided here.
+"""Attempt the work for one shard, return its result or its error as an `Outcome`, and decide whether to try again.
 
 `fan` does so for many shards in this process, `cluster` where Dask has a worker.
 """
@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar
 from flood_assets.ea.http import Gate
 from flood_assets.errors import FloodAssetsError, RefusedError, SettingsError
 from flood_assets.network import Shard
-from flood_assets.places import split_userinfo
 
 T = TypeVar("T")
 
@@ -75,7 +74,7 @@ class Patience:
 
 
 def attempt(work: Work[T], shard: Shard, gate: Gate) -> Outcome[T]:
-    """Do the work for one shard, and return whatever becomes of it: an error of it is a reason, in words."""
+    """Do the work for one shard, and return its result, or in `reason` its error."""
     began = time.monotonic()
     result, reason, passing = None, "", False
     try:
@@ -97,8 +96,3 @@ def again(outcome: Outcome[T], patience: Patience) -> bool:
         return False
     logger.warning("%s failed, and is tried again: %s", outcome.shard.name, outcome.reason)
     return True
-
-
-def source(shard: Shard) -> str:
-    """Return the API of a shard as one names it: without a password."""
-    return split_userinfo(shard.api)[0]

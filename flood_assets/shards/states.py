@@ -1,4 +1,4 @@
-"""Say of each shard what its lake holds, and what differs between the file of a network and what readers unite."""
+"""List each shard with what its lake holds, and what differs between the file of a network and what readers unite."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def states(common: Lake, network: Network | None, at: Callable[[str], Lake], now
     """
     before = members.members(common.store)
     united = {} if before is None else {each["name"]: each for each in before.shards}
-    described = {} if network is None else {each["name"]: each for each in members.described(network)}
+    described = {} if network is None else {each["name"]: each for each in network.told()["shards"]}
     if network is not None:
         difference(common, network)
     found = []

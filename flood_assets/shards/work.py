@@ -5,6 +5,7 @@
 Everything that decides travels in the `Job`; only credentials are read where the work is done.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +43,12 @@ class Job:
     archive: str | None = None
     # Their URLs may hold passwords.
     publishing: Publishing = field(default=Publishing((), None), repr=False)
+
+    @classmethod
+    def of_settings(cls) -> "Job":
+        """Return the settings of this process; SettingsError if one is wrong."""
+        now = os.environ.get("FLOOD_NOW", "")
+        return cls(settings.lake_url(), now, settings.archive(), settings.publishing())
 
     def clock(self) -> datetime:
         """Return the current time in UTC."""

@@ -59,11 +59,11 @@ class Given:
     """
 
     lake: Lake
-    api_url: str
+    api_url: str = field(repr=False)
     clock: Callable[[], datetime]
     archive: Archive | None = None
     alerts: Path | None = None
-    publishing: Publishing = field(default_factory=lambda: Publishing((), None))
+    publishing: Publishing = field(default_factory=lambda: Publishing((), None), repr=False)
     seconds_left: Callable[[], float] = lambda: float("inf")
     shard: "Shard | None" = None
     gate: Gate = nullcontext

@@ -137,3 +137,9 @@ def test_the_doctor_decodes_the_windows_of_each_shard(shards):
     put_raw(Lake.open(shards / "shard=level"), key_of(READINGS, window_of(NOW)), b"no Parquet")
     found = run(shards, "doctor")
     assert "1 window of readings cannot be read" in found.output.replace("\n", " ")
+
+
+def test_the_doctor_does_not_compare_the_apis_of_shards_with_that_of_the_settings(both):
+    found = run(both / "shards", "doctor").output.replace("\n", " ")
+    assert "the shards hold readings of http" in found
+    assert "but FLOOD_API_URL is" not in found

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from flood_assets import query
 from flood_assets.cli.main import main
+from flood_assets.ea.client import FloodMonitoringApi
 from flood_assets.lake.lake import Lake
 from flood_assets.schemas import READINGS
 from flood_assets_tests.conftest import NOW, Place
@@ -86,6 +88,17 @@ def test_a_failed_shard_is_named_with_its_reason_and_alone_is_tried_again(place,
     assert "rainfall" not in again.output
 
 
+def test_a_line_names_some_of_the_stations_that_the_api_does_not_know(place, run, tmp_path):
+    with closing(FloodMonitoringApi(place.api_url, now=lambda: NOW)) as api:
+        known = next(each for each in api.measures().rows["station_id"].to_pylist() if each)
+    stations = json.dumps([known, *(f"no such {number}" for number in range(1, 8))])
+    (tmp_path / "network.toml").write_text(f'name = "england"\n[[shard]]\nname = "few"\nstations = {stations}\n')
+    result = run("refresh")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "the API does not know 7 stations: no such 1, no such 2, no such 3, no such 4, no such 5, ..., " in said
+
+
 def test_reconcile_reads_the_day_again_and_expire_empties_what_is_over(place, run):
     assert run("refresh").exit_code == 0
     before = len(held(place))
@@ -94,7 +107,7 @@ def test_reconcile_reads_the_day_again_and_expire_empties_what_is_over(place, ru
     assert f"{before:,}" in result.output.splitlines()[9].split()[3]
     place.at(NOW + timedelta(hours=3))
     dry = run("expire", "--dry-run")
-    assert "level: 3 windows would be deleted, 1 would be trimmed, " in dry.output or "would be deleted" in dry.output
+    assert "level: 12 windows would be deleted, 1 would be trimmed, " in dry.output
     assert run("expire").exit_code == 0
     assert not proof.past(shard_of(place, "level"), place.now)
 

@@ -9,6 +9,7 @@ import pytest
 
 from flood_assets import functions
 from flood_assets.defs.jobs import tick
+from flood_assets.errors import SettingsError
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.read import load
 from flood_assets.schemas import COMPLETENESS, CONDITIONS, READINGS, STATIONS, TABLES, Table
@@ -61,6 +62,14 @@ def reconciled(moment, monkeypatch, context=None) -> dict:
 
 def environ_of(place: Place, lake: Lake) -> dict:
     return {**place.environ, "FLOOD_LAKE_URL": lake.url}
+
+
+@pytest.mark.parametrize("call", [functions.refresh, functions.reconcile, functions.expire])
+def test_a_network_is_refused_and_not_filled_as_one_lake(other, monkeypatch, call):
+    monkeypatch.setenv("FLOOD_NETWORK", "england.toml")
+    with pytest.raises(SettingsError, match=r"FLOOD_NETWORK is 'england.toml', and functions fill one lake"):
+        call(SCHEDULED, None)
+    assert other.store.list("") == []
 
 
 def test_no_dagster_is_imported():

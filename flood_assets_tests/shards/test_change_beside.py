@@ -9,6 +9,7 @@ import pytest
 from flood_assets.errors import WrongLakeError
 from flood_assets.lake import current, members
 from flood_assets.lake.current import Present
+from flood_assets.lake.layout import key_of
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import ingest
 from flood_assets.landing.objects import Place
@@ -21,7 +22,7 @@ from flood_assets.shards import carry
 from flood_assets.shards.change import ShardsError
 from flood_assets.sinks.base import Sent, Sink
 from flood_assets_tests.support.changing import GAUGES, World, killed_at, network, values
-from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, fetched, rejects, snapshot
+from flood_assets_tests.support.lake_rows import HOUR, NOW, QUARTER, fetched, put_raw, rejects, snapshot
 from flood_assets_tests.support.pushing import batch_of, gauges_of
 
 PARAMETERS = network("level=level", "rain=rainfall", "flow=flow")
@@ -299,6 +300,15 @@ def test_hours_that_are_over_keep_their_conditions_and_lists(world):
         ):
             rows = lake.read(table, hour, hour + HOUR, now=NOW)
             assert rows[table.key[0]].to_pylist() == expected, table.name
+
+
+def test_what_is_damaged_beside_the_readings_is_named_before_it_is_deleted(world, caplog):
+    world.filled(PARAMETERS)
+    key = key_of(CONDITIONS, window_of(NOW - HOUR))
+    put_raw(world.filler.at("rain"), key, b"no Parquet")
+    assert world.change(STATIONS_OF).apply()
+    assert f"shard=rain/{key}" in caplog.text
+    assert "it is not carried" in caplog.text
 
 
 def test_rejects_and_warnings_go_to_the_shard_that_leads(world):

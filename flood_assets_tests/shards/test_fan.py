@@ -197,6 +197,11 @@ def test_an_address_without_a_scheduler_is_a_setting_that_is_wrong():
         list(fan_out(works.named, shards_named("a"), dask=nowhere, patience=patience))
 
 
+def test_an_address_that_dask_cannot_use_is_said_with_its_reason():
+    with pytest.raises(SettingsError, match=r"tls://127.0.0.1:1', which Dask cannot use \(TLS expects .*: correct it"):
+        list(fan_out(works.named, shards_named("a"), dask="tls://127.0.0.1:1", patience=Patience(connect_s=1)))
+
+
 def test_a_scheduler_without_a_worker_is_one_too(tmp_path):
     with dask_processes(tmp_path, workers=0) as processes:
         address = processes.whole()

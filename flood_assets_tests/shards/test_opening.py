@@ -17,8 +17,10 @@ from flood_assets.network import parse_network
 from flood_assets.query.status import look
 from flood_assets.query.status_json import content
 from flood_assets.schemas import MEASURES, READINGS, STATIONS
+from flood_assets.settings import Publishing
 from flood_assets.shards.filling import ApiFiller
 from flood_assets.shards.opening import open_shard
+from flood_assets.shards.work import Job
 from flood_assets.simulator import Simulator, api, serve
 from flood_assets.tick.steps import Given, clean, reconcile, refresh
 
@@ -53,6 +55,14 @@ def test_without_shards_nothing_of_them_is_imported():
     told += f"print([name for name in sys.modules if name.startswith({ours})])"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_passwords_are_not_shown_with_what_the_steps_work_with(tmp_path):
+    (shard,) = parse_network('name = "n"\n[[shard]]\nname = "a"', "http://me:secret@127.0.0.1:1").shards
+    sinks = Publishing(("https://me:secret@127.0.0.1:1",), "secret")
+    given = open_shard(shard, tmp_path.as_uri(), lambda: NOW, publishing=sinks)
+    job = Job(tmp_path.as_uri(), publishing=sinks)
+    assert "secret" not in f"{given!r} {job!r} {shard!r}"
 
 
 def test_a_shard_has_its_lake_and_its_archive_below_those_of_the_network(country, tmp_path):

@@ -121,7 +121,10 @@ def _check_claim(lake: "Lake") -> Findings:
     with suppress(SettingsError):
         api = split_userinfo(settings.api_url())[0]
     source = lake.source()
-    if source is None:
+    if source is not None and "" not in lake.each_shard(lambda shard: shard.url):
+        # Each refresh compares the API of each shard.
+        yield ok(f"the shards hold readings of {source}")
+    elif source is None:
         yield note("the lake belongs to no API yet", "run `flood-assets refresh`: it claims and fills the lake")
     elif not is_api(source):
         yield ok(f"the lake follows the stream {source}: `flood-assets consume {source}` fills it, not the API")
