@@ -39,6 +39,7 @@ GROUND = ROOMS[-1]
 # Inside `lake`, from the top down. Files of one line may know each other, as long as that makes no circle.
 LAKE = (
     ("united",),
+    ("known",),
     ("lake",),
     (
         *("frozen", "read", "write", "current", "quarantine", "retention", "archive", "identity", "failure", "judged"),

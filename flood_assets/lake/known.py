@@ -22,7 +22,7 @@ def lakes_at(store: Store) -> dict[str, str]:
 
 
 class Known:
-    """What is known of a URL: shards, a lake without shards, or neither yet."""
+    """Knowledge of a URL: shards, a lake without shards, or neither yet."""
 
     def __init__(self, store: Store, root: Lake) -> None:
         self.store, self.root = store, root

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from flood_assets import functions
 from flood_assets.cli.main import main
-from flood_assets.errors import LakeError, SettingsError, WrongLakeError
+from flood_assets.errors import LakeError, WrongLakeError
 from flood_assets.lake.lake import Lake
 from flood_assets.landing import batches
 from flood_assets.publish.publisher import publish_all
@@ -141,10 +141,3 @@ def test_a_function_publishes_no_shards_silently(world, monkeypatch):
     monkeypatch.setenv("FLOOD_PUBLISH", "http://127.0.0.1:9/")
     with pytest.raises(LakeError, match=r"unites the shards level, rain and holds .* run `flood-assets publish`"):
         functions.publish({}, None)
-
-
-@pytest.mark.parametrize("job", [functions.refresh, functions.reconcile, functions.expire, functions.publish])
-def test_a_function_does_not_fill_a_network_as_one_lake(lake, monkeypatch, tmp_path, job):
-    monkeypatch.setenv("FLOOD_NETWORK", str(tmp_path / "network.toml"))
-    with pytest.raises(SettingsError, match="FLOOD_NETWORK is set, and a function fills one lake: run `flood-assets "):
-        job({}, None)
