@@ -143,3 +143,13 @@ def test_the_doctor_does_not_compare_the_apis_of_shards_with_that_of_the_setting
     found = run(both / "shards", "doctor").output.replace("\n", " ")
     assert "the shards hold readings of http" in found
     assert "but FLOOD_API_URL is" not in found
+
+
+def test_the_doctor_reads_the_file_of_a_network(both, tmp_path, monkeypatch):
+    file = tmp_path / "network.toml"
+    monkeypatch.setenv("FLOOD_NETWORK", str(file))
+    file.write_text('name = "england"\n[[shard]]\nname = "all"\n')
+    found = run(both / "shards", "doctor").output
+    assert "FLOOD_NETWORK: 1 shard of the network england, filled in one process" in found
+    file.write_text('name = "england"\n')
+    assert "describes no shard" in run(both / "shards", "doctor").output

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flood_assets import settings
-from flood_assets.cli.doctor.findings import Findings, brief, failed, note, ok, warning
+from flood_assets.cli.doctor.findings import Finding, Findings, brief, failed, note, ok, warning
 from flood_assets.errors import SettingsError
 from flood_assets.places import split_userinfo
 from flood_assets.words import counted
@@ -34,6 +34,20 @@ def check_settings() -> Findings:
             yield failed(str(error), f"correct {name}, or unset it to use {default}")
     if os.environ.get("FLOOD_NOW"):
         yield note("FLOOD_NOW replaces this machine's clock", "unset it unless the API replays a recording")
+    if (file := settings.network_file()) is not None:
+        yield _network(file)
+
+
+def _network(file: Path) -> Finding:
+    """Read the file of a network; the lakes of its shards are the subject of `lake`."""
+    from flood_assets.network import read_network
+
+    try:
+        network, dask = read_network(file, settings.api_url()), settings.dask()
+    except SettingsError as error:
+        return failed(str(error), "correct the file or the variable, or unset FLOOD_NETWORK for a lake without shards")
+    where = f"on {dask}" if dask else "in one process"
+    return ok(f"FLOOD_NETWORK: {counted(len(network.shards), 'shard')} of the network {network.name}, filled {where}")
 
 
 def check_dagster_home() -> Findings:
