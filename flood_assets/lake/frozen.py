@@ -112,6 +112,10 @@ class Frozen(Store):
                 away.setdefault(_shard_of(key), blob)
             elif blob is not None:  # one that is gone meanwhile had expired
                 blobs[key] = blob
+        network, now = _network_of(listing), store.head(NETWORK_KEY) if shards else None
+        if network is not None and shards and (now is None or now.e_tag != network.e_tag):
+            # Others are united since, and what was listed of the old ones may be deleted.
+            return cls.of(store, before)
         blobs = {key: blob for key, blob in blobs.items() if _shard_of(key) not in away}
         blobs |= {key: blob for key, blob in known.items() if _shard_of(key) in away}
         frozen = cls(blobs, away)
@@ -158,11 +162,15 @@ class Frozen(Store):
 
 def _shards(store: Store, known: Mapping[str, Blob], listing: Listing) -> frozenset[str]:
     """Return the names of the shards that are united; none for a lake without shards."""
-    meta = next((meta for meta in listing.metas if meta.key == NETWORK_KEY), None)
+    meta = _network_of(listing)
     if meta is None:
         return frozenset()
     found = members(Frozen(known) if _same(known.get(NETWORK_KEY), meta) else store)
     return frozenset(() if found is None else found.names)
+
+
+def _network_of(listing: Listing) -> Meta | None:
+    return next((meta for meta in listing.metas if meta.key == NETWORK_KEY), None)
 
 
 def _shard_of(key: str) -> str:

@@ -8,9 +8,11 @@ from click.testing import CliRunner
 from flood_assets import query
 from flood_assets.cli.main import main
 from flood_assets.lake.lake import Lake
-from flood_assets.schemas import MEASURES
+from flood_assets.lake.united import reading
+from flood_assets.schemas import MEASURES, READINGS
 from flood_assets.simulator import Server, Simulator
 from flood_assets.tick.steps import Given, refresh
+from flood_assets_tests.support.s3 import BUCKET, s3_server  # noqa: F401 - a fixture
 
 NOW = datetime(2026, 10, 15, 9, 7, 30, tzinfo=UTC)
 
@@ -85,3 +87,44 @@ def test_from_a_lake_without_shards_to_parameters_and_on_to_stations(run, countr
     assert "readers unite north, south" in told
     assert union(tmp_path) == [row for row in before if row["station_id"]]
     assert f"in no shard: {len(homeless)} measure" in run("check", code=1)
+
+
+@pytest.mark.long
+def test_a_bucket_goes_from_a_lake_to_shards_and_on_to_others(run, s3_server, country, tmp_path, monkeypatch):  # noqa: F811
+    url = f"s3://{BUCKET}/to-shards"
+    for name, text in {**s3_server.environ, "FLOOD_LAKE_URL": url}.items():
+        monkeypatch.setenv(name, text)
+
+    def command(*words: str) -> str:
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    def seen() -> list[dict]:
+        found = query.readings(url, NOW)
+        assert not found.notes
+        return found.rows.to_pylist()
+
+    assert not refresh(Given(Lake.open(url), country.url, lambda: NOW)).failed
+    before = seen()
+    parameters = sorted(set(Lake.open(url).newest_snapshot(MEASURES, NOW)["parameter"].to_pylist()))
+    described(tmp_path, {name: ("parameter", name) for name in parameters})
+    command("shards", "apply", "--grace", "0")
+    assert seen() == before
+    assert command("refresh").count(": 0 new and 0 revised readings, ") == len(parameters)
+    opened = reading(Lake.open(url))
+    assert len(opened.read(READINGS, now=NOW)) == len(before)
+
+    stations = sorted({row["station_id"] for row in before} - {None, ""})
+    homeless = sorted({row["measure_id"] for row in before if not row["station_id"]})
+    described(tmp_path, {"north": ("stations", stations[:3]), "south": ("stations", stations[3:])})
+    command("shards", "apply", "--grace", "0", *(word for measure in homeless for word in ("--drop", measure)))
+    left = [row for row in before if row["station_id"]]
+    assert seen() == left
+    # Who had opened the shards that are deleted reads the new ones.
+    assert (len(opened.read(READINGS, now=NOW)), opened.troubles) == (len(left), ())
+    assert command("refresh").count(": 0 new and 0 revised readings, ") == 2
+    said = command("status").splitlines()
+    assert [line.split()[0] for line in said if line.endswith(" 10-15 09:07       0")] == ["north", "south"]
+    keys = [each["Key"] for each in s3_server.client().list_objects_v2(Bucket=BUCKET, Prefix="to-shards/")["Contents"]]
+    assert {key.split("/")[1] for key in keys} == {"_lake.json", "_network.json", "shard=north", "shard=south"}

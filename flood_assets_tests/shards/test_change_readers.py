@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from flood_assets.lake.frozen import Frozen, Listing
 from flood_assets.lake.lake import Lake
 from flood_assets.lake.united import reading
 from flood_assets.partitions import window_of
@@ -79,3 +80,11 @@ def test_a_lake_that_was_opened_before_a_change_answers_after_it(world, place, b
         assert [each.window for each in lake.windows(READINGS)] == WINDOWS
         assert lake.watermarks() is None
         assert not lake.troubles
+
+
+def test_a_server_that_lists_before_a_change_and_reads_after_it_holds_the_new_shards(world):
+    store = world.filled(PARAMETERS, HOURS).common.store
+    listed = Listing.of(store)
+    assert changed(world)
+    frozen = Frozen.of(store, None, listed)
+    assert keys(reading(Lake(frozen)).read(READINGS, now=world.api.now)) == sorted(world.truth())
