@@ -205,7 +205,7 @@ def _stations(given: Mapping[str, Any], where: str, folder: Path | None) -> tupl
             raise NetworkError(f'{where} has stations = {stations!r}: expected texts, such as ["1029TH", "52203"]')
     if not stations and ("stations" in given or "stations_file" in given):
         raise NetworkError(f"{where} names no station: leave the key out to ask for all of them")
-    return tuple(sorted(set(stations)))
+    return tuple(sorted({each.strip() for each in stations}))
 
 
 def _require_apart(shards: list[Shard], place: str) -> None:

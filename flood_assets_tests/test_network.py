@@ -37,7 +37,7 @@ def test_stations_come_from_a_list_or_a_file_and_their_order_is_no_difference(tm
     (tmp_path / "north.txt").write_text("# the north\n52203\n\n1029TH\n")
     (tmp_path / "network.toml").write_text(shards('name = "north"\nstations_file = "north.txt"'))
     (shard,) = read_network(tmp_path / "network.toml", API).shards
-    (same,) = parse_network(shards('name = "north"\nstations = ["52203", "1029TH", "52203"]'), API).shards
+    (same,) = parse_network(shards('name = "north"\nstations = ["52203", " 1029TH", "52203"]'), API).shards
     assert shard.scope == same.scope == Scope(stations=("1029TH", "52203"))
     assert shard.told() == same.told() != Scope(stations=("1029TH",)).told()
 
