@@ -1,6 +1,7 @@
 """Render SHARDS.md: a network in shards, one and two workers, and a thousand times the country."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from benchmarks import shard_model, shown
@@ -114,7 +115,9 @@ def _wall(measured: Mapping[str, Any]) -> Iterable[Verdict]:
             f"{shown.times(quicker)}: {shown.seconds([run['wall'] for run in two])} and "
             f"{shown.seconds([run['wall'] for run in one])}; load {shown.spread(loads, '.1f')}",
             quicker.median >= 1.7,
-            "Other programs wanted the same two cores." if loads.median > 3 else "Its start and end are not divided.",
+            "Other programs wanted the same two cores."
+            if loads.median > 3
+            else f"One worker keeps {_busy(one):.2f} cores busy, two keep {_busy(two):.2f}; the start is not divided.",
         )
         own = ratio(_busiest(one), _busiest(two))
         yield Verdict(
@@ -144,6 +147,11 @@ def _linear(measured: Mapping[str, Any]) -> Iterable[Verdict]:
             times <= 1.3,
             "Other programs wanted the same two cores." if worst["load"] > base["load"] + 2 else "",
         )
+
+
+def _busy(runs: Sequence[Mapping[str, Any]]) -> float:
+    """Return how many cores all processes of a fill kept busy, on average."""
+    return median(run["cpu"] / run["wall"] for run in runs)
 
 
 def _conditions(measured: Mapping[str, Any]) -> str:
