@@ -5,8 +5,11 @@ run in its place, behind the task's entry point.
 """
 
 import json
+import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import boto3
 import dagster as dg
@@ -35,6 +38,8 @@ def test_a_run_is_done_by_the_task_that_is_started_for_it(s3_server, tmp_path, m
     pytest.importorskip("dagster_aws.ecs", reason="not installed: pip install 'flood-assets[deploy]'")
     for name, value in s3_server.environ.items():
         monkeypatch.setenv(name, value)
+    # In the image Dagster's commands are on the path; here they lie beside Python.
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     ecs, ec2 = boto3.client("ecs", region_name=REGION), boto3.client("ec2", region_name=REGION)
     subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]]
     group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+_ROOT = Path(__file__).parents[2]
 # Leases of a worker that was killed end as soon as this; half a minute is the default.
 _QUICK = {
     "DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_TIMEOUT": "3s",
@@ -30,7 +31,9 @@ class Processes:
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self._folder = folder
-        self._environ = {**os.environ, **_QUICK, **environ}
+        # The work of a test is a function of this folder, which is not installed.
+        importable = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._environ = {**os.environ, "PYTHONPATH": importable, **_QUICK, **environ}
         self.address = f"tcp://127.0.0.1:{free_port()}"
         self._scheduler: subprocess.Popen[bytes] | None = None
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
