@@ -36,6 +36,7 @@ def show(common_url: str, now: datetime) -> int:
         return 0
     common = Lake.open(common_url)
     console = Console(highlight=False)
+    same = network is not None and difference(common, network).nothing
     found = states(common, network, ApiFiller(common_url, lambda: now).at, now)
     if network is None and members.members(common.store) is None:
         say(console, f"{common_url} has no shards, and FLOOD_NETWORK names no file that describes any")
@@ -52,7 +53,6 @@ def show(common_url: str, now: datetime) -> int:
         if each.trouble:
             say(console, f"! {each.trouble}", "red")
     if network is not None:
-        same = difference(common, network).nothing
         say(
             console,
             "readers unite what FLOOD_NETWORK describes" if same else "`flood-assets shards apply` changes over",

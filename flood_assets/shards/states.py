@@ -11,7 +11,7 @@ from flood_assets.lake.lake import Lake
 from flood_assets.network import Network
 from flood_assets.partitions import is_expired
 from flood_assets.schemas import READINGS
-from flood_assets.shards.change import called, difference, stored
+from flood_assets.shards.change import called, stored
 from flood_assets.words import counted
 
 
@@ -48,14 +48,11 @@ def states(common: Lake, network: Network | None, at: Callable[[str], Lake], now
         now: decides what is retained.
 
     Raises:
-        NetworkError: the file does not fit what is stored.
         LakeError: the common URL cannot be read.
     """
     before = members.members(common.store)
     united = {} if before is None else {each["name"]: each for each in before.shards}
     described = {} if network is None else {each["name"]: each for each in network.told()["shards"]}
-    if network is not None:
-        difference(common, network)
     found = []
     there = stored(common)
     for name in dict.fromkeys([*described, *united, *there]):

@@ -70,11 +70,8 @@ def reconcile(job: Job, shard: Shard, gate: Gate) -> Ticked:
 def expire(job: Job, shard: Shard, gate: Gate, *, dry_run: bool = False) -> Ticked:
     """Delete what has expired, or with `dry_run` tell what would be; errors as for `steps.clean`."""
     given = _given(job, shard, gate)
-    if not dry_run:
-        return Ticked({"expire": steps.clean(given)})
-    found = given.lake.expire(given.clock(), dry_run=True)
-    told = {f"{word}_windows": sum(each.action == word for each in found) for word in ("deleted", "trimmed")}
-    return Ticked({"expire": told | {"deleted_rows": sum(each.rows or 0 for each in found)}})
+    told = steps.gone(given.lake.expire(given.clock(), dry_run=True)) if dry_run else steps.clean(given)
+    return Ticked({"expire": told})
 
 
 def judge_alerts(job: Job, alerts: Path) -> dict[str, Any]:

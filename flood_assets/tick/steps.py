@@ -19,6 +19,7 @@ from flood_assets.errors import FloodAssetsError, LakeError, SettingsError
 from flood_assets.ingest import fetch
 from flood_assets.lake.archive import Archive
 from flood_assets.lake.lake import Lake
+from flood_assets.lake.retention import Expiry
 from flood_assets.lake.write import WindowChange
 from flood_assets.landing import batches
 from flood_assets.landing.ingest import ingest
@@ -143,9 +144,13 @@ def clean(given: Given) -> Told:
     waits = [each for each in done if each.action == "waits"]
     if waits:
         raise LakeError(f"{len(waits)} windows of readings are not archived, and stay: {waits[0].why}")
+    return gone(done) | ({"archived_rows": sum(each.archived for each in done)} if given.archive else {})
+
+
+def gone(done: Sequence[Expiry]) -> Told:
+    """Return the numbers of windows and rows that a cleanup deleted, or would delete."""
     told = {f"{word}_windows": sum(each.action == word for each in done) for word in ("deleted", "trimmed")}
-    rows = {"deleted_rows": sum(each.rows or 0 for each in done)}
-    return told | rows | ({"archived_rows": sum(each.archived for each in done)} if given.archive else {})
+    return told | {"deleted_rows": sum(each.rows or 0 for each in done)}
 
 
 def publish(given: Given) -> "list[Published]":
